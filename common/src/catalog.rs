@@ -1,0 +1,150 @@
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use futures::TryStreamExt;
+
+use crate::{
+    commit_log::{Chunk, Entry},
+    ids::{EdgeId, HomeId},
+    layout::{ChunkKey, EntryKey, LOG, log_prefix},
+    store::{Store, StoreError},
+};
+
+/// The live chunks, in the order of their keys: a cheap, immutable picture of one moment.
+pub type Snapshot = Arc<Vec<Arc<Chunk>>>;
+
+/// The live set of chunks: the union of all adds less the union of all removes, so entries may be
+/// applied in any order and more than once.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    seen: BTreeMap<(HomeId, EdgeId), Seen>,
+    added: BTreeMap<ChunkKey, Arc<Chunk>>,
+    removed: HashSet<ChunkKey>,
+    snapshot: Snapshot,
+}
+
+/// What one look at a store brought.
+#[derive(Debug, Default)]
+pub struct Refreshed {
+    /// Entries read for the first time.
+    pub entries: usize,
+    /// Entries that could not be read or used; they are tried again at the next look.
+    pub failed: Vec<String>,
+}
+
+impl Catalog {
+    /// Take one entry in. Says whether it was new.
+    pub fn apply(&mut self, entry: &Entry) -> bool {
+        let new = self.take(entry);
+        if new {
+            self.rebuild();
+        }
+        new
+    }
+
+    /// The live chunks now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.clone()
+    }
+
+    /// Every home that has a log.
+    #[must_use]
+    pub fn homes(&self) -> Vec<HomeId> {
+        let homes: BTreeSet<&HomeId> = self.seen.keys().map(|(home, _)| home).collect();
+        homes.into_iter().cloned().collect()
+    }
+
+    /// Read the entries of a store that were not seen yet, by listing logs only.
+    pub async fn refresh(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
+        let mut refreshed = Refreshed::default();
+        for (home, writer) in writers(store).await? {
+            let unseen = self.unseen(store, &home, writer).await?;
+            for key in unseen {
+                match read_entry(store, &key).await {
+                    Ok(entry) => {
+                        self.take(&entry);
+                        refreshed.entries += 1;
+                    }
+                    Err(reason) => refreshed.failed.push(reason),
+                }
+            }
+        }
+        if refreshed.entries > 0 {
+            self.rebuild();
+        }
+        Ok(refreshed)
+    }
+
+    async fn unseen(&self, store: &Store, home: &HomeId, writer: EdgeId) -> Result<Vec<EntryKey>, StoreError> {
+        let seen = self.seen.get(&(home.clone(), writer));
+        let key = |number| EntryKey { home: home.clone(), writer, number };
+        // Boxes ship newest first, so numbers may be missing: look again from the first gap.
+        let offset = seen.map(|s| key(s.without_gap).to_string());
+        let listed: Vec<_> = store.list(&log_prefix(home, writer), offset.as_deref()).try_collect().await?;
+        let keys = listed.iter().filter_map(|object| object.location.as_ref().parse::<EntryKey>().ok());
+        Ok(keys.filter(|key| !seen.is_some_and(|s| s.contains(key.number))).collect())
+    }
+
+    fn take(&mut self, entry: &Entry) -> bool {
+        if !self.seen.entry((entry.home.clone(), entry.writer)).or_default().insert(entry.number) {
+            return false;
+        }
+        for chunk in &entry.adds {
+            self.added.insert(chunk.key.clone(), Arc::new(chunk.clone()));
+        }
+        self.removed.extend(entry.removes.iter().cloned());
+        true
+    }
+
+    fn rebuild(&mut self) {
+        let live = self.added.iter().filter(|(key, _)| !self.removed.contains(key));
+        self.snapshot = Arc::new(live.map(|(_, chunk)| chunk.clone()).collect());
+    }
+}
+
+/// Every (home, writer) that has a log in a store.
+pub async fn writers(store: &Store) -> Result<Vec<(HomeId, EdgeId)>, StoreError> {
+    let mut found = Vec::new();
+    for dir in store.list_dirs(LOG).await? {
+        let Some(home) = dir.strip_prefix("home=").and_then(|h| h.parse::<HomeId>().ok()) else {
+            continue;
+        };
+        let names = store.list_dirs(&format!("{LOG}/{dir}")).await?;
+        found.extend(names.iter().filter_map(|n| n.parse().ok()).map(|writer| (home.clone(), writer)));
+    }
+    Ok(found)
+}
+
+/// Read one entry of a store.
+pub async fn read_entry(store: &Store, key: &EntryKey) -> Result<Entry, String> {
+    let bytes = store.get(&key.to_string()).await.map_err(|e| e.to_string())?;
+    Entry::parse(key, &bytes).map_err(|e| e.to_string())
+}
+
+/// Numbers seen of one log: all up to one, and some beyond a gap.
+#[derive(Debug, Default)]
+struct Seen {
+    without_gap: u64,
+    beyond: BTreeSet<u64>,
+}
+
+impl Seen {
+    fn contains(&self, number: u64) -> bool {
+        number <= self.without_gap || self.beyond.contains(&number)
+    }
+
+    fn insert(&mut self, number: u64) -> bool {
+        if self.contains(number) {
+            return false;
+        }
+        self.beyond.insert(number);
+        while self.beyond.remove(&(self.without_gap + 1)) {
+            self.without_gap += 1;
+        }
+        true
+    }
+}

@@ -1,0 +1,172 @@
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chunk::Encoded,
+    ids::{EdgeId, HomeId, Seq},
+    layout::{ChunkKey, EntryKey},
+};
+
+/// Version of the entry format.
+pub const VERSION: u32 = 1;
+
+/// One numbered entry of one writer's log. Each cut of a box writes exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Format version.
+    pub v: u32,
+    /// The home it belongs to.
+    pub home: HomeId,
+    /// Who wrote it.
+    pub writer: EdgeId,
+    /// 1, 2, 3 … for each writer.
+    pub number: u64,
+    /// When it was written, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// First journal record that this entry's chunks account for. Entries of a writer follow each
+    /// other without a gap.
+    pub first: Seq,
+    /// Last journal record that this entry's chunks account for.
+    pub last: Seq,
+    /// Journal records that were damaged and could not be read, if any: a told gap.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_records: u64,
+    /// Chunks that become visible.
+    pub adds: Vec<Chunk>,
+    /// Chunks that go away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removes: Vec<ChunkKey>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Entry {
+    /// Where it lies in a store.
+    #[must_use]
+    pub fn key(&self) -> EntryKey {
+        EntryKey { home: self.home.clone(), writer: self.writer, number: self.number }
+    }
+
+    /// As it is written: JSON with a line end.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
+    /// Read an entry and check that it is the one that its key names.
+    pub fn parse(key: &EntryKey, bytes: &[u8]) -> Result<Entry, EntryError> {
+        let bad = |reason: String| EntryError { key: key.to_string(), reason };
+        let entry: Entry = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        if entry.v != VERSION {
+            return Err(bad(format!("format version {} is not known", entry.v)));
+        }
+        if entry.key() != *key {
+            return Err(bad(format!("it says that it is {}", entry.key())));
+        }
+        Ok(entry)
+    }
+}
+
+/// A log entry that cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("log entry {key}: {reason}")]
+pub struct EntryError {
+    key: String,
+    reason: String,
+}
+
+/// What the log says about one chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Its key: home, day, edge, shard and journal range.
+    pub key: ChunkKey,
+    /// Rows in it.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// CRC32 (IEEE) of the file, 8 hex digits.
+    #[serde(with = "hex_crc32")]
+    pub crc32: u32,
+    /// SHA-256 of the file, 64 hex digits.
+    #[serde(with = "hex::serde")]
+    pub sha256: [u8; 32],
+    /// Earliest `ts`, milliseconds since 1970 UTC.
+    pub min_ts: i64,
+    /// Latest `ts`.
+    pub max_ts: i64,
+    /// Lowest `seq` in it.
+    pub min_seq: Seq,
+    /// Highest `seq` in it.
+    pub max_seq: Seq,
+    /// Names of the stores that hold it.
+    pub stores: Vec<String>,
+}
+
+impl Chunk {
+    /// What the log will say of a chunk just encoded.
+    #[must_use]
+    pub fn new(key: ChunkKey, encoded: &Encoded, stores: Vec<String>) -> Chunk {
+        Chunk {
+            key,
+            rows: encoded.rows,
+            bytes: encoded.bytes.len() as u64,
+            crc32: encoded.digest.crc32,
+            sha256: encoded.digest.sha256,
+            min_ts: encoded.ts_range.0,
+            max_ts: encoded.ts_range.1,
+            min_seq: encoded.seq_range.0,
+            max_seq: encoded.seq_range.1,
+            stores,
+        }
+    }
+
+    /// Check an object's bytes against the log by size and CRC32.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), ContentFault> {
+        if bytes.len() as u64 != self.bytes {
+            return Err(ContentFault::Size { found: bytes.len() as u64, logged: self.bytes });
+        }
+        let found = crc32fast::hash(bytes);
+        if found != self.crc32 {
+            return Err(ContentFault::Crc32 { found, logged: self.crc32 });
+        }
+        Ok(())
+    }
+}
+
+/// An object whose bytes are not what the log says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContentFault {
+    /// Cut short, or grown.
+    #[error("{found} bytes, the log says {logged}")]
+    Size {
+        /// Bytes found.
+        found: u64,
+        /// Bytes logged.
+        logged: u64,
+    },
+    /// Damaged.
+    #[error("CRC32 {found:08x}, the log says {logged:08x}")]
+    Crc32 {
+        /// CRC32 found.
+        found: u32,
+        /// CRC32 logged.
+        logged: u32,
+    },
+}
+
+mod hex_crc32 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(crc: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{crc:08x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u32::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,93 @@
+
+use std::{
+    fmt::Debug,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// The file operations that durability is made of, so that tests can cut the power between any two.
+pub trait Disk: Debug + Send + Sync + 'static {
+    /// Create or replace a file's content; nothing is durable yet.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Make a file's content durable.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
+    /// Give a file its name; durable after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Make the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Make a directory; durable after its parent's [`Disk::sync_dir`].
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Remove a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The machine's own file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        File::create(path)?.write_all(bytes)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        match fs::create_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Where a file is written before it gets its name. A crash may leave it behind; the next write of
+/// the same file replaces it, and no reader looks at it.
+#[must_use]
+pub fn aside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+/// Put a file in place so that after a crash at any point it is there whole or not at all, and
+/// after the return it is there.
+///
+/// Order: directories, the file aside, its fsync, the rename, the fsync of the directory.
+pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dirs(disk, dir)?;
+    let aside = aside(path);
+    disk.write(&aside, bytes)?;
+    disk.sync_file(&aside)?;
+    disk.rename(&aside, path)?;
+    disk.sync_dir(dir)
+}
+
+/// Make a directory and its parents, each durable in its own parent.
+pub fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    create_dirs(disk, parent)?;
+    disk.create_dir(dir)?;
+    disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}

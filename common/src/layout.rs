@@ -1,0 +1,164 @@
+
+use std::{fmt, str::FromStr};
+
+use jiff::civil::Date;
+
+use crate::ids::{EdgeId, HomeId, Seq, Shard};
+
+/// Prefix of the primary copies, what analysts read.
+pub const READINGS: &str = "readings";
+/// Prefix of the commit logs.
+pub const LOG: &str = "log";
+
+/// The key of a chunk: `readings/home=<home>/date=<day>/<edge>-<shard>-<first>-<last>.parquet`.
+///
+/// Numbers are padded with zeros to 12 digits, so that names sort as their sequences do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkKey {
+    /// The home it belongs to.
+    pub home: HomeId,
+    /// UTC day of every reading in it, as days since 1970-01-01.
+    pub day: i32,
+    /// The box that wrote it.
+    pub edge: EdgeId,
+    /// Shard of every device in it.
+    pub shard: Shard,
+    /// First journal record of its cut.
+    pub first: Seq,
+    /// Last journal record of its cut.
+    pub last: Seq,
+}
+
+impl fmt::Display for ChunkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{READINGS}/home={}/date={}/{}-{}-{:012}-{:012}.parquet",
+            self.home,
+            date_of(self.day),
+            self.edge,
+            self.shard,
+            self.first.0,
+            self.last.0
+        )
+    }
+}
+
+/// A key that is not one of this layout.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0:?} is not a key of this layout")]
+pub struct ForeignKey(pub String);
+
+impl FromStr for ChunkKey {
+    type Err = ForeignKey;
+
+    fn from_str(key: &str) -> Result<Self, ForeignKey> {
+        parse_chunk_key(key).ok_or_else(|| ForeignKey(key.to_owned()))
+    }
+}
+
+impl serde::Serialize for ChunkKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ChunkKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = <String as serde::Deserialize>::deserialize(deserializer)?;
+        key.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The key of a commit log entry: `log/home=<home>/<writer>/<number>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey {
+    /// The home it belongs to.
+    pub home: HomeId,
+    /// Who wrote it.
+    pub writer: EdgeId,
+    /// Its number: 1, 2, 3 …
+    pub number: u64,
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:012}.json", log_prefix(&self.home, self.writer), self.number)
+    }
+}
+
+impl FromStr for EntryKey {
+    type Err = ForeignKey;
+
+    fn from_str(key: &str) -> Result<Self, ForeignKey> {
+        let parse = || {
+            let mut parts = key.strip_prefix(LOG)?.strip_prefix('/')?.split('/');
+            let home = parts.next()?.strip_prefix("home=")?.parse().ok()?;
+            let writer = parts.next()?.parse().ok()?;
+            let number = parts.next()?.strip_suffix(".json")?.parse().ok()?;
+            parts.next().is_none().then_some(EntryKey { home, writer, number })
+        };
+        parse().ok_or_else(|| ForeignKey(key.to_owned()))
+    }
+}
+
+/// The prefix under which one writer's entries lie, with a slash at its end.
+#[must_use]
+pub fn log_prefix(home: &HomeId, writer: EdgeId) -> String {
+    format!("{LOG}/home={home}/{writer}/")
+}
+
+/// The calendar day that lies `day` days after 1970-01-01, held within the years that a key can name.
+#[must_use]
+pub fn date_of(day: i32) -> Date {
+    let epoch = Date::constant(1970, 1, 1);
+    let span = jiff::Span::new().try_days(day).unwrap_or_default();
+    epoch.saturating_add(span)
+}
+
+fn parse_chunk_key(key: &str) -> Option<ChunkKey> {
+    let mut parts = key.strip_prefix(READINGS)?.strip_prefix('/')?.split('/');
+    let home = parts.next()?.strip_prefix("home=")?.parse().ok()?;
+    let date: Date = parts.next()?.strip_prefix("date=")?.parse().ok()?;
+    let mut name = parts.next()?.strip_suffix(".parquet")?.split('-');
+    let edge = name.next()?.parse().ok()?;
+    let shard = Shard(name.next()?.parse().ok()?);
+    let first = Seq(name.next()?.parse().ok()?);
+    let last = Seq(name.next()?.parse().ok()?);
+    let whole = name.next().is_none() && parts.next().is_none();
+    let day = (date - Date::constant(1970, 1, 1)).get_days();
+    whole.then_some(ChunkKey { home, day, edge, shard, first, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let key = ChunkKey {
+            home: "my-home.1".parse().expect("home"),
+            day: 20_779,
+            edge: EdgeId(0xab),
+            shard: Shard(3),
+            first: Seq(1),
+            last: Seq(5_000_000_000_000),
+        };
+        let text = key.to_string();
+        assert_eq!(
+            text,
+            "readings/home=my-home.1/date=2026-11-22/00000000000000ab-3-000000000001-5000000000000.parquet"
+        );
+        assert_eq!(text.parse::<ChunkKey>().expect("parses"), key);
+        let entry = EntryKey { home: key.home, writer: key.edge, number: 7 };
+        assert_eq!(entry.to_string(), "log/home=my-home.1/00000000000000ab/000000000007.json");
+        assert_eq!(entry.to_string().parse::<EntryKey>().expect("parses"), entry);
+    }
+
+    #[test]
+    fn foreign_keys_are_refused() {
+        for key in ["", "readings", "readings/home=a/date=2026-01-01/x.parquet", "readings/home=../date=2026-01-01/00000000000000ab-0-1-2.parquet"] {
+            assert!(key.parse::<ChunkKey>().is_err(), "{key}");
+        }
+    }
+}

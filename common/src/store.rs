@@ -1,0 +1,190 @@
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::{TryStreamExt, stream::BoxStream};
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
+    aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
+    local::LocalFileSystem,
+    path::Path as Key,
+    prefix::PrefixStore,
+};
+use url::Url;
+
+use crate::durable::{self, RealDisk};
+
+/// Name of the only store of a store set of one.
+pub const MAIN: &str = "main";
+
+/// How long one request to an S3 store may take.
+pub const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A place with the layout: a directory or an S3 bucket, by URL.
+#[derive(Debug, Clone)]
+pub struct Store {
+    url: Url,
+    objects: Arc<dyn ObjectStore>,
+    directory: Option<PathBuf>,
+}
+
+/// Why a store could not be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL or its settings are wrong: retrying is of no use.
+    #[error("store {url:?}: {reason}")]
+    Config {
+        /// The URL as given.
+        url: String,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// There is no such object.
+    #[error("{key}: not found")]
+    NotFound {
+        /// Key of the object.
+        key: String,
+    },
+    /// The store failed or refused; it may do better later.
+    #[error("{action} {key}")]
+    Backend {
+        /// What was tried.
+        action: &'static str,
+        /// Key of the object.
+        key: String,
+        /// The backend's error.
+        source: object_store::Error,
+    },
+    /// A directory store could not write.
+    #[error("{action} {key}")]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// Key of the object.
+        key: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl Store {
+    /// Open a store: `file:///dir` (made if absent) or `s3://bucket/prefix` with the usual AWS
+    /// variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`).
+    /// Plain HTTP is allowed when the endpoint says `http://`. Nothing is sent yet.
+    pub fn open(url: &str) -> Result<Store, StoreError> {
+        let config = |reason: String| StoreError::Config { url: url.to_owned(), reason };
+        let parsed = Url::parse(url)
+            .map_err(|e| config(format!("{e}; use file:///dir or s3://bucket/prefix")))?;
+        match parsed.scheme() {
+            "file" => {
+                let directory =
+                    parsed.to_file_path().map_err(|()| config("use file:///absolute/dir".into()))?;
+                Store::directory(&directory).map_err(|e| config(e.to_string()))
+            }
+            "s3" => {
+                let objects = s3(&parsed).map_err(|e| config(e.to_string()))?;
+                Ok(Store { url: parsed, objects, directory: None })
+            }
+            other => Err(config(format!("scheme {other:?} is not known; use file:// or s3://"))),
+        }
+    }
+
+    /// A directory as a store; made if absent.
+    pub fn directory(directory: &Path) -> std::io::Result<Store> {
+        durable::create_dirs(&RealDisk, directory)?;
+        let directory = directory.canonicalize()?;
+        let objects = LocalFileSystem::new_with_prefix(&directory).map_err(std::io::Error::other)?;
+        let url = Url::from_directory_path(&directory)
+            .map_err(|()| std::io::Error::other("path is not absolute"))?;
+        Ok(Store { url, objects: Arc::new(objects), directory: Some(directory) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The path of an object of a directory store; none for a bucket.
+    #[must_use]
+    pub fn local_path(&self, key: &str) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join(key))
+    }
+
+    /// Put an object; repeating it is harmless. On return it is durable: a directory store has
+    /// synced the file and its directory, a bucket has checked its SHA-256.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        if let Some(path) = self.local_path(key) {
+            let write = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &path, &bytes));
+            let done = write.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+            return done.map_err(|source| StoreError::Disk { action: "put", key: key.into(), source });
+        }
+        match self.objects.put(&Key::from(key), bytes.into()).await {
+            Ok(_) => Ok(()),
+            Err(source) => Err(StoreError::Backend { action: "put", key: key.into(), source }),
+        }
+    }
+
+    /// Get a whole object.
+    pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        let backend = |source| match source {
+            object_store::Error::NotFound { .. } => StoreError::NotFound { key: key.into() },
+            source => StoreError::Backend { action: "get", key: key.into(), source },
+        };
+        let result = self.objects.get(&Key::from(key)).await.map_err(backend)?;
+        result.bytes().await.map_err(backend)
+    }
+
+    /// Delete an object; one that is not there is deleted already.
+    pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        match self.objects.delete(&Key::from(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(StoreError::Backend { action: "delete", key: key.into(), source }),
+        }
+    }
+
+    /// Objects under a prefix, from after `offset` where one is given.
+    pub fn list(&self, prefix: &str, offset: Option<&str>) -> BoxStream<'static, Result<ObjectMeta, StoreError>> {
+        let key = prefix.to_owned();
+        let from = Key::from(prefix);
+        let listed = match offset {
+            Some(offset) => self.objects.list_with_offset(Some(&from), &Key::from(offset)),
+            None => self.objects.list(Some(&from)),
+        };
+        Box::pin(listed.map_err(move |source| StoreError::Backend { action: "list", key: key.clone(), source }))
+    }
+
+    /// Names of the "directories" right under a prefix.
+    pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.objects.list_with_delimiter(Some(&Key::from(prefix))).await;
+        let listed = listed
+            .map_err(|source| StoreError::Backend { action: "list", key: prefix.into(), source })?;
+        Ok(listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect())
+    }
+}
+
+fn s3(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let options = ClientOptions::new()
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(std::time::Duration::from_secs(5))
+        .with_allow_http(true);
+    // The callers retry for as long as it takes; here only what a healthy store needs now and then.
+    let retry = RetryConfig {
+        max_retries: 2,
+        retry_timeout: REQUEST_TIMEOUT,
+        backoff: BackoffConfig::default(),
+    };
+    let bucket = url.host_str().unwrap_or_default();
+    let s3 = AmazonS3Builder::from_env()
+        .with_client_options(options)
+        .with_retry(retry)
+        .with_bucket_name(bucket)
+        .with_checksum_algorithm(Checksum::SHA256)
+        .with_conditional_put(S3ConditionalPut::Disabled)
+        .build()?;
+    let prefix = url.path().trim_matches('/');
+    Ok(if prefix.is_empty() { Arc::new(s3) } else { Arc::new(PrefixStore::new(s3, prefix)) })
+}

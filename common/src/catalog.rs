@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     commit_log::{Chunk, Entry},
@@ -16,6 +16,9 @@ use crate::{
 /// The live chunks, in the order of their keys: a cheap, immutable picture of one moment.
 pub type Snapshot = Arc<Vec<Arc<Chunk>>>;
 
+/// Entries that are read at a time: a new replica reads the whole log, and a bucket answers slowly.
+const READS_AT_ONCE: usize = 16;
+
 /// The live set of chunks: the union of all adds less the union of all removes, so entries may be
 /// applied in any order and more than once.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Catalog {
     added: BTreeMap<ChunkKey, Arc<Chunk>>,
     removed: HashSet<ChunkKey>,
     snapshot: Snapshot,
+    /// Whether entries were taken in that the snapshot does not show yet.
+    stale: bool,
 }
 
 /// What one look at a store brought.
@@ -60,11 +65,23 @@ impl Catalog {
 
     /// Read the entries of a store that were not seen yet, by listing logs only.
     pub async fn refresh(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
+        let refreshed = self.read_unseen(store).await;
+        // Also where the store failed half way: what was read is true, and is not read again.
+        if self.stale {
+            self.rebuild();
+        }
+        refreshed
+    }
+
+    async fn read_unseen(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
         let mut refreshed = Refreshed::default();
         for (home, writer) in writers(store).await? {
             let unseen = self.unseen(store, &home, writer).await?;
-            for key in unseen {
-                match read_entry(store, &key).await {
+            let mut entries = stream::iter(unseen)
+                .map(|key| async move { read_entry(store, &key).await })
+                .buffer_unordered(READS_AT_ONCE);
+            while let Some(entry) = entries.next().await {
+                match entry {
                     Ok(entry) => {
                         self.take(&entry);
                         refreshed.entries += 1;
@@ -72,9 +89,6 @@ impl Catalog {
                     Err(reason) => refreshed.failed.push(reason),
                 }
             }
-        }
-        if refreshed.entries > 0 {
-            self.rebuild();
         }
         Ok(refreshed)
     }
@@ -97,12 +111,14 @@ impl Catalog {
             self.added.insert(chunk.key.clone(), Arc::new(chunk.clone()));
         }
         self.removed.extend(entry.removes.iter().cloned());
+        self.stale = true;
         true
     }
 
     fn rebuild(&mut self) {
         let live = self.added.iter().filter(|(key, _)| !self.removed.contains(key));
         self.snapshot = Arc::new(live.map(|(_, chunk)| chunk.clone()).collect());
+        self.stale = false;
     }
 }
 

@@ -1,1 +1,33 @@
 
+/// What a host gives the engine: chunks, their files, and what is not cut yet.
+pub mod lake;
+/// Why a question has no answer, by what the caller does next.
+pub mod error;
+/// What an answer holds.
+pub mod answer;
+/// The engine: sessions, limits, cancellation.
+pub mod engine;
+/// Times, windows and widths as people write them.
+pub mod when;
+/// Readings of a device, page by page or in buckets.
+pub mod readings;
+/// Homes, by what the catalog says of them.
+pub mod homes;
+/// Devices of a home, from summaries of its chunks.
+pub mod devices;
+
+mod cursor;
+mod guard;
+mod pool;
+mod prune;
+mod scan;
+mod summary;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, Limits};
+pub use engine::{Engine, EngineSettings};
+pub use error::QueryError;
+pub use lake::{ChunkFile, Lake, LakeError, Missing, Tail, View};
+pub use readings::{Aggregate, Page, ReadingsQuery};

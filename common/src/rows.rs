@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A (device, metric) pair, numbered within one [`Rows`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SeriesId(u32);
 
 /// A unit, numbered within one [`Rows`].
@@ -155,6 +155,33 @@ impl Rows {
             }
         }
         parts.into_iter().map(|((shard, day), rows)| Part { shard, day, rows }).collect()
+    }
+
+    /// All rows as they were pushed, for who does not mind their order.
+    #[must_use]
+    pub fn all(&self) -> Part {
+        Part { shard: Shard(0), day: 0, rows: (0..self.len() as u32).collect() }
+    }
+
+    /// Drop every row after the first `len`, with its text.
+    pub fn truncate(&mut self, len: usize) {
+        let texts = self.text[len.min(self.text.len())..].iter().filter(|&&t| t != NONE).count();
+        self.text_ends.truncate(self.text_ends.len() - texts);
+        self.text_arena.truncate(self.text_ends.last().copied().unwrap_or(0));
+        self.series.truncate(len);
+        self.ts.truncate(len);
+        self.value.truncate(len);
+        self.text.truncate(len);
+        self.unit.truncate(len);
+        self.received.truncate(len);
+        self.seq.truncate(len);
+        self.quality.truncate(len);
+    }
+
+    /// Set when the rows from `from` on were measured, and how far to trust that.
+    pub fn restamp(&mut self, from: usize, ts: i64, quality: Quality) {
+        self.ts[from..].fill(ts);
+        self.quality[from..].fill(quality as i8);
     }
 
     /// The rows of a part as an Arrow batch with [`batch_schema`].

@@ -1,1 +1,250 @@
 
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{Int64Type, TimestampMillisecondType},
+};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    catalog::{read_entry, writers},
+    chunk::{self, Digest},
+    commit_log::{Chunk, Entry},
+    ids::{EdgeId, HomeId, Seq},
+    layout::{ChunkKey, EntryKey, READINGS, log_prefix},
+    reading::DAY_MS,
+    store::{Store, StoreError},
+};
+
+/// What a check of a whole store found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Nothing is wrong.
+    pub ok: bool,
+    /// Each log that was read.
+    pub writers: Vec<Writer>,
+    /// Chunks read.
+    pub chunks: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Objects under `readings/` that no log entry names: of cuts that are being shipped, or left over.
+    pub unlogged: Vec<String>,
+    /// Everything that is wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// What was found of one writer's log.
+#[derive(Debug, Serialize)]
+pub struct Writer {
+    /// The home.
+    pub home: HomeId,
+    /// The writer.
+    pub writer: EdgeId,
+    /// Entries read.
+    pub entries: u64,
+    /// First journal record accounted for.
+    pub first_seq: Seq,
+    /// Last journal record accounted for.
+    pub last_seq: Seq,
+    /// Records that the writer itself told as lost to a damaged disk.
+    pub lost_records: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Serialize)]
+pub struct Fault {
+    /// What kind of fault.
+    pub kind: FaultKind,
+    /// Key of the object, or prefix of the log.
+    pub key: String,
+    /// What exactly.
+    pub detail: String,
+}
+
+/// Kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A log entry that cannot be read or understood.
+    Entry,
+    /// Log entries whose numbers or sequences leave something out.
+    Gap,
+    /// Log entries that account for the same records.
+    Overlap,
+    /// An object that is not there.
+    Missing,
+    /// Bytes that are not what the log says.
+    Checksum,
+    /// A file that is no chunk, or not the one that its key says.
+    Content,
+    /// Rows out of order.
+    Order,
+    /// The same reading twice.
+    Duplicate,
+}
+
+impl Report {
+    fn fault(&mut self, kind: FaultKind, key: impl ToString, detail: impl ToString) {
+        self.faults.push(Fault { kind, key: key.to_string(), detail: detail.to_string() });
+    }
+}
+
+/// Read every log and every chunk of a store (of one home, if given) and check them: CRC32, SHA-256,
+/// rows, order, days, sequence gaps and duplicates. The error is for a store that cannot be listed.
+pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut known: HashSet<ChunkKey> = HashSet::new();
+    for (found, writer) in writers(store).await? {
+        if home.is_none_or(|wanted| *wanted == found) {
+            let entries = read_log(store, &found, writer, &mut report).await?;
+            check_log(&found, writer, &entries, &mut report);
+            for entry in &entries {
+                check_entry(store, entry, &mut report).await?;
+                known.extend(entry.adds.iter().map(|chunk| chunk.key.clone()));
+            }
+        }
+    }
+    let prefix = home.map_or(READINGS.to_owned(), |home| format!("{READINGS}/home={home}"));
+    let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
+    let is_known = |key: &str| key.parse::<ChunkKey>().is_ok_and(|key| known.contains(&key));
+    let keys = objects.iter().map(|object| object.location.to_string());
+    report.unlogged = keys.filter(|key| !is_known(key)).collect();
+    report.ok = report.faults.is_empty();
+    Ok(report)
+}
+
+async fn read_log(
+    store: &Store,
+    home: &HomeId,
+    writer: EdgeId,
+    report: &mut Report,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    let objects: Vec<_> = store.list(&log_prefix(home, writer), None).try_collect().await?;
+    let mut keys: Vec<EntryKey> = objects.iter().filter_map(|o| o.location.as_ref().parse().ok()).collect();
+    keys.sort();
+    for key in keys {
+        match read_entry(store, &key).await {
+            Ok(entry) => entries.push(entry),
+            Err(reason) => report.fault(FaultKind::Entry, &key, reason),
+        }
+    }
+    Ok(entries)
+}
+
+/// Entries of a writer must follow each other in number and in sequence.
+fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Report) {
+    let log = log_prefix(home, writer);
+    let (mut number, mut last) = (0, Seq::ZERO);
+    for entry in entries {
+        if entry.number != number + 1 {
+            report.fault(FaultKind::Gap, &log, format!("entries {} to {} are missing", number + 1, entry.number - 1));
+        } else if entry.first > last.next() {
+            report.fault(FaultKind::Gap, entry.key(), format!("records {} to {} are in no entry", last.next(), entry.first.0 - 1));
+        }
+        if entry.first <= last {
+            report.fault(FaultKind::Overlap, entry.key(), format!("starts at record {}, but the entry before ends at {last}", entry.first));
+        }
+        (number, last) = (entry.number, entry.last);
+    }
+    report.writers.push(Writer {
+        home: home.clone(),
+        writer,
+        entries: entries.len() as u64,
+        first_seq: entries.first().map_or(Seq::ZERO, |e| e.first),
+        last_seq: last,
+        lost_records: entries.iter().map(|e| e.lost_records).sum(),
+    });
+}
+
+async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Result<(), StoreError> {
+    // A reading is unique by (edge, seq, metric); one entry holds all chunks of its records.
+    let mut seen: HashSet<(i64, u64)> = HashSet::new();
+    for chunk in &entry.adds {
+        let bytes = match store.get(&chunk.key.to_string()).await {
+            Ok(bytes) => bytes,
+            Err(StoreError::NotFound { .. }) => {
+                report.fault(FaultKind::Missing, &chunk.key, "the log names it, the store does not have it");
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        report.chunks += 1;
+        report.bytes += bytes.len() as u64;
+        let digest = Digest::of(&bytes);
+        if let Err(fault) = chunk.check(&bytes) {
+            report.fault(FaultKind::Checksum, &chunk.key, fault);
+            continue;
+        }
+        if digest.sha256 != chunk.sha256 {
+            report.fault(FaultKind::Checksum, &chunk.key, "SHA-256 is not what the log says");
+            continue;
+        }
+        if let Err((kind, detail)) = check_rows(chunk, &bytes, &mut seen) {
+            report.fault(kind, &chunk.key, detail);
+        }
+        report.rows += chunk.rows;
+    }
+    Ok(())
+}
+
+fn check_rows(chunk: &Chunk, bytes: &Bytes, seen: &mut HashSet<(i64, u64)>) -> Result<(), (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
+    let metadata: BTreeMap<_, _> = footer.metadata.into_iter().collect();
+    let says = |name: &str| metadata.get(name).map_or("", String::as_str);
+    if says("tarn.home") != chunk.key.home.as_str() || says("tarn.edge") != chunk.key.edge.to_string() {
+        return Err(content("its footer names another home or edge".into()));
+    }
+    let mut rows = 0;
+    let mut last: Option<(String, String, i64)> = None;
+    for batch in chunk::read(bytes.clone()).map_err(|e| content(e.to_string()))? {
+        let batch = batch.map_err(|e| content(e.to_string()))?;
+        rows += batch.num_rows() as u64;
+        check_batch(chunk, &batch, &mut last, seen)?;
+    }
+    if rows != chunk.rows || footer.rows != chunk.rows {
+        return Err(content(format!("{rows} rows, the log says {}", chunk.rows)));
+    }
+    Ok(())
+}
+
+fn check_batch(
+    chunk: &Chunk,
+    batch: &RecordBatch,
+    last: &mut Option<(String, String, i64)>,
+    seen: &mut HashSet<(i64, u64)>,
+) -> Result<(), (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let ts = batch.column(0).as_primitive_opt::<TimestampMillisecondType>();
+    let seq = batch.column(7).as_primitive_opt::<Int64Type>();
+    let device = batch.column(1).as_string_opt::<i32>();
+    let metric = batch.column(2).as_string_opt::<i32>();
+    let (Some(ts), Some(seq), Some(device), Some(metric)) = (ts, seq, device, metric) else {
+        return Err(content("its columns are not those of a chunk".into()));
+    };
+    for row in 0..batch.num_rows() {
+        let (t, s) = (ts.value(row), seq.value(row));
+        let here = (device.value(row), metric.value(row), t);
+        if last.as_ref().is_some_and(|(d, m, t)| (d.as_str(), m.as_str(), *t) > here) {
+            return Err((FaultKind::Order, format!("row of {} {} at {t} comes too late", here.0, here.1)));
+        }
+        *last = Some((here.0.to_owned(), here.1.to_owned(), t));
+        if t.div_euclid(DAY_MS) != i64::from(chunk.key.day) {
+            return Err(content(format!("a row of {t} ms is of another day")));
+        }
+        if (s as u64) < chunk.key.first.0 || s as u64 > chunk.key.last.0 {
+            return Err(content(format!("record {s} is not of this cut")));
+        }
+        if !seen.insert((s, xxh3_64(here.1.as_bytes()))) {
+            return Err((FaultKind::Duplicate, format!("record {s} has {} twice", here.1)));
+        }
+    }
+    Ok(())
+}

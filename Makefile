@@ -1,0 +1,63 @@
+# What a developer does with Tarn, each by one word. `make` alone lists the words.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Build products and tools live outside the checkout, so that a fresh clone builds on what is there.
+CACHE_DIR := $(abspath $(or $(TARN_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tarn))
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),$(TARN_TARGET_DIR),$(CACHE_DIR)/target))
+
+TARN := $(CARGO_TARGET_DIR)/debug/tarn
+
+# SECONDS is read from the command line or the environment only. Recipes must not name it as a
+# shell variable: bash has one of its own that counts up.
+DEMO_FLAGS := $(if $(SECONDS),--seconds $(SECONDS))
+
+.PHONY: help
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: check
+check: ## Check formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# Everything is built by one cargo call over the whole workspace, because building a single package
+# resolves other features and would compile the large dependencies twice.
+.PHONY: test
+test: ## Install what the tests need, build, and run every test
+	venv="$$(scripts/setup.sh)"; \
+	cargo build --workspace --bins --tests; \
+	export TARN_BIN="$(TARN)" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
+	cargo test --workspace --no-fail-fast
+
+.PHONY: build
+build: ## Build the tarn binary in the development profile
+	cargo build --workspace --bin tarn
+
+.PHONY: demo
+demo: build ## Run the demo, for a while if SECONDS=n is given
+	"$(TARN)" demo $(DEMO_FLAGS)
+
+.PHONY: bench
+bench: ## Run the benchmarks on a release build
+	venv="$$(scripts/setup.sh)"; \
+	cargo build --release --workspace --bin tarn; \
+	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
+	cargo bench -p tarn-tests
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: openapi
+openapi: build ## Write openapi/edge.json and openapi/cloud.json anew
+	for side in edge cloud; do \
+		"$(TARN)" openapi "$$side" > "openapi/$$side.json.new"; \
+		mv "openapi/$$side.json.new" "openapi/$$side.json"; \
+	done
+
+.PHONY: clean
+clean: ## Remove build products (the tools of the tests stay)
+	cargo clean

@@ -1,0 +1,192 @@
+//! The listener: accepts, counts, starts sessions and stops them.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus_client::registry::Registry;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::Authenticator,
+    clients::Clients,
+    exchange::Exchange,
+    handshake,
+    limits::{Config, Limits},
+    log::PublishLog,
+    metrics::Metrics,
+    publisher::Publisher,
+    router::Router,
+};
+
+/// Pause after a failed accept: its usual cause is that no file descriptor is free.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The thread that delivers to subscribers has died. Nothing acked is lost, but the process should
+/// end and be started again.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the MQTT router has died")]
+pub struct RouterDied;
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) log: Arc<dyn PublishLog>,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stopping: CancellationToken,
+    /// Makes assigned client ids differ between runs, so that the log never takes a new client for
+    /// an old one.
+    run: u64,
+    assigned: AtomicU64,
+}
+
+impl Shared {
+    /// A client id that nobody has had.
+    pub(crate) fn assign_client_id(&self) -> String {
+        let number = self.assigned.fetch_add(1, Ordering::Relaxed);
+        format!("auto-{:016x}-{number}", self.run)
+    }
+}
+
+/// A running MQTT broker.
+pub struct Broker {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    router_died: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Bind and begin to serve. Publishes go to `log`, clients are admitted by `authenticator`,
+    /// metrics are registered as `tarn_mqtt_…`.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the router's thread cannot be started.
+    pub async fn start(
+        config: Config,
+        log: Arc<dyn PublishLog>,
+        authenticator: Arc<dyn Authenticator>,
+        registry: &mut Registry,
+    ) -> io::Result<Broker> {
+        let limits = Arc::new(config.limits.checked());
+        let metrics = Metrics::register(registry);
+        let listener = TcpListener::bind(config.listen).await?;
+        let local_addr = listener.local_addr()?;
+        let stopping = CancellationToken::new();
+        let router_died = CancellationToken::new();
+        let (router, watch) = Router::start(&limits, router_died.clone(), stopping.clone())?;
+        let shared = Arc::new(Shared {
+            exchange: Arc::new(Exchange::new(router, &limits, metrics.clone())),
+            limits,
+            log,
+            authenticator,
+            clients: Arc::default(),
+            metrics,
+            stopping,
+            run: RandomState::new().build_hasher().finish(),
+            assigned: AtomicU64::new(0),
+        });
+        let tasks = TaskTracker::new();
+        tasks.spawn(watch);
+        tasks.spawn(accept(shared.clone(), listener, tasks.clone()));
+        Ok(Broker {
+            shared,
+            local_addr,
+            router_died,
+            tasks,
+        })
+    }
+
+    /// The address that clients connect to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// A handle to publish from inside the process.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
+            exchange: self.shared.exchange.clone(),
+            limits: self.shared.limits.clone(),
+        }
+    }
+
+    /// Returns only if the router dies, which is fatal.
+    pub async fn failed(&self) -> RouterDied {
+        self.router_died.cancelled().await;
+        RouterDied
+    }
+
+    /// Stop accepting, ack what becomes durable within [`Limits::drain_timeout`], tell clients and
+    /// close. The log must go on until this returns.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
+    let places = Arc::new(Semaphore::new(shared.limits.connections_max));
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    shared.metrics.refused("connections_max");
+                    tracing::info!(%peer, "connection refused: too many connections");
+                    continue;
+                };
+                let shared = shared.clone();
+                tasks.spawn(async move {
+                    serve(&shared, stream, peer).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+    // Acks are small and waited for.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    shared.metrics.connections.inc();
+    handshake::serve(shared, stream, peer).await;
+    shared.metrics.connections.dec();
+}

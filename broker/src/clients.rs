@@ -1,0 +1,103 @@
+//! Which session owns a client id, and how another takes it over.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// The owners of all client ids in use.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    owners: Mutex<HashMap<Arc<str>, Arc<Owner>>>,
+    last_session: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Owner {
+    session: u64,
+    taken_over: AtomicBool,
+    /// Tells the session to end.
+    end: CancellationToken,
+    /// Tells its successor that it has ended.
+    ended: CancellationToken,
+}
+
+/// A session's hold on its client id. Given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    clients: Arc<Clients>,
+    client: Arc<str>,
+    owner: Arc<Owner>,
+}
+
+impl Clients {
+    /// Take a client id, from its owner if it has one. Returns once that owner has ended, so that
+    /// the two never append to the log at the same time. The session ends with `stopping` too.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        client: &str,
+        stopping: &CancellationToken,
+    ) -> Registration {
+        let owner = Arc::new(Owner {
+            session: self.last_session.fetch_add(1, Ordering::Relaxed) + 1,
+            taken_over: AtomicBool::new(false),
+            end: stopping.child_token(),
+            ended: CancellationToken::new(),
+        });
+        let client: Arc<str> = client.into();
+        let old = self.owners.lock().insert(client.clone(), owner.clone());
+        let registration = Registration {
+            clients: self.clone(),
+            client,
+            owner,
+        };
+        if let Some(old) = old {
+            old.taken_over.store(true, Ordering::Release);
+            old.end.cancel();
+            old.ended.cancelled().await;
+        }
+        registration
+    }
+}
+
+impl Registration {
+    /// The client id.
+    pub(crate) fn client(&self) -> &Arc<str> {
+        &self.client
+    }
+
+    /// Number of the session, never used again.
+    pub(crate) fn session(&self) -> u64 {
+        self.owner.session
+    }
+
+    /// Cancelled when the session is to end.
+    pub(crate) fn end(&self) -> &CancellationToken {
+        &self.owner.end
+    }
+
+    /// Whether the reason to end is that another connection has the client id now.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        self.owner.taken_over.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut owners = self.clients.owners.lock();
+        if owners
+            .get(&self.client)
+            .is_some_and(|o| o.session == self.owner.session)
+        {
+            owners.remove(&self.client);
+        }
+        drop(owners);
+        self.owner.ended.cancel();
+    }
+}

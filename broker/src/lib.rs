@@ -1,0 +1,70 @@
+//! MQTT sessions of our own over rumqttd's router, with acks that mean "on disk".
+//!
+//! In the order that a publish passes through them:
+
+// What the operator may set: the address and every limit.
+mod limits;
+
+// The listener: accepts, counts, starts sessions and stops them.
+mod broker;
+
+// A socket with its read and write buffers.
+mod connection;
+
+// What TCP says about bytes that the peer has not taken yet.
+mod outstanding;
+
+// The fixed header: how long a packet is, before any of it is kept.
+mod frame;
+
+// Packets of both protocol versions as one type.
+mod packet;
+
+// The rules a client can break, and what each is answered with.
+mod violation;
+
+// CONNECT to CONNACK.
+mod handshake;
+
+// Who may connect.
+pub mod auth;
+
+// Which session owns a client id, and how another takes it over.
+mod clients;
+
+// One client's connection, from CONNACK to its end.
+mod session;
+
+// The durable log that publishes go to before they are acknowledged.
+pub mod log;
+
+// From one publish to everyone who wants it: retained store, routes, router.
+mod exchange;
+
+// Topic names and filters: rules and matching.
+mod topics;
+
+// Topic filters as a tree.
+mod filters;
+
+// The last retained message of every topic.
+mod retained;
+
+// A publish on its way through the router.
+mod envelope;
+
+// rumqttd's router, its links and its end.
+mod router;
+
+// Packets that the broker sends.
+mod reply;
+
+// Publishing from inside the process.
+mod publisher;
+
+// Counters and gauges.
+mod metrics;
+
+pub use broker::{Broker, RouterDied};
+pub use limits::{Config, Limits};
+pub use publisher::{InvalidTopic, Publisher};

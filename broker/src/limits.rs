@@ -1,0 +1,112 @@
+//! What the operator may set: the address and every limit.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// Where the broker listens, and its limits.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to bind; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// Bounds on what clients may ask for.
+    pub limits: Limits,
+}
+
+/// Every bound of the broker, by name.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections; further ones are closed at once. Default 1024.
+    pub connections_max: usize,
+    /// Bytes of one packet with its header. Default 1 MiB; not below 256 KiB, because device
+    /// lists of real gateways are that large.
+    pub packet_bytes_max: usize,
+    /// Bytes of a CONNECT packet, which arrives before anyone has logged in. Default 128 KiB.
+    pub connect_bytes_max: usize,
+    /// Time from accept to a complete CONNECT. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Time from the first to the last byte of a packet. Default 30 s.
+    pub packet_timeout: Duration,
+    /// Time to tell a client why it is disconnected. Default 1 s.
+    pub close_timeout: Duration,
+    /// Time at shutdown for publishes already received to become durable and acked. Default 5 s.
+    pub drain_timeout: Duration,
+    /// Pause before a 3.1.1 client whose publish was refused is disconnected, so that it does not
+    /// reconnect in a tight loop. Default 1 s.
+    pub refused_pause: Duration,
+    /// Age of written acks before the kernel is asked whether the peer has them. Default 1 s.
+    pub confirm_delay: Duration,
+    /// Bytes of a client id. Default 512.
+    pub client_id_bytes_max: usize,
+    /// Bytes of a topic name or filter. Default 2048.
+    pub topic_bytes_max: usize,
+    /// Levels of a topic name or filter. Default 64.
+    pub topic_levels_max: usize,
+    /// Publishes of one client that wait for the disk; told to MQTT 5 clients as the receive
+    /// maximum. At the bound the socket is not read. Default 1024.
+    pub unacked_max: u16,
+    /// QoS 1 and 2 messages sent to one client and not yet acked by it. Default 128.
+    pub inflight_max: u16,
+    /// Messages that wait for one slow client. Default 4096.
+    pub queue_messages_max: usize,
+    /// Bytes that wait for one slow client. Default 4 MiB.
+    pub queue_bytes_max: usize,
+    /// Subscriptions of one client. Default 1024.
+    pub subscriptions_max: usize,
+    /// Different topic filters of all clients together. Default 16384.
+    pub filters_max: usize,
+    /// Retained messages. Default 100000.
+    pub retained_messages_max: usize,
+    /// Bytes of topics and payloads of retained messages. Default 64 MiB.
+    pub retained_bytes_max: usize,
+    /// Bytes of one segment of the router's log of one filter. Default 64 KiB.
+    pub router_segment_bytes: usize,
+    /// Segments that the router keeps of one filter. Default 16.
+    pub router_segments: usize,
+    /// Messages that wait for the router; above it publishers are not read. Default 10000.
+    pub router_backlog_max: usize,
+}
+
+/// The smallest packet limit that is accepted.
+const PACKET_BYTES_FLOOR: usize = 256 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 1024,
+            packet_bytes_max: 1024 * 1024,
+            connect_bytes_max: 128 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            packet_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(5),
+            refused_pause: Duration::from_secs(1),
+            confirm_delay: Duration::from_secs(1),
+            client_id_bytes_max: 512,
+            topic_bytes_max: 2048,
+            topic_levels_max: 64,
+            unacked_max: 1024,
+            inflight_max: 128,
+            queue_messages_max: 4096,
+            queue_bytes_max: 4 * 1024 * 1024,
+            subscriptions_max: 1024,
+            filters_max: 16_384,
+            retained_messages_max: 100_000,
+            retained_bytes_max: 64 * 1024 * 1024,
+            router_segment_bytes: 64 * 1024,
+            router_segments: 16,
+            router_backlog_max: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Raise what is too small to work with.
+    pub(crate) fn checked(mut self) -> Limits {
+        self.packet_bytes_max = self.packet_bytes_max.max(PACKET_BYTES_FLOOR);
+        // The router panics below these.
+        self.router_segment_bytes = self.router_segment_bytes.max(1024);
+        self.router_segments = self.router_segments.max(1);
+        self.unacked_max = self.unacked_max.max(1);
+        self.inflight_max = self.inflight_max.max(1);
+        self
+    }
+}

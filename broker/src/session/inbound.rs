@@ -1,0 +1,312 @@
+//! What the client sends.
+
+use mqtt_proto::{
+    Pid,
+    v3::{self, SubscribeReturnCode},
+    v5::{self, PubackReasonCode, SubscribeReasonCode, UnsubscribeReasonCode},
+};
+use prometheus_client::metrics::counter::Counter;
+use tokio::time::Instant;
+
+use super::{CONGESTION_RECHECK, End, Session};
+use crate::{
+    exchange::Message,
+    frame::frame,
+    log::{self, Appended, Refused},
+    metrics::Metrics,
+    outstanding::Transport,
+    packet::{self, Inbound, Publish, Subscribe, Version},
+    reply::{self, AckKind},
+    topics,
+    violation::Violation,
+};
+
+/// Nothing is taken from a client that lets this much of its answers wait.
+const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Counters that every publish counts on.
+pub(super) struct Counters {
+    publishes: [Counter; 3],
+}
+
+impl Counters {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Counters {
+            publishes: metrics.publishes(),
+        }
+    }
+}
+
+impl<S: Transport> Session<'_, S> {
+    /// Whether more may be taken from the client now.
+    pub(super) fn can_take(&self) -> bool {
+        !self.is_waiting_for_us() && self.connection.output.len() < OUTPUT_BYTES_MAX
+    }
+
+    /// Whether nothing is taken from the client because of the log or the router.
+    pub(super) fn is_waiting_for_us(&self) -> bool {
+        self.acks.len() >= usize::from(self.shared.limits.unacked_max)
+            || self.refused_until.is_some()
+            || self.congested_until.is_some()
+    }
+
+    /// Take the packets that are complete, and commit what they brought.
+    pub(super) async fn take_input(&mut self) -> Result<(), End> {
+        if self
+            .congested_until
+            .is_some_and(|until| until <= Instant::now())
+        {
+            self.wait_if_congested();
+        }
+        let taken = self.take_packets().await;
+        // What was taken before an error is the client's all the same.
+        let flushed = self.flush();
+        taken.and(flushed)
+    }
+
+    async fn take_packets(&mut self) -> Result<(), End> {
+        while self.can_take() {
+            let input = &mut self.connection.input;
+            let found = frame(input, self.shared.limits.packet_bytes_max)?;
+            let Some(frame) = found.filter(|frame| input.len() >= frame.total_len) else {
+                if input.is_empty() {
+                    self.partial_since = None;
+                } else if self.partial_since.is_none() {
+                    self.partial_since = Some(Instant::now());
+                }
+                return Ok(());
+            };
+            let body = &input[frame.header_len..frame.total_len];
+            let inbound = packet::decode(self.client.version, frame, body)?;
+            bytes::Buf::advance(input, frame.total_len);
+            self.partial_since = None;
+            self.last_packet_at = Instant::now();
+            self.take_packet(inbound).await?;
+        }
+        // While we do not read, the client cannot complete what it has begun.
+        self.partial_since = None;
+        Ok(())
+    }
+
+    async fn take_packet(&mut self, inbound: Inbound) -> Result<(), End> {
+        let out = &mut self.connection.output;
+        match inbound {
+            Inbound::Publish(publish) => self.take_publish(publish),
+            Inbound::PubRel(pid) => {
+                self.take_pubrel(pid);
+                Ok(())
+            }
+            Inbound::PubAck(packet_id) | Inbound::PubComp(packet_id) => {
+                self.deliveries.completed(packet_id);
+                Ok(())
+            }
+            Inbound::PubRec {
+                packet_id,
+                ok: true,
+            } => {
+                self.deliveries.received(packet_id);
+                reply::ack(out, AckKind::PubRel, packet_id);
+                Ok(())
+            }
+            Inbound::PubRec {
+                packet_id,
+                ok: false,
+            } => {
+                self.deliveries.completed(packet_id);
+                Ok(())
+            }
+            Inbound::Subscribe(subscribe) => self.take_subscribe(subscribe).await,
+            Inbound::Unsubscribe { pid, filters } => self.take_unsubscribe(pid, &filters),
+            Inbound::PingReq => {
+                reply::pingresp(out);
+                Ok(())
+            }
+            Inbound::Disconnect => Err(End::Disconnected),
+        }
+    }
+
+    fn take_publish(&mut self, publish: Publish) -> Result<(), End> {
+        if !topics::is_valid_name(&publish.topic, &self.shared.limits) {
+            return Err(Violation::TopicName.into());
+        }
+        let Publish { qos, packet_id, .. } = publish;
+        self.counters.publishes[usize::from(qos)].inc();
+        let appended = self.shared.log.append(log::Publish {
+            client: self.registration.client(),
+            topic: &publish.topic,
+            payload: &publish.payload,
+            qos,
+            packet_id,
+            dup: publish.dup,
+            retain: publish.retain,
+        });
+        self.uncommitted = true;
+        let seq = match appended {
+            Ok(Appended::Stored(seq)) => {
+                self.route(&publish);
+                seq
+            }
+            Ok(Appended::Duplicate(seq)) => {
+                self.shared.metrics.duplicates.inc();
+                seq
+            }
+            Err(refused) => {
+                self.refuse(qos, packet_id, refused);
+                return Ok(());
+            }
+        };
+        match qos {
+            0 => {}
+            1 => self.acks.owe(AckKind::PubAck, packet_id, seq),
+            _ => self.acks.owe(AckKind::PubRec, packet_id, seq),
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, publish: &Publish) {
+        let message = Message {
+            topic: &publish.topic,
+            payload: &publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: &publish.properties,
+            origin: self.registration.session(),
+        };
+        self.shared.exchange.publish(message, &mut self.batch);
+    }
+
+    /// Make what was appended durable and hand what was routed to the router.
+    fn flush(&mut self) -> Result<(), End> {
+        if std::mem::take(&mut self.uncommitted) {
+            self.shared.log.commit();
+        }
+        if self.shared.exchange.flush(&mut self.batch)? {
+            self.wait_if_congested();
+        }
+        Ok(())
+    }
+
+    fn wait_if_congested(&mut self) {
+        let congested = self.shared.exchange.is_congested();
+        self.congested_until = congested.then(|| Instant::now() + CONGESTION_RECHECK);
+    }
+
+    /// The log did not take a publish. An MQTT 5 client is told so; one of 3.1.1 can only be told
+    /// by closing, after which it sends again what was not acked.
+    fn refuse(&mut self, qos: u8, packet_id: u16, refused: Refused) {
+        let (label, reason) = match refused {
+            Refused::Full => ("full", PubackReasonCode::QuotaExceeded),
+            Refused::Unavailable => ("unavailable", PubackReasonCode::ImplementationSpecificError),
+            // PUBACK has no code of its own for this.
+            Refused::TooLarge => ("too_large", PubackReasonCode::QuotaExceeded),
+        };
+        self.shared.metrics.refused(label);
+        let kind = match qos {
+            0 => return,
+            1 => AckKind::PubAck,
+            _ => AckKind::PubRec,
+        };
+        match self.client.version {
+            Version::V5 => self.acks.owe_refusal(kind, packet_id, reason as u8),
+            Version::V3 => self.pause_and_close(),
+        }
+    }
+
+    fn take_pubrel(&mut self, pid: Pid) {
+        match self
+            .shared
+            .log
+            .release(self.registration.client(), pid.value())
+        {
+            Ok(seq) => {
+                self.uncommitted = true;
+                self.acks.owe(AckKind::PubComp, pid.value(), seq);
+            }
+            // PUBCOMP cannot say that it failed, so that the client has to send PUBREL again.
+            Err(_) => {
+                self.shared.metrics.refused("release");
+                self.pause_and_close();
+            }
+        }
+    }
+
+    fn pause_and_close(&mut self) {
+        self.refused_until = Some(Instant::now() + self.shared.limits.refused_pause);
+    }
+
+    async fn take_subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+        if !self.subscriptions.is_attached() {
+            // Attaching waits for the router; what came before it should not.
+            self.flush()?;
+            self.subscriptions.attach(&self.shared.exchange).await?;
+        }
+        let pid = subscribe.pid;
+        let codes = subscribe
+            .filters
+            .iter()
+            .map(|(filter, options)| {
+                let asked = self.subscriptions.subscribe(
+                    filter,
+                    *options,
+                    subscribe.identifier,
+                    &self.shared.exchange,
+                    &self.shared.limits,
+                    &self.shared.metrics,
+                );
+                asked.map_err(End::from)
+            })
+            .collect::<Result<Vec<_>, End>>()?;
+        if let Some(answer) = self.subscriptions.answer(pid, codes) {
+            self.write_suback(answer);
+        }
+        Ok(())
+    }
+
+    /// Answer a SUBSCRIBE whose routes are all served, and start on its retained messages.
+    pub(super) fn write_suback(&mut self, answer: super::subscriptions::Answer) {
+        let out = &mut self.connection.output;
+        let (pid, codes) = (answer.pid, answer.codes);
+        match self.client.version {
+            Version::V3 => {
+                let code = |c: SubscribeReasonCode| match c {
+                    SubscribeReasonCode::GrantedQoS0 => SubscribeReturnCode::MaxLevel0,
+                    SubscribeReasonCode::GrantedQoS1 => SubscribeReturnCode::MaxLevel1,
+                    SubscribeReasonCode::GrantedQoS2 => SubscribeReturnCode::MaxLevel2,
+                    _ => SubscribeReturnCode::Failure,
+                };
+                let codes = codes.into_iter().map(code).collect();
+                reply::v3(out, &v3::Suback::new(pid, codes).into());
+            }
+            Version::V5 => reply::v5(out, &v5::Suback::new(pid, codes).into()),
+        }
+        for walk in answer.retained {
+            self.deliveries.walk(walk);
+        }
+    }
+
+    fn take_unsubscribe(
+        &mut self,
+        pid: Pid,
+        filters: &[mqtt_proto::TopicFilter],
+    ) -> Result<(), End> {
+        let mut codes = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let existed = self.subscriptions.unsubscribe(
+                filter,
+                &self.shared.exchange,
+                &self.shared.metrics,
+            )?;
+            self.deliveries.stop_walk(filter);
+            codes.push(match existed {
+                true => UnsubscribeReasonCode::Success,
+                false => UnsubscribeReasonCode::NoSubscriptionExisted,
+            });
+        }
+        let out = &mut self.connection.output;
+        match self.client.version {
+            Version::V3 => reply::v3(out, &v3::Packet::Unsuback(pid)),
+            Version::V5 => reply::v5(out, &v5::Unsuback::new(pid, codes).into()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Sessions over real sockets, on a log whose durability is stepped by hand.
+
+mod client;
+mod delivery;
+mod durability;
+mod entry;
+mod fake_log;
+mod limits;
+mod speed;
+
+use std::{collections::HashMap, sync::Arc};
+
+use mqtt_proto::{v3, v5};
+use prometheus_client::registry::Registry;
+use tarn_broker::{
+    Broker, Config, Limits,
+    auth::{Anonymous, Passwords},
+};
+
+use self::{client::Client, fake_log::FakeLog};
+
+/// A broker and what it measures.
+struct Running {
+    broker: Broker,
+    registry: Registry,
+}
+
+async fn start(log: &Arc<FakeLog>, limits: Limits) -> Running {
+    start_with(log, limits, Anonymous::Always).await
+}
+
+async fn start_with(log: &Arc<FakeLog>, limits: Limits, anonymous: Anonymous) -> Running {
+    let users = HashMap::from([("ann".to_owned(), "secret".to_owned())]);
+    let mut registry = Registry::default();
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        limits,
+    };
+    let auth = Arc::new(Passwords { users, anonymous });
+    let broker = Broker::start(config, log.clone(), auth, &mut registry)
+        .await
+        .expect("starts");
+    Running { broker, registry }
+}
+
+impl Running {
+    async fn open(&self) -> Client {
+        Client::open(self.broker.local_addr()).await
+    }
+
+    /// A client that has been let in.
+    async fn v5(&self, id: &str) -> Client {
+        let mut client = self.open().await;
+        client.send5(v5::Connect::new(id.into(), 60)).await;
+        match client.next5().await {
+            v5::Packet::Connack(c) => assert_eq!(c.reason_code, v5::ConnectReasonCode::Success),
+            other => panic!("not a CONNACK: {other:?}"),
+        }
+        client
+    }
+
+    async fn v3(&self, id: &str) -> Client {
+        let mut client = self.open().await;
+        client.send3(v3::Connect::new(id.into(), 60)).await;
+        let accepted = v3::Connack::new(false, v3::ConnectReturnCode::Accepted);
+        assert_eq!(client.next3().await, accepted.into());
+        client
+    }
+
+    /// Value of a metric as it is shown, 0 if it is not.
+    fn metric(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("encodes");
+        let line = text
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+}

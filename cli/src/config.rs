@@ -1,0 +1,253 @@
+//! Settings from three places that mean the same: flags, `TARN_…` variables, a TOML file.
+//!
+//! A flag wins over a variable, a variable over the file.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tarn_broker::auth::Anonymous;
+use tarn_common::{ids::HomeId, query::{EngineSettings, Limits}, store::Store};
+use tarn_edge::{decode::topic::{Pattern, Topics}, journal::JournalSettings, settings::Settings, ship::ShipSettings};
+
+use crate::exit::Failure;
+
+/// Where clients without a user name may come from.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AnonymousFrom {
+    /// Nowhere: every client needs a user name and a password.
+    Never,
+    /// This machine only.
+    Loopback,
+    /// Anywhere.
+    Always,
+}
+
+/// What can be said of a box. `None` is "not said here".
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct EdgeArgs {
+    /// Directory that the box keeps everything in; made if absent
+    #[arg(long, env = "TARN_DATA", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
+    /// Name of the home: 1 to 64 of a-z A-Z 0-9 _ . -
+    #[arg(long, env = "TARN_HOME", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) home: Option<HomeId>,
+    /// Where MQTT clients connect [default: 0.0.0.0:1883]
+    #[arg(long, env = "TARN_MQTT", value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt: Option<SocketAddr>,
+    /// Where the REST interface listens; it has no login yet, so only this machine by default [default: 127.0.0.1:8080]
+    #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Where chunks go: file:///dir or s3://bucket/prefix (with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION); without one the box keeps them all
+    #[arg(long, env = "TARN_STORE", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// The oldest a reading gets before it is cut into a chunk [default: 15m]
+    #[arg(long, env = "TARN_CUT_AGE", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) cut_age: Option<Duration>,
+    /// Shards that readings are split into, fixed when the directory is made [default: 4]
+    #[arg(long, env = "TARN_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shards: Option<u16>,
+    /// Journal size at which a cut is made whatever its age [default: 32MiB]
+    #[arg(long, env = "TARN_SEGMENT_SIZE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment_size: Option<ByteSize>,
+    /// How long a commit waits for more publishes; 5ms spares flash, 0s acknowledges soonest [default: 0s]
+    #[arg(long, env = "TARN_LINGER", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) linger: Option<Duration>,
+    /// Disk space for chunks and journal; shipped chunks go first, then publishes are refused [default: 10GiB]
+    #[arg(long, env = "TARN_DISK_BUDGET", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_budget: Option<ByteSize>,
+    /// Bytes a second that shipping may use [default: no limit]
+    #[arg(long, env = "TARN_SHIP_RATE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ship_rate: Option<ByteSize>,
+    /// Where MQTT clients without a user name may come from [default: loopback]
+    #[arg(long, env = "TARN_ANONYMOUS", value_name = "FROM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) anonymous: Option<AnonymousFrom>,
+    /// An MQTT user; may be repeated (in the file: users = ["name:password"])
+    #[arg(long = "user", env = "TARN_USERS", value_name = "NAME:PASSWORD", value_delimiter = ',', hide_env_values = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) users: Vec<String>,
+    /// How a topic names device and metric, such as site/+/{device}/{metric}; may be repeated, the first that fits counts (in the file: topics = [...])
+    #[arg(long = "topic", env = "TARN_TOPICS", value_name = "PATTERN", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) topics: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) query: QueryArgs,
+}
+
+/// What queries may cost.
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct QueryArgs {
+    /// Memory of all queries together [default: 512MiB]
+    #[arg(long, env = "TARN_QUERY_MEMORY", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) query_memory: Option<ByteSize>,
+    /// Time of one query [default: 30s]
+    #[arg(long, env = "TARN_QUERY_TIME", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) query_time: Option<Duration>,
+    /// Rows of one answer of POST /v1/sql [default: 100000]
+    #[arg(long, env = "TARN_QUERY_ROWS", value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) query_rows: Option<usize>,
+}
+
+/// What can be said of the cloud service.
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct CloudArgs {
+    /// Where chunks are: file:///dir or s3://bucket/prefix (with the usual AWS variables)
+    #[arg(long, env = "TARN_STORE", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// Where the REST interface listens; it has no login yet, so only this machine by default [default: 127.0.0.1:8090]
+    #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Directory for copies of chunks that queries read; may be deleted at any time the service is down [default: a temporary one]
+    #[arg(long, env = "TARN_CACHE", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Size of these copies [default: 10GiB]
+    #[arg(long, env = "TARN_CACHE_SIZE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_size: Option<ByteSize>,
+    /// How often the store is asked for new chunks [default: 2s]
+    #[arg(long, env = "TARN_REFRESH", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) refresh: Option<Duration>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) query: QueryArgs,
+}
+
+/// Flags and variables over a TOML file.
+///
+/// # Errors
+/// A file that cannot be read, or a key in it that is not known or has a wrong value.
+pub(crate) fn over_file<T>(said: T, file: Option<&PathBuf>) -> Result<T, Failure>
+where
+    T: Args + Serialize + DeserializeOwned,
+{
+    let Some(path) = file else { return Ok(said) };
+    let name = path.display();
+    let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("{name}: {e}"));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    let mut merged: toml::Table = toml::from_str(&text).map_err(|e| wrong(&e))?;
+    check_keys::<T>(&merged).map_err(|e| wrong(&e))?;
+    merged.extend(toml::Table::try_from(&said).map_err(|e| wrong(&e))?);
+    merged.try_into().map_err(|e| wrong(&e))
+}
+
+/// Check each key alone, so that the message can name it.
+fn check_keys<T: Args + DeserializeOwned>(table: &toml::Table) -> Result<(), String> {
+    let command = T::augment_args(clap::Command::new("keys"));
+    let known: Vec<String> = command.get_arguments().map(|arg| arg.get_id().as_str().replace('_', "-")).collect();
+    for (key, value) in table {
+        if !known.contains(key) {
+            return Err(format!("key `{key}` is not known; the keys are {}", known.join(", ")));
+        }
+        let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+        alone.try_into::<T>().map_err(|e| format!("key `{key}`: {}", e.message()))?;
+    }
+    Ok(())
+}
+
+impl EdgeArgs {
+    /// Check everything at once and give the box's settings.
+    pub(crate) fn settings(self) -> Result<Settings, Failure> {
+        let required = |key: &str| Failure::usage(format!("--{key} is missing (or TARN_{}, or `{key}` in the file)", key.to_uppercase()));
+        let pattern = |text: &String| text.parse::<Pattern>().map_err(|e| Failure::usage(format!("--topic: {e}")));
+        let topics = self.topics.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+        let journal = JournalSettings {
+            segment_bytes: self.segment_size.map_or(JournalSettings::default().segment_bytes, |s| s.as_u64()).max(1 << 20),
+            linger: self.linger.unwrap_or_default().min(Duration::from_secs(1)),
+            ..JournalSettings::default()
+        };
+        let ship = ShipSettings { bytes_per_second: self.ship_rate.map(|s| s.as_u64()), ..ShipSettings::default() };
+        Ok(Settings {
+            data: self.data.ok_or_else(|| required("data"))?,
+            home: self.home.ok_or_else(|| required("home"))?,
+            mqtt: self.mqtt.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 1883))),
+            http: self.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            store: self.store.as_deref().map(open_store).transpose()?,
+            cut_age: self.cut_age.unwrap_or(Settings::CUT_AGE).max(Duration::from_millis(100)),
+            shards: self.shards.unwrap_or(Settings::SHARDS),
+            journal,
+            ship,
+            disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
+            topics: Topics::new(topics),
+            users: self.users.iter().map(|user| name_and_password(user)).collect::<Result<HashMap<_, _>, _>>()?,
+            anonymous: match self.anonymous.unwrap_or(AnonymousFrom::Loopback) {
+                AnonymousFrom::Never => Anonymous::Never,
+                AnonymousFrom::Loopback => Anonymous::Loopback,
+                AnonymousFrom::Always => Anonymous::Always,
+            },
+            engine: self.query.engine(EngineSettings::default()),
+            limits: self.query.limits(),
+        })
+    }
+}
+
+impl CloudArgs {
+    /// Check everything at once and give the service's settings.
+    pub(crate) fn settings(self) -> Result<tarn_cloud::Settings, Failure> {
+        let url = self.store.ok_or_else(|| Failure::usage("--store is missing (or TARN_STORE, or `store` in the file)".into()))?;
+        let defaults = tarn_cloud::Settings::new(vec![open_store(&url)?]);
+        Ok(tarn_cloud::Settings {
+            http: self.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090))),
+            cache_directory: self.cache,
+            cache_bytes: self.cache_size.map_or(defaults.cache_bytes, |s| s.as_u64()),
+            refresh_every: self.refresh.unwrap_or(defaults.refresh_every).max(Duration::from_millis(100)),
+            limits: self.query.limits(),
+            engine: self.query.engine(defaults.engine.clone()),
+            ..defaults
+        })
+    }
+}
+
+/// Open the store of a `--store` flag.
+pub(crate) fn open_store(url: &str) -> Result<Store, Failure> {
+    Store::open(url).map_err(|e| Failure::usage(format!("--store: {e}")))
+}
+
+impl QueryArgs {
+    /// Bounds of the engine.
+    pub(crate) fn engine(&self, settings: EngineSettings) -> EngineSettings {
+        let memory_bytes = self.query_memory.map_or(settings.memory_bytes, |s| s.as_u64() as usize);
+        EngineSettings { memory_bytes, ..settings }
+    }
+
+    /// Bounds of one question.
+    pub(crate) fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        Limits {
+            time: self.query_time.unwrap_or(limits.time),
+            rows: self.query_rows.unwrap_or(limits.rows),
+            ..limits
+        }
+    }
+}
+
+fn name_and_password(user: &str) -> Result<(String, String), Failure> {
+    match user.split_once(':') {
+        Some((name, password)) if !name.is_empty() => Ok((name.to_owned(), password.to_owned())),
+        _ => Err(Failure::usage("--user: write it as NAME:PASSWORD".into())),
+    }
+}

@@ -1,0 +1,213 @@
+//! `tarn demo`: the whole road on one machine, with embedded defaults.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use tarn_cloud::Cloud;
+use tarn_common::{clock::SystemClock, query::Engine, store::Store};
+use tarn_edge::Edge;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::EdgeArgs,
+    exit::Failure,
+    simulate::{self, BrokerUrl, Live},
+};
+
+/// The query that the demo asks the cloud.
+const FIRST_SQL: &str = "SELECT home, metric, count(*) AS readings, round(avg(value), 2) AS average \
+     FROM readings WHERE value IS NOT NULL GROUP BY home, metric ORDER BY readings DESC, home, metric LIMIT 8";
+
+/// Rows that the lake holds.
+const COUNT_SQL: &str = "SELECT count(*) FROM readings";
+
+/// How often the live line is renewed.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// The SQL answer is printed once after this.
+const SQL_AFTER: Duration = Duration::from_secs(8);
+
+/// `tarn demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoCommand {
+    /// End by itself after this many seconds; without it, run until Ctrl-C
+    #[arg(long, env = "TARN_SECONDS", value_name = "N")]
+    seconds: Option<u64>,
+    /// Homes, each with a box of its own
+    #[arg(long, env = "TARN_HOMES", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=20))]
+    homes: u16,
+    /// Messages a second in each home
+    #[arg(long, env = "TARN_RATE", value_name = "N", default_value_t = 500.0)]
+    rate: f64,
+}
+
+/// Everything that runs.
+struct Scene {
+    cloud: Cloud,
+    boxes: Vec<Edge>,
+    live: Vec<Arc<Live>>,
+    devices: JoinSet<Result<simulate::Summary, simulate::SimulateError>>,
+    stop_devices: CancellationToken,
+}
+
+pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result<(), Failure> {
+    let dir = tempfile::Builder::new().prefix("tarn-demo-").tempdir().map_err(Failure::broken)?;
+    let mut scene = Scene::start(&command, dir.path()).await?;
+    scene.introduce(dir.path());
+    let ended = scene.watch(command.seconds.map(Duration::from_secs), &stop).await;
+    let summary = scene.end().await;
+    ended?;
+    summary?;
+    if stop.is_cancelled() {
+        println!("Stopped. The lake was in a temporary directory and is gone now.");
+    }
+    Ok(())
+}
+
+impl Scene {
+    async fn start(command: &DemoCommand, dir: &std::path::Path) -> Result<Scene, Failure> {
+        let store = Store::directory(&dir.join("store")).map_err(Failure::broken)?;
+        let clock = Arc::new(SystemClock);
+        let cloud_settings = tarn_cloud::Settings::new(vec![store.clone()]);
+        let cloud = Cloud::start(cloud_settings, clock.clone()).await.map_err(Failure::broken)?;
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let stop_devices = CancellationToken::new();
+        let mut scene = Scene { cloud, boxes: Vec::new(), live: Vec::new(), devices: JoinSet::new(), stop_devices };
+        for number in 1..=command.homes {
+            let home = format!("home-{number}");
+            let settings = EdgeArgs {
+                data: Some(dir.join(&home)),
+                home: home.parse().ok(),
+                mqtt: Some(any_port),
+                http: Some(any_port),
+                store: Some(store.url().to_string()),
+                cut_age: Some(Duration::from_secs(2)),
+                ..EdgeArgs::default()
+            };
+            let edge = Edge::start(settings.settings()?, clock.clone()).await.map_err(Failure::broken)?;
+            scene.add_devices(number, edge.mqtt_addr(), command.rate)?;
+            scene.boxes.push(edge);
+        }
+        Ok(scene)
+    }
+
+    fn add_devices(&mut self, number: u16, broker: SocketAddr, rate: f64) -> Result<(), Failure> {
+        let url: BrokerUrl = format!("mqtt://{broker}").parse().map_err(Failure::usage)?;
+        let mut args = simulate::Args::new(url);
+        args.clients = 4;
+        args.rate = rate;
+        args.seed = u64::from(number);
+        let live = Arc::new(Live::default());
+        self.live.push(live.clone());
+        let stop = self.stop_devices.clone();
+        self.devices.spawn(async move { simulate::run(&args, live, stop).await });
+        Ok(())
+    }
+
+    fn introduce(&self, dir: &std::path::Path) {
+        println!("Tarn demo: {} homes, one cloud service, one store.\n", self.boxes.len());
+        for edge in &self.boxes {
+            println!("  box {}   mqtt://{}   http://{}/docs", edge.identity().home, edge.mqtt_addr(), edge.http_addr());
+        }
+        println!("  cloud        http://{}/docs", self.cloud.http_addr());
+        println!("  store        {}\n", dir.join("store").display());
+        println!("Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5", self.boxes[0].mqtt_addr().port());
+        println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
+    }
+
+    async fn watch(&mut self, length: Option<Duration>, stop: &CancellationToken) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut every = interval(LINE_EVERY);
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = every.tick() => {}
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = self.devices.join_next() => {
+                    ended.map_err(Failure::broken)?.map_err(Failure::broken)?;
+                    return Err(Failure::broken(anyhow::anyhow!("the simulated devices stopped by themselves")));
+                }
+            }
+            self.line(started.elapsed()).await;
+            let last = length.is_some_and(|length| started.elapsed() >= length);
+            if !asked && (started.elapsed() >= SQL_AFTER || last) {
+                asked = true;
+                self.answer().await?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One line that is written over itself on a terminal.
+    async fn line(&self, since: Duration) {
+        let published: u64 = self.live.iter().map(|l| l.published()).sum();
+        let acked: u64 = self.live.iter().map(|l| l.acked()).sum();
+        let figures = |get: fn(&Edge) -> u64| -> u64 { self.boxes.iter().map(get).sum() };
+        let readings = figures(|b| b.figures().cut.readings.get());
+        let shipped = figures(|b| b.figures().ship.chunks.get());
+        let backlog = figures(|b| b.figures().ship.backlog_entries.get() as u64);
+        let rows = count(self.cloud.engine()).await;
+        let rate = readings as f64 / since.as_secs_f64().max(1.0);
+        let line = format!(
+            "{:>4} s  {rate:>6.0} readings/s  published {published:>8}  acked {acked:>8}  backlog {backlog:>2}  chunks shipped {shipped:>5}  rows in the lake {}",
+            since.as_secs(),
+            rows.map_or("-".into(), |rows| rows.to_string())
+        );
+        if std::io::stdout().is_terminal() {
+            print!("\r{line}");
+        } else {
+            println!("{line}");
+        }
+        let _ = std::io::stdout().flush();
+    }
+
+    async fn answer(&self) -> Result<(), Failure> {
+        println!("\n\n> {FIRST_SQL}");
+        let answer = self.cloud.engine().sql(FIRST_SQL, tarn_common::query::Limits::default()).await;
+        let answer = answer.map_err(Failure::broken)?;
+        let table = arrow::util::pretty::pretty_format_batches(&answer.batches).map_err(Failure::broken)?;
+        println!("{table}\n");
+        Ok(())
+    }
+
+    /// Stop the devices, let the boxes ship what is left, and compare what was acked with the lake.
+    async fn end(mut self) -> Result<(), Failure> {
+        self.stop_devices.cancel();
+        while let Some(ended) = self.devices.join_next().await {
+            ended.map_err(Failure::broken)?.map_err(Failure::broken)?;
+        }
+        let acked: u64 = self.live.iter().map(|l| l.acked()).sum();
+        let mut cut = Vec::new();
+        for edge in self.boxes.drain(..) {
+            cut.push(edge.figures().cut.clone());
+            edge.shutdown().await;
+        }
+        let readings: u64 = cut.iter().map(|c| c.readings.get()).sum();
+        self.cloud.refresh().await;
+        let rows = count(self.cloud.engine()).await.unwrap_or(0);
+        self.cloud.shutdown().await;
+        println!("\n{acked} messages acknowledged, {readings} readings in them, {rows} rows in the lake.");
+        if rows != readings {
+            return Err(Failure::broken(anyhow::anyhow!("the lake must hold every reading")));
+        }
+        Ok(())
+    }
+}
+
+async fn count(engine: &Arc<Engine>) -> Option<u64> {
+    use arrow::{array::AsArray, datatypes::Int64Type};
+    let answer = engine.sql(COUNT_SQL, tarn_common::query::Limits::default()).await.ok()?;
+    let batch = answer.batches.first().filter(|batch| batch.num_rows() == 1)?;
+    batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.value(0) as u64)
+}

@@ -1,0 +1,130 @@
+//! The command line of Tarn: parses, sets up logging and signals, calls the crates.
+
+mod config;
+mod demo;
+mod exit;
+mod serve;
+mod simulate;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{exit::Failure, simulate::SimulateError};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A data lake for your house: takes what smart-home devices publish over MQTT, keeps it safe while
+/// the internet is away, and drains it as plain Parquet into a bucket that you own.
+///
+/// Logs go to stderr (RUST_LOG sets how much), results to stdout. Exit codes: 0 done, 1 a check
+/// failed, 2 wrong use, 3 not reachable.
+#[derive(Debug, Parser)]
+#[command(name = "tarn", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_version_flag = true)]
+enum Command {
+    /// Run a box: an MQTT broker whose acks mean "on disk", its history and its REST interface
+    Edge(serve::EdgeCommand),
+    /// Run the cloud service: REST over everything that boxes have put into a store
+    Cloud(serve::CloudCommand),
+    /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
+    Demo(demo::DemoCommand),
+    /// Publish like a house, a hotel, a factory, or as a load for benchmarks
+    Simulate(simulate::Args),
+    /// Read every log and chunk of a store and check them; exit code 1 on any fault
+    Verify(verify::VerifyCommand),
+    /// Print the OpenAPI document
+    Openapi {
+        /// Whose document
+        side: Side,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Side {
+    /// The box's
+    Edge,
+    /// The cloud service's
+    Cloud,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
+    let default = if quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::broken(e).exit(),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Edge(command) => serve::edge(command, stop_on_signal()).await,
+        Command::Cloud(command) => serve::cloud(command, stop_on_signal()).await,
+        Command::Demo(command) => demo::run(command, stop_on_signal()).await,
+        Command::Simulate(args) => simulate(&args).await,
+        Command::Verify(command) => verify::run(command).await,
+        Command::Openapi { side } => {
+            println!("{}", match side {
+                Side::Edge => tarn_openapi::edge_document(),
+                Side::Cloud => tarn_openapi::cloud_document(),
+            }.trim_end());
+            Ok(())
+        }
+    }
+}
+
+async fn simulate(args: &simulate::Args) -> Result<(), Failure> {
+    match simulate::command(args, stop_on_signal()).await {
+        Ok(summary) if summary.unacked() > 0 => Err(Failure::check()),
+        Ok(_) => Ok(()),
+        Err(SimulateError::Usage(message)) => Err(Failure::usage(message)),
+        Err(error @ SimulateError::Unreachable { .. }) => Err(Failure::unreachable(error)),
+        Err(error) => Err(Failure::broken(error)),
+    }
+}
+
+/// A token that is cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once.
+fn stop_on_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let heard = stop.clone();
+    tokio::spawn(async move {
+        for signals in 0.. {
+            if signal().await.is_err() {
+                return;
+            }
+            if signals > 0 {
+                std::process::exit(130);
+            }
+            heard.cancel();
+        }
+    });
+    stop
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

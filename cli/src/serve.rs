@@ -1,0 +1,80 @@
+//! `tarn edge` and `tarn cloud`: start, say where, run until a signal.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use serde_json::json;
+use tarn_cloud::Cloud;
+use tarn_common::{
+    clock::SystemClock,
+    durable::{self, RealDisk},
+};
+use tarn_edge::{Edge, app::StartError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{CloudArgs, EdgeArgs, over_file},
+    exit::Failure,
+};
+
+/// What every service takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// TOML file with the same keys as the flags (cut-age = "5m"); flags and TARN_… variables win over it
+    #[arg(long, env = "TARN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write the bound addresses here as JSON once everything is served
+    #[arg(long, env = "TARN_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// `tarn edge`.
+#[derive(Debug, Args)]
+pub(crate) struct EdgeCommand {
+    #[command(flatten)]
+    settings: EdgeArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `tarn cloud`.
+#[derive(Debug, Args)]
+pub(crate) struct CloudCommand {
+    #[command(flatten)]
+    settings: CloudArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Result<(), Failure> {
+    let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
+    let edge = Edge::start(settings, Arc::new(SystemClock)).await.map_err(|e| match e {
+        StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),
+        other => Failure::broken(other),
+    })?;
+    let addresses = json!({"mqtt": edge.mqtt_addr().to_string(), "http": edge.http_addr().to_string()});
+    tell_ready(&command.common, &addresses)?;
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        died = edge.failed() => Some(died),
+    };
+    edge.shutdown().await;
+    failed.map_or(Ok(()), |died| Err(Failure::broken(died)))
+}
+
+pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Result<(), Failure> {
+    let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
+    let cloud = Cloud::start(settings, Arc::new(SystemClock)).await.map_err(Failure::broken)?;
+    let addresses = json!({"http": cloud.http_addr().to_string()});
+    tell_ready(&command.common, &addresses)?;
+    stop.cancelled().await;
+    cloud.shutdown().await;
+    Ok(())
+}
+
+fn tell_ready(common: &Common, addresses: &serde_json::Value) -> Result<(), Failure> {
+    tracing::info!(%addresses, "serving");
+    let Some(path) = &common.ready_file else { return Ok(()) };
+    durable::put(&RealDisk, path, addresses.to_string().as_bytes())
+        .map_err(|e| Failure::usage(format!("--ready-file {}: {e}", path.display())))
+}

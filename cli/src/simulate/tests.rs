@@ -1,0 +1,421 @@
+//! The model is repeatable, and the publisher keeps its word on a real socket.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use bytes::BytesMut;
+use mqtt_proto::v3::{Connack, ConnectReturnCode, Packet, Publish};
+use mqtt_proto::{Pid, QosPid};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::house::{House, Message};
+use super::source::{LOAD_PAYLOAD_BYTES, load_payload};
+use super::*;
+
+/// 2026-03-01T00:00:00Z
+const START_S: u64 = 1_772_323_200;
+
+fn args(profile: Profile) -> Args {
+    let url = "mqtt://127.0.0.1:1".parse().expect("a broker URL");
+    let mut args = Args::new(url);
+    args.profile = profile;
+    args.start = Some(UNIX_EPOCH + Duration::from_secs(START_S));
+    args
+}
+
+fn messages(args: &Args, client: u64, count: usize) -> Vec<Message> {
+    let mut source = Source::new(&RunPlan::new(args), client).expect("a plain prefix");
+    (0..count).map(|_| source.take()).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_messages() {
+    for profile in [
+        Profile::House,
+        Profile::Hotel,
+        Profile::Factory,
+        Profile::Load,
+    ] {
+        let mut args = args(profile);
+        args.clients = 2;
+        let first = messages(&args, 1, 2_000);
+        assert_eq!(first, messages(&args, 1, 2_000));
+        assert_ne!(first, messages(&args, 0, 2_000));
+        if profile != Profile::Load {
+            args.seed = 2;
+            assert_ne!(first, messages(&args, 1, 2_000));
+        }
+    }
+}
+
+#[test]
+fn two_clients_never_share_a_topic() {
+    for profile in [
+        Profile::House,
+        Profile::Hotel,
+        Profile::Factory,
+        Profile::Load,
+    ] {
+        let topics = |client| -> HashSet<String> {
+            let all = messages(&args(profile), client, 3_000);
+            all.iter().map(|one| one.topic.to_string()).collect()
+        };
+        assert!(topics(0).is_disjoint(&topics(1)), "{profile:?}");
+    }
+}
+
+#[test]
+fn load_payloads_are_61_bytes_of_json_and_unique() {
+    let mut args = args(Profile::Load);
+    args.clients = 3;
+    let mut seen = HashSet::new();
+    for client in 0..3 {
+        for message in messages(&args, client, 5_000) {
+            assert_eq!(message.payload.len(), LOAD_PAYLOAD_BYTES);
+            let json: serde_json::Value = serde_json::from_slice(&message.payload).expect("JSON");
+            assert!(seen.insert(json["n"].as_u64().expect("a counter")));
+        }
+    }
+    assert_eq!(seen.len(), 15_000);
+    assert_eq!(load_payload(u64::MAX).len(), LOAD_PAYLOAD_BYTES);
+}
+
+/// Every number in a payload, under its path.
+fn numbers(payload: &[u8]) -> HashMap<String, f64> {
+    fn walk(value: &serde_json::Value, path: &str, into: &mut HashMap<String, f64>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                for (key, value) in map {
+                    walk(value, &format!("{path}/{key}"), into);
+                }
+            }
+            _ => drop(
+                value
+                    .as_f64()
+                    .map(|number| into.insert(path.to_owned(), number)),
+            ),
+        }
+    }
+    let mut into = HashMap::new();
+    if let Ok(value) = serde_json::from_slice(payload) {
+        walk(&value, "", &mut into);
+    }
+    into
+}
+
+#[test]
+fn counters_never_fall() {
+    for profile in [Profile::House, Profile::Hotel, Profile::Factory] {
+        let house = House::new(profile, 9, 0, "home").expect("a plain prefix");
+        let mut counters: HashMap<String, f64> = HashMap::new();
+        for step in 0..400 {
+            let at = SimTime(START_S as i64 * 1_000 + step * 433_000);
+            for index in 0..house.len() {
+                let message = house.message(index, at);
+                for (path, value) in numbers(&message.payload) {
+                    let name = format!("{}{path}", message.topic);
+                    if !["energy", "Total", "parts"]
+                        .iter()
+                        .any(|end| name.ends_with(end))
+                    {
+                        continue;
+                    }
+                    let before = counters.insert(name.clone(), value).unwrap_or_default();
+                    assert!(value >= before, "{name} fell from {before} to {value}");
+                }
+            }
+        }
+        let growing = counters.values().filter(|value| **value > 0.0).count();
+        assert!(growing >= 4, "{profile:?} has no counters");
+    }
+}
+
+#[test]
+fn a_house_is_plausible_and_mixes_its_shapes() {
+    let mut args = args(Profile::House);
+    args.speed = 600.0;
+    let all = messages(&args, 0, 20_000);
+    let texts: Vec<(String, String)> = all
+        .iter()
+        .map(|one| {
+            let text = String::from_utf8(one.payload.to_vec()).expect("text");
+            (one.topic.to_string(), text)
+        })
+        .collect();
+    let has = |topic: &str, test: &dyn Fn(&str) -> bool| {
+        let found = texts.iter().any(|(at, text)| at == topic && test(text));
+        assert!(found, "no such payload on {topic}");
+    };
+    has("home/cellar/temperature", &|text| text.ends_with(" °C"));
+    has("home/kitchen/temperature", &|text| {
+        text.parse::<f64>().is_ok()
+    });
+    has("home/hall/motion", &|text| text == "on");
+    has("home/hall/motion", &|text| text == "off");
+    has("home/hall/lock", &|text| text == "unlocked");
+    has("home/kitchen/fridge", &|text| {
+        text.contains(r#""ENERGY":{"Total":"#)
+    });
+    has("home/kitchen/kettle", &|text| {
+        text.contains(r#""state":"ON""#)
+    });
+    has("home/living-room/climate", &|text| text.len() > 50);
+    for message in &all {
+        if message.topic.ends_with("/climate") {
+            let found = numbers(&message.payload);
+            assert!((10.0..32.0).contains(&found["/temperature"]));
+            assert!((5.0..=99.0).contains(&found["/humidity"]));
+            assert!((5.0..=100.0).contains(&found["/battery"]));
+        }
+    }
+}
+
+#[test]
+fn a_rate_is_spread_evenly_over_clients_and_time() {
+    let pace = |client| source::Pace::new(1_000.0, 4, client);
+    assert_eq!(pace(0).due(0), Some(Duration::ZERO));
+    assert_eq!(pace(3).due(0), Some(Duration::from_millis(3)));
+    assert_eq!(pace(1).due(1), Some(Duration::from_millis(5)));
+    assert_eq!(source::Pace::new(0.0, 4, 1).due(7), None);
+}
+
+#[test]
+fn broker_urls_are_read_and_passwords_not_shown() {
+    let url: BrokerUrl = "mqtt://me:p%40ss@box".parse().expect("valid");
+    assert_eq!(url.address, "box:1883");
+    assert_eq!(url.password, Some(Secret("p@ss".to_owned())));
+    assert!(!format!("{url:?}").contains("p@ss"));
+    let bare: BrokerUrl = "localhost:1884".parse().expect("valid");
+    assert_eq!(bare.address, "localhost:1884");
+    assert!("mqtts://box".parse::<BrokerUrl>().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paced_run_sends_what_its_rate_and_time_say() {
+    let mut args = args(Profile::Hotel);
+    args.ceiling = true;
+    args.clients = 3;
+    args.rate = 900.0;
+    // Room for a machine that stalls.
+    args.in_flight = 500;
+    args.seconds = Some(0.5);
+    let live = Arc::new(Live::default());
+    let running = run(&args, Arc::clone(&live), CancellationToken::new());
+    let summary = running.await.expect("ran");
+    assert_eq!((summary.published, summary.acked), (450, 450));
+    assert!(summary.seconds > 0.45, "in a burst: {summary:?}");
+}
+
+/// A broker's side of one connection, decoded independently of the publisher's own framing.
+struct Peer {
+    stream: TcpStream,
+    inbox: BytesMut,
+}
+
+impl Peer {
+    async fn accept(listener: &TcpListener) -> Peer {
+        let (stream, _) = listener.accept().await.expect("accept");
+        let mut peer = Peer {
+            stream,
+            inbox: BytesMut::new(),
+        };
+        let Some(Packet::Connect(connect)) = peer.next().await else {
+            panic!("no CONNECT");
+        };
+        assert!(!connect.clean_session);
+        let connack = Connack::new(false, ConnectReturnCode::Accepted);
+        peer.send(Packet::Connack(connack)).await;
+        peer
+    }
+
+    async fn next(&mut self) -> Option<Packet> {
+        loop {
+            if let Some(packet) = Packet::decode(&self.inbox).expect("a valid packet") {
+                let length = packet.encode_len().expect("a length");
+                drop(self.inbox.split_to(length));
+                return Some(packet);
+            }
+            if self.stream.read_buf(&mut self.inbox).await.ok()? == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> Publish {
+        match self.next().await {
+            Some(Packet::Publish(publish)) => publish,
+            other => panic!("expected a PUBLISH, got {other:?}"),
+        }
+    }
+
+    async fn send(&mut self, packet: Packet) {
+        let bytes = packet.encode().expect("a valid packet");
+        self.stream.write_all(bytes.as_ref()).await.expect("send");
+    }
+}
+
+fn number(publish: &Publish) -> u64 {
+    numbers(&publish.payload)["/n"] as u64
+}
+
+fn pid(publish: &Publish) -> Pid {
+    publish.qos_pid.pid().expect("QoS 1 or 2")
+}
+
+/// Starts a run of `count` load messages against a listener of the test's own.
+async fn start(
+    count: u64,
+    change: impl FnOnce(&mut Args),
+) -> (
+    TcpListener,
+    Arc<Live>,
+    tokio::task::JoinHandle<Result<Summary, SimulateError>>,
+) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let mut args = args(Profile::Load);
+    let address = listener.local_addr().expect("an address").to_string();
+    args.mqtt = Some(address.parse().expect("a broker URL"));
+    args.rate = 0.0;
+    args.messages = Some(count);
+    change(&mut args);
+    let live = Arc::new(Live::default());
+    let watched = Arc::clone(&live);
+    let run = tokio::spawn(async move { run(&args, watched, CancellationToken::new()).await });
+    (listener, live, run)
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_followed_by_duplicates_in_order_before_anything_new() {
+    let (listener, live, run) = start(8, |args| args.in_flight = 5).await;
+    let mut peer = Peer::accept(&listener).await;
+    let mut sent = Vec::new();
+    for _ in 0..5 {
+        let publish = peer.publish().await;
+        assert!(!publish.dup);
+        sent.push(publish);
+    }
+    // Message 1 is acknowledged out of turn and must never come again.
+    peer.send(Packet::Puback(pid(&sent[1]))).await;
+    let sixth = peer.publish().await;
+    assert_eq!(number(&sixth), 5);
+    drop(peer);
+
+    let mut peer = Peer::accept(&listener).await;
+    for expected in [&sent[0], &sent[2], &sent[3], &sent[4], &sixth] {
+        let again = peer.publish().await;
+        assert!(again.dup);
+        assert_eq!(number(&again), number(expected));
+        assert_eq!(pid(&again), pid(expected));
+        peer.send(Packet::Puback(pid(&again))).await;
+    }
+    for expected in 6..8 {
+        let publish = peer.publish().await;
+        assert_eq!((number(&publish), publish.dup), (expected, false));
+        peer.send(Packet::Puback(pid(&publish))).await;
+    }
+    assert_eq!(peer.next().await, Some(Packet::Disconnect));
+    let summary = run.await.expect("joined").expect("ran");
+    assert_eq!((summary.published, summary.acked), (8, 8));
+    assert_eq!((summary.reconnects, summary.redelivered), (1, 5));
+    assert_eq!(live.connected(), 0);
+}
+
+#[tokio::test]
+async fn what_has_no_ack_is_not_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("acked");
+    let acked_file = path.clone();
+    let (listener, _, run) = start(3, |args| {
+        args.drain = 0.3;
+        args.acked_file = Some(acked_file);
+    })
+    .await;
+    let mut peer = Peer::accept(&listener).await;
+    let first = peer.publish().await;
+    peer.send(Packet::Puback(pid(&first))).await;
+    // The same ack again, and one for an id that was never used, count for nothing.
+    peer.send(Packet::Puback(pid(&first))).await;
+    peer.send(Packet::Puback(Pid::try_from(999).expect("not zero")))
+        .await;
+    let summary = run.await.expect("joined").expect("ran");
+    assert_eq!((summary.published, summary.acked), (3, 1));
+    assert_eq!(summary.unacked(), 2);
+    let text = std::fs::read_to_string(path).expect("the acked file");
+    let payload = std::str::from_utf8(&first.payload).expect("text");
+    assert_eq!(text, format!("home/load-1/counter\t{payload}\n"));
+}
+
+#[tokio::test]
+async fn qos_2_releases_after_a_reconnect_and_does_not_publish_again() {
+    let (listener, _, run) = start(2, |args| args.qos = 2).await;
+    // The first connection only makes the broker forget an older session.
+    let (stream, _) = listener.accept().await.expect("accept");
+    let mut wipe = Peer {
+        stream,
+        inbox: BytesMut::new(),
+    };
+    let Some(Packet::Connect(connect)) = wipe.next().await else {
+        panic!("no CONNECT");
+    };
+    assert!(connect.clean_session);
+    let connack = Connack::new(false, ConnectReturnCode::Accepted);
+    wipe.send(Packet::Connack(connack)).await;
+    assert_eq!(wipe.next().await, Some(Packet::Disconnect));
+
+    let mut peer = Peer::accept(&listener).await;
+    let (first, second) = (peer.publish().await, peer.publish().await);
+    peer.send(Packet::Pubrec(pid(&first))).await;
+    assert_eq!(peer.next().await, Some(Packet::Pubrel(pid(&first))));
+    drop(peer);
+
+    let mut peer = Peer::accept(&listener).await;
+    assert_eq!(peer.next().await, Some(Packet::Pubrel(pid(&first))));
+    let again = peer.publish().await;
+    assert!(again.dup && again.qos_pid == QosPid::Level2(pid(&second)));
+    peer.send(Packet::Pubcomp(pid(&first))).await;
+    peer.send(Packet::Pubrec(pid(&second))).await;
+    assert_eq!(peer.next().await, Some(Packet::Pubrel(pid(&second))));
+    peer.send(Packet::Pubcomp(pid(&second))).await;
+    let summary = run.await.expect("joined").expect("ran");
+    assert_eq!((summary.published, summary.acked), (2, 2));
+}
+
+#[tokio::test]
+async fn a_refused_login_ends_the_run() {
+    let (listener, _, run) = start(2, |_| {}).await;
+    let (stream, _) = listener.accept().await.expect("accept");
+    let mut peer = Peer {
+        stream,
+        inbox: BytesMut::new(),
+    };
+    peer.next().await.expect("a CONNECT");
+    let connack = Connack::new(false, ConnectReturnCode::NotAuthorized);
+    peer.send(Packet::Connack(connack)).await;
+    let ended = run.await.expect("joined");
+    assert!(
+        matches!(ended, Err(SimulateError::Refused { .. })),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_version_and_qos_drives_the_bare_broker() {
+    for version in [3, 5] {
+        for qos in [0, 1, 2] {
+            let mut args = args(Profile::House);
+            args.ceiling = true;
+            args.version = version;
+            args.qos = qos;
+            args.clients = 3;
+            args.rate = 0.0;
+            args.messages = Some(2_000);
+            let live = Arc::new(Live::default());
+            let summary = run(&args, live, CancellationToken::new())
+                .await
+                .expect("ran");
+            assert_eq!(summary.published, 2_000);
+            assert_eq!(summary.acked, if qos == 0 { 0 } else { 2_000 });
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `tarn verify`: reads a whole store and prints what it found.
+
+use clap::Args;
+use tarn_common::{
+    ids::HomeId,
+    verify::{Report, verify},
+};
+
+use crate::{config::open_store, exit::Failure};
+
+/// `tarn verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyCommand {
+    /// The store: file:///dir or s3://bucket/prefix (with the usual AWS variables)
+    #[arg(long, env = "TARN_STORE", value_name = "URL")]
+    store: String,
+    /// Only this home
+    #[arg(long, env = "TARN_HOME", value_name = "NAME")]
+    home: Option<HomeId>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
+    let store = open_store(&command.store)?;
+    let report = verify(&store, command.home.as_ref()).await.map_err(Failure::unreachable)?;
+    if command.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::broken)?);
+    } else {
+        print(&report);
+    }
+    if report.ok { Ok(()) } else { Err(Failure::check()) }
+}
+
+fn print(report: &Report) {
+    for log in &report.writers {
+        println!(
+            "home {}  edge {}  {} entries, records {} to {}{}",
+            log.home,
+            log.writer,
+            log.entries,
+            log.first_seq,
+            log.last_seq,
+            if log.lost_records > 0 { format!(", {} told as lost", log.lost_records) } else { String::new() }
+        );
+    }
+    println!("{} chunks, {} rows, {}", report.chunks, report.rows, bytesize::ByteSize(report.bytes));
+    if !report.unlogged.is_empty() {
+        println!("{} objects under readings/ are in no log entry", report.unlogged.len());
+    }
+    for fault in &report.faults {
+        println!("FAULT {:?} {}: {}", fault.kind, fault.key, fault.detail);
+    }
+    println!("{}", if report.ok { "all good" } else { "NOT GOOD" });
+}

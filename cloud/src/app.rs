@@ -1,0 +1,236 @@
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tarn_common::{
+    cache::{CacheSettings, ChunkCache},
+    clock::Clock,
+    query::{Engine, EngineSettings, Limits, QueryError},
+    store::Store,
+};
+use tarn_openapi::{HttpSettings, Kind, Service, SharedRegistry, serve};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{follow::Follow, lake::StoreLake, metrics::Metrics};
+
+/// How often the age of the catalog is brought up to now.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Settings of a [`Cloud`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The stores, by preference: a chunk is read from the first that has a good copy.
+    pub stores: Vec<Store>,
+    /// Where HTTP is served; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Where chunks are cached; none takes a new temporary directory that goes with the service.
+    pub cache_directory: Option<PathBuf>,
+    /// Bytes of chunks to keep there.
+    pub cache_bytes: u64,
+    /// How long one chunk may take from one store.
+    pub fetch_timeout: Duration,
+    /// How often the commit log is looked at.
+    pub refresh_every: Duration,
+    /// How long one look at one store may take.
+    pub refresh_timeout: Duration,
+    /// What one question may cost.
+    pub limits: Limits,
+    /// The engine's own settings.
+    pub engine: EngineSettings,
+    /// The server's own settings.
+    pub http_settings: HttpSettings,
+}
+
+impl Settings {
+    /// The defaults for these stores, at a free port of the local host.
+    #[must_use]
+    pub fn new(stores: Vec<Store>) -> Settings {
+        Settings {
+            stores,
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            cache_directory: None,
+            cache_bytes: 10 << 30,
+            fetch_timeout: Duration::from_secs(10),
+            refresh_every: Duration::from_secs(2),
+            refresh_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+            engine: EngineSettings { memory_bytes: 2 << 30, ..EngineSettings::default() },
+            http_settings: HttpSettings::default(),
+        }
+    }
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There must be a store.
+    #[error("no store is given; name one with --store")]
+    NoStore,
+    /// The cache's directory cannot be used.
+    #[error("open cache {directory:?}")]
+    Cache {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The address cannot be listened at.
+    #[error("listen at {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The query engine did not start.
+    #[error("start the query engine")]
+    Engine(#[from] QueryError),
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Cloud {
+    address: SocketAddr,
+    engine: Arc<Engine>,
+    follow: Arc<Follow>,
+    registry: SharedRegistry,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    /// Goes with the service.
+    _own_cache: Option<tempfile::TempDir>,
+}
+
+#[derive(Debug)]
+struct Host {
+    engine: Arc<Engine>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    follow: Arc<Follow>,
+}
+
+impl Service for Host {
+    fn kind(&self) -> Kind {
+        Kind::Cloud
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.follow.reasons()
+    }
+}
+
+impl Cloud {
+    /// Start the service. It serves at once, and is ready when its stores were seen whole.
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Cloud, StartError> {
+        if settings.stores.is_empty() {
+            return Err(StartError::NoStore);
+        }
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
+        let (cache, own_cache) = open_cache(&settings)?;
+        cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
+        let follow =
+            Follow::new(settings.stores, settings.refresh_every, settings.refresh_timeout, metrics.clone());
+        let follow = Arc::new(follow);
+        let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
+        let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
+        let listen = |source| StartError::Listen { address: settings.http, source };
+        let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let registry: SharedRegistry = Arc::new(Mutex::new(registry));
+        let stop = CancellationToken::new();
+        let host = Arc::new(Host { engine: engine.clone(), clock, limits: settings.limits, follow: follow.clone() });
+        let server = serve(listener, host, registry.clone(), settings.http_settings, stop.clone());
+        let tasks = vec![
+            tokio::spawn(follow.clone().run(stop.clone())),
+            tokio::spawn(show_age(follow.clone(), stop.clone())),
+            tokio::spawn(async move {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "the HTTP server failed");
+                }
+            }),
+        ];
+        Ok(Cloud { address, engine, follow, registry, stop, tasks, _own_cache: own_cache })
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine that answers from these stores.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Look at the commit log now, rather than at the next tick.
+    pub async fn refresh(&self) {
+        self.follow.look().await;
+    }
+
+    /// The metrics, for more to be registered.
+    #[must_use]
+    pub fn registry(&self) -> &SharedRegistry {
+        &self.registry
+    }
+
+    /// Stop: take no more requests, finish those under way.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        for task in self.tasks.drain(..) {
+            if let Err(failed) = task.await {
+                tracing::error!(%failed, "a task of the service failed");
+            }
+        }
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn show_age(follow: Arc<Follow>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(AGE_EVERY)).await.is_some() {
+        follow.show_age();
+    }
+}
+
+fn open_cache(settings: &Settings) -> Result<(ChunkCache, Option<tempfile::TempDir>), StartError> {
+    let failed = |directory: PathBuf| move |source| StartError::Cache { directory, source };
+    let (directory, own) = match &settings.cache_directory {
+        Some(directory) => (directory.clone(), None),
+        None => {
+            let own = tempfile::Builder::new().prefix("tarn-cache-").tempdir();
+            let own = own.map_err(failed(std::env::temp_dir()))?;
+            (own.path().to_owned(), Some(own))
+        }
+    };
+    let cache = ChunkCache::open(CacheSettings {
+        directory: directory.clone(),
+        budget_bytes: settings.cache_bytes,
+        fetch_timeout: settings.fetch_timeout,
+    });
+    Ok((cache.map_err(failed(directory))?, own))
+}

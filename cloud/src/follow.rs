@@ -1,0 +1,176 @@
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rand::Rng;
+use tarn_common::{
+    catalog::{Catalog, Refreshed, Snapshot},
+    store::Store,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// A look that a query asks for comes at most this often.
+const ON_DEMAND_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a query waits for a look; then the last catalog answers.
+const ON_DEMAND_WAIT: Duration = Duration::from_secs(2);
+
+/// Longest pause between looks at stores that fail.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Follows the commit log of the stores.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    stores: Vec<Store>,
+    every: Duration,
+    look_timeout: Duration,
+    metrics: Metrics,
+    catalog: tokio::sync::Mutex<Catalog>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    snapshot: Snapshot,
+    last_look: Option<Instant>,
+    last_whole: Option<Instant>,
+    failures: u32,
+    /// Why the last look was not whole, one reason for each store.
+    reasons: Vec<String>,
+    failed_entries: BTreeSet<String>,
+}
+
+impl Follow {
+    pub(crate) fn new(stores: Vec<Store>, every: Duration, look_timeout: Duration, metrics: Metrics) -> Follow {
+        Follow { stores, every, look_timeout, metrics, catalog: Default::default(), seen: Mutex::default() }
+    }
+
+    pub(crate) fn stores(&self) -> &[Store] {
+        &self.stores
+    }
+
+    /// The live chunks, as last seen.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.seen.lock().snapshot.clone()
+    }
+
+    /// Why the stores were not seen whole at the last look; empty when they were.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let seen = self.seen.lock();
+        if seen.last_whole.is_none() && seen.reasons.is_empty() {
+            return vec!["the stores were not looked at yet".into()];
+        }
+        seen.reasons.clone()
+    }
+
+    /// Whether a catalog was ever read: without one an empty answer would be a lie.
+    pub(crate) fn has_catalog(&self) -> bool {
+        let seen = self.seen.lock();
+        seen.last_whole.is_some() || !seen.snapshot.is_empty()
+    }
+
+    /// Look on a period, less often while stores fail, until stopped.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let look = async {
+                self.look().await;
+                tokio::time::sleep(self.pause()).await;
+            };
+            if stop.run_until_cancelled(look).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Look because a query came, if the last look is a while ago. A failing store is left to its backoff.
+    pub(crate) async fn look_for_query(&self) {
+        let due = {
+            let seen = self.seen.lock();
+            seen.failures == 0 && seen.last_look.is_none_or(|at| at.elapsed() >= ON_DEMAND_EVERY)
+        };
+        if due {
+            // A slow store must not hold up the answer: the last catalog is good enough then.
+            let _ = tokio::time::timeout(ON_DEMAND_WAIT, self.look()).await;
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let failures = self.seen.lock().failures;
+        if failures == 0 {
+            return self.every;
+        }
+        let longest = self.every.saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX.max(self.every));
+        // Full jitter from the period up, so that replicas do not come back all at once.
+        longest.mul_f64(rand::rng().random_range(0.5..=1.0)).max(self.every)
+    }
+
+    pub(crate) async fn look(&self) {
+        let mut catalog = self.catalog.lock().await;
+        let started = Instant::now();
+        // Whoever waited for the lock has just been given a fresh catalog by its holder.
+        if self.seen.lock().last_look.is_some_and(|at| at.elapsed() < ON_DEMAND_EVERY.min(self.every)) {
+            return;
+        }
+        let (mut reasons, mut failed) = (Vec::new(), BTreeSet::new());
+        for store in &self.stores {
+            match tokio::time::timeout(self.look_timeout, catalog.refresh(store)).await {
+                Ok(Ok(Refreshed { entries, failed: entries_failed })) => {
+                    self.metrics.entries.inc_by(entries as u64);
+                    failed.extend(entries_failed);
+                }
+                Ok(Err(error)) => {
+                    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+                    reasons.push(format!("store {}: {error}{cause}", store.url()));
+                }
+                Err(_) => reasons.push(format!(
+                    "store {}: no answer within {} s",
+                    store.url(),
+                    self.look_timeout.as_secs_f64()
+                )),
+            }
+        }
+        self.note(started, catalog.snapshot(), reasons, failed);
+    }
+
+    fn note(&self, started: Instant, snapshot: Snapshot, reasons: Vec<String>, failed: BTreeSet<String>) {
+        let mut seen = self.seen.lock();
+        self.metrics.refresh_errors.inc_by(reasons.len() as u64);
+        self.metrics.failed_entries.set(i64::try_from(failed.len()).unwrap_or(i64::MAX));
+        if !Arc::ptr_eq(&seen.snapshot, &snapshot) {
+            let rows: u64 = snapshot.iter().map(|chunk| chunk.rows).sum();
+            self.metrics.chunks.set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
+            self.metrics.rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+        }
+        // One line for each change: a store that stays down fills no log.
+        match (seen.failures, reasons.is_empty()) {
+            (0, false) => tracing::warn!(reasons = reasons.join("; "), "a store cannot be read"),
+            (1.., true) => tracing::info!(failures = seen.failures, "the stores can be read again"),
+            _ => {}
+        }
+        for entry in failed.difference(&seen.failed_entries) {
+            tracing::warn!(entry, "a log entry cannot be used; it is tried again");
+        }
+        seen.failures = if reasons.is_empty() { 0 } else { seen.failures.saturating_add(1) };
+        if reasons.is_empty() {
+            seen.last_whole = Some(started);
+        }
+        seen.snapshot = snapshot;
+        seen.last_look = Some(Instant::now());
+        seen.reasons = reasons;
+        seen.failed_entries = failed;
+    }
+
+    /// Bring the age of the catalog up to now.
+    pub(crate) fn show_age(&self) {
+        if let Some(at) = self.seen.lock().last_whole {
+            self.metrics.refresh_age_seconds.set(at.elapsed().as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The cloud service: many homes of one set of stores, caches only.
+//!
+//! In the order that data passes through them:
+
+/// Following the commit log of the stores.
+mod follow;
+/// The lake that the service answers from: the catalog, and chunks through the cache.
+mod lake;
+/// The metrics `tarn_cloud_…`.
+mod metrics;
+/// Starting, serving and stopping.
+pub mod app;
+
+pub use app::{Cloud, Settings, StartError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tarn_broker::{
+    Broker, Config, Limits as BrokerLimits, RouterDied,
+    auth::Passwords,
+    log::PublishLog,
+};
+use tarn_common::{
+    clock::Clock,
+    durable::RealDisk,
+    query::{Engine, QueryError},
+};
+use tarn_openapi::{HttpSettings, serve};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    budget::Budget,
+    cut::{
+        Cutter,
+        stage::{CutStage, retire_cut},
+    },
+    identity::{DataDir, DataDirError, Identity},
+    journal::{Journal, JournalError},
+    metrics::{CutMetrics, JournalMetrics, ShipMetrics},
+    service::{BoxLake, BoxService},
+    settings::Settings,
+    shelf::{Shelf, ShelfError},
+    ship::Shipper,
+    tail::Tail,
+};
+
+/// How often the disk budget is looked at.
+const BUDGET_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a stopping box goes on shipping what it has just cut.
+const SHIP_AT_STOP: Duration = Duration::from_secs(5);
+
+/// Demands for a cut that may wait.
+const DEMANDS_MAX: usize = 64;
+
+/// Why a box did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataDirError),
+    /// The chunks on disk cannot be read.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The query engine does not start.
+    #[error("query engine")]
+    Engine(#[from] QueryError),
+    /// An address cannot be bound.
+    #[error("cannot listen on {address} ({what}); is another program using it?")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// A running box.
+#[derive(Debug)]
+pub struct Edge {
+    identity: Identity,
+    mqtt: SocketAddr,
+    http: SocketAddr,
+    broker: Broker,
+    journal: Arc<Journal>,
+    shipper: Option<Arc<Shipper>>,
+    service: Arc<BoxService>,
+    demands: mpsc::Sender<oneshot::Sender<()>>,
+    figures: Figures,
+    cutting: Stage,
+    others: Stage,
+    serving: Stage,
+    _data: DataDir,
+}
+
+/// Tasks that stop together.
+#[derive(Debug, Default)]
+struct Stage {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stage {
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The figures of a running box.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The journal's.
+    pub journal: JournalMetrics,
+    /// The cut's.
+    pub cut: CutMetrics,
+    /// Shipping's.
+    pub ship: ShipMetrics,
+}
+
+impl Edge {
+    /// Start a box: open what is on disk, mend what a crash left, then listen.
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Edge, StartError> {
+        let mut registry = Registry::default();
+        let figures = Figures {
+            journal: JournalMetrics::register(&mut registry),
+            cut: CutMetrics::register(&mut registry),
+            ship: ShipMetrics::register(&mut registry),
+        };
+        let data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
+        let identity = data.identity.clone();
+        let shelf = Arc::new(Shelf::open(&data.lake(), identity.clone())?);
+        let (_, cut_upto) = shelf.view();
+        let journal = Arc::new(Journal::open(
+            &data.journal(),
+            identity.edge,
+            cut_upto,
+            settings.journal.clone(),
+            clock.clone(),
+            figures.journal.clone(),
+        )?);
+        retire_cut(&journal, cut_upto);
+        let tail = Arc::new(Tail::new(settings.topics.clone()));
+        let lake = BoxLake::new(identity.clone(), journal.clone(), shelf.clone(), tail.clone());
+        let engine = Engine::new(Arc::new(lake), &settings.engine)?;
+        let service = Arc::new(BoxService {
+            engine: Arc::new(engine),
+            clock: clock.clone(),
+            limits: settings.limits,
+            ready: AtomicBool::new(false),
+        });
+
+        let broker = start_broker(&settings, journal.clone(), &mut registry).await?;
+        let listener = TcpListener::bind(settings.http).await;
+        let listen = |source| StartError::Listen { what: "HTTP", address: settings.http, source };
+        let (http, listener) = listener
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+            .map_err(listen)?;
+
+        let (cutting, others, serving) = (Stage::default(), Stage::default(), Stage::default());
+        let (entries, new_entries) = watch::channel(0);
+        let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
+        let cutter = Cutter {
+            identity: identity.clone(),
+            lake: data.lake(),
+            topics: settings.topics.clone(),
+            disk: Arc::new(RealDisk),
+            clock,
+            metrics: figures.cut.clone(),
+        };
+        let stage = CutStage {
+            cutter: Arc::new(cutter),
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            tail,
+            age: settings.cut_age,
+            entries,
+            demands: wanted,
+        };
+        cutting.tasks.spawn(stage.run(cutting.stop.clone()));
+        let shipper = settings.store.clone().map(|store| {
+            let (ship, metrics) = (settings.ship.clone(), figures.ship.clone());
+            Arc::new(Shipper::new(shelf.clone(), store, ship, metrics, data.shipped()))
+        });
+        if let Some(shipper) = shipper.clone() {
+            let stop = others.stop.clone();
+            others.tasks.spawn(async move { shipper.run(new_entries, stop).await });
+        }
+        let budget = Budget {
+            bytes: settings.disk_budget_bytes,
+            shelf,
+            shipper: shipper.clone(),
+            journal: journal.clone(),
+            metrics: figures.ship.clone(),
+        };
+        others.tasks.spawn(keep_budget(budget, others.stop.clone()));
+        let registry = Arc::new(Mutex::new(registry));
+        let server = serve(listener, service.clone(), registry, HttpSettings::default(), serving.stop.clone());
+        serving.tasks.spawn(async move {
+            if let Err(e) = server.await {
+                tracing::error!(error = %e, "HTTP server");
+            }
+        });
+        service.ready.store(true, Ordering::Release);
+        let mqtt = broker.local_addr();
+        tracing::info!(home = %identity.home, edge = %identity.edge, %mqtt, %http, "box is up");
+        Ok(Edge { identity, mqtt, http, broker, journal, shipper, service, demands, figures, cutting, others, serving, _data: data })
+    }
+
+    /// Who this box is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where MQTT clients connect.
+    #[must_use]
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Where the REST interface listens.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The figures as they run.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Cut everything durable into chunks now.
+    pub async fn cut_now(&self) {
+        let (done, cut) = oneshot::channel();
+        if self.demands.send(done).await.is_ok() {
+            // A stopping stage drops the sender after its last cut.
+            let _ = cut.await;
+        }
+    }
+
+    /// Resolves when the box can no longer work and its process must be started again.
+    pub async fn failed(&self) -> RouterDied {
+        self.broker.failed().await
+    }
+
+    /// Stop in the order of the flow: no more publishes, the last cut, a while of shipping, the
+    /// interface, the journal.
+    pub async fn shutdown(self) {
+        self.service.ready.store(false, Ordering::Release);
+        self.broker.shutdown().await;
+        self.cutting.end().await;
+        if let Some(shipper) = &self.shipper {
+            if timeout(SHIP_AT_STOP, shipper.drained()).await.is_err() {
+                tracing::info!(entries = shipper.waiting().len(), "stopping with entries to ship; they go at the next start");
+            }
+        }
+        self.others.end().await;
+        self.serving.end().await;
+        let journal = self.journal.clone();
+        // Joining the writer thread blocks.
+        let _ = tokio::task::spawn_blocking(move || journal.close()).await;
+    }
+}
+
+async fn start_broker(
+    settings: &Settings,
+    log: Arc<dyn PublishLog>,
+    registry: &mut Registry,
+) -> Result<Broker, StartError> {
+    let config = Config { listen: settings.mqtt, limits: BrokerLimits::default() };
+    let passwords = Passwords { users: settings.users.clone(), anonymous: settings.anonymous };
+    Broker::start(config, log, Arc::new(passwords), registry)
+        .await
+        .map_err(|source| StartError::Listen { what: "MQTT", address: settings.mqtt, source })
+}
+
+async fn keep_budget(budget: Budget, stop: CancellationToken) {
+    let budget = Arc::new(budget);
+    let mut every = interval(BUDGET_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let looking = budget.clone();
+        let _ = tokio::task::spawn_blocking(move || looking.keep()).await;
+    }
+}

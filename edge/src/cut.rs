@@ -1,0 +1,222 @@
+
+/// The task that seals and cuts.
+pub mod stage;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tarn_common::{
+    chunk::{self, ChunkError, ZSTD_LEVEL_BOX},
+    clock::Clock,
+    commit_log::{Chunk, Entry, VERSION},
+    durable::{self, Disk},
+    ids::Seq,
+    layout::ChunkKey,
+    rows::{Part, Rows},
+    store::MAIN,
+};
+
+use crate::{
+    decode::{Decoder, topic::Topics},
+    identity::Identity,
+    journal::{
+        Segment,
+        frame::SEGMENT_HEAD,
+        segment::{Damage, Scan},
+    },
+    metrics::CutMetrics,
+};
+
+/// Cuts sealed segments into chunks.
+///
+/// One segment always gives the same chunks under the same names, so a crash at any point of a cut
+/// is mended by doing it again. The order: every chunk aside and synced, read back and verified;
+/// the renames; the directories synced; then the log entry, which makes the chunks visible. Only
+/// after that may the segment go.
+#[derive(Debug)]
+pub struct Cutter {
+    /// The box and its home.
+    pub identity: Identity,
+    /// The box's own lake.
+    pub lake: PathBuf,
+    /// How topics are read.
+    pub topics: Topics,
+    /// The files' operations.
+    pub disk: Arc<dyn Disk>,
+    /// Time of the entries.
+    pub clock: Arc<dyn Clock>,
+    /// Figures.
+    pub metrics: CutMetrics,
+}
+
+/// A cut that is durable.
+#[derive(Debug)]
+pub struct Cut {
+    /// Its log entry.
+    pub entry: Entry,
+    /// What was damaged in the segment.
+    pub damage: Vec<Damage>,
+}
+
+/// Why a cut failed; the segment is still there and the cut can be done again.
+#[derive(Debug, thiserror::Error)]
+pub enum CutError {
+    /// A file operation failed.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A chunk could not be encoded, or is not what was written when read back.
+    #[error("chunk {key}")]
+    Chunk {
+        /// Which.
+        key: String,
+        /// Why.
+        source: ChunkError,
+    },
+}
+
+impl CutError {
+    /// Whether the segment itself cannot be read, so that trying again may never help.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, CutError::Io { action: READ, .. })
+    }
+}
+
+const READ: &str = "read";
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CutError {
+    let path = path.to_owned();
+    move |source| CutError::Io { action, path, source }
+}
+
+impl Cutter {
+    /// Cut one sealed segment as the writer's entry `number`. Blocks.
+    pub fn cut(&self, segment: &Segment, number: u64) -> Result<Cut, CutError> {
+        let (rows, damage) = self.decode(segment)?;
+        let mut written = Vec::new();
+        for part in rows.partition(self.identity.shards) {
+            written.push(self.write_aside(&rows, &part, segment)?);
+        }
+        drop(rows);
+        self.name_all(&written)?;
+        self.log(segment, number, written, damage)
+    }
+
+    /// Account for a segment that cannot be read at all: its records are told as lost. Blocks.
+    pub fn cut_as_lost(&self, segment: &Segment, number: u64) -> Result<Cut, CutError> {
+        let records = segment.last.0 + 1 - segment.first.0;
+        tracing::error!(segment = %segment.path.display(), records, "journal segment cannot be read; it is put aside and its records are logged as lost");
+        let damage = Damage { offset: 0, bytes: segment.bytes, records };
+        self.log(segment, number, Vec::new(), vec![damage])
+    }
+
+    fn log(&self, segment: &Segment, number: u64, adds: Vec<Chunk>, damage: Vec<Damage>) -> Result<Cut, CutError> {
+        let lost_records = damage.iter().map(|d| d.records).sum();
+        let entry = Entry {
+            v: VERSION,
+            home: self.identity.home.clone(),
+            writer: self.identity.edge,
+            number,
+            at_ms: self.clock.now_ms(),
+            first: segment.first,
+            last: segment.last,
+            lost_records,
+            adds,
+            removes: Vec::new(),
+        };
+        let path = self.lake.join(entry.key().to_string());
+        durable::put(&*self.disk, &path, &entry.to_bytes()).map_err(io_error("write", &path))?;
+        self.count(&entry);
+        Ok(Cut { entry, damage })
+    }
+
+    fn decode(&self, segment: &Segment) -> Result<(Rows, Vec<Damage>), CutError> {
+        let bytes = fs::read(&segment.path).map_err(io_error(READ, &segment.path))?;
+        let mut decoder = Decoder::new(&self.topics);
+        let before_first = Seq(segment.first.0 - 1);
+        let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), before_first);
+        let mut reached = before_first;
+        // A segment given up after a failed sync may hold records that stand in the next one too.
+        for record in scan.by_ref().take_while(|record| record.seq <= segment.last) {
+            decoder.record(&record);
+            reached = record.seq;
+        }
+        let (end, _, mut damage) = scan.end();
+        if reached < segment.last {
+            let bytes = (bytes.len() - end.min(bytes.len())) as u64;
+            let records = segment.last.0 - reached.0;
+            damage.push(Damage { offset: end as u64, bytes, records });
+        }
+        for hole in &damage {
+            tracing::error!(segment = %segment.path.display(), offset = hole.offset, bytes = hole.bytes, records = hole.records, "journal segment is damaged; its other records are kept");
+        }
+        let (rows, odd_payloads) = decoder.finish();
+        self.metrics.odd_payloads.inc_by(odd_payloads);
+        Ok((rows, damage))
+    }
+
+    /// Encode a part, write it aside, sync it, and check what the disk gives back.
+    fn write_aside(&self, rows: &Rows, part: &Part, segment: &Segment) -> Result<Chunk, CutError> {
+        let key = ChunkKey {
+            home: self.identity.home.clone(),
+            day: part.day,
+            edge: self.identity.edge,
+            shard: part.shard,
+            first: segment.first,
+            last: segment.last,
+        };
+        let chunk_error = |source| CutError::Chunk { key: key.to_string(), source };
+        let batch = rows.batch(part).map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
+        let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
+        drop(batch);
+        let path = self.lake.join(key.to_string());
+        let aside = durable::aside(&path);
+        let dir = path.parent().unwrap_or(&self.lake);
+        durable::create_dirs(&*self.disk, dir).map_err(io_error("make", dir))?;
+        self.disk.write(&aside, &encoded.bytes).map_err(io_error("write", &aside))?;
+        self.disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
+        let chunk = Chunk::new(key.clone(), &encoded, vec![MAIN.to_owned()]);
+        let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
+        chunk.check(&back).map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
+        let footer = chunk::footer(&back).map_err(chunk_error)?;
+        if footer.rows != chunk.rows {
+            let fault = format!("{} rows read back of {}", footer.rows, chunk.rows);
+            return Err(chunk_error(ChunkError::Fault(fault)));
+        }
+        Ok(chunk)
+    }
+
+    fn name_all(&self, chunks: &[Chunk]) -> Result<(), CutError> {
+        let mut dirs = Vec::new();
+        for chunk in chunks {
+            let path = self.lake.join(chunk.key.to_string());
+            self.disk.rename(&durable::aside(&path), &path).map_err(io_error("name", &path))?;
+            let dir = path.parent().unwrap_or(&self.lake).to_owned();
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir).map_err(io_error("sync", dir)))
+    }
+
+    fn count(&self, entry: &Entry) {
+        self.metrics.cuts.inc();
+        self.metrics.lost_records.inc_by(entry.lost_records);
+        self.metrics.chunks.inc_by(entry.adds.len() as u64);
+        self.metrics.readings.inc_by(entry.adds.iter().map(|c| c.rows).sum());
+        self.metrics.bytes.inc_by(entry.adds.iter().map(|c| c.bytes).sum());
+    }
+}

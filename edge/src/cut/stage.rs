@@ -1,0 +1,148 @@
+
+use std::{sync::Arc, time::Duration};
+
+use tarn_common::ids::Seq;
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{CutError, Cutter};
+use crate::{
+    journal::{Journal, Segment},
+    shelf::Shelf,
+    tail::Tail,
+};
+
+/// Pause after the first failure of a cut; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Longest pause between two tries of a cut.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A segment that could not be read so often is put aside, and its records are told as lost.
+const UNREADABLE_AFTER: u32 = 5;
+
+/// Seals segments by age and on demand, and cuts each sealed one, oldest first.
+#[derive(Debug)]
+pub struct CutStage {
+    /// Does the cut.
+    pub cutter: Arc<Cutter>,
+    /// Where segments come from.
+    pub journal: Arc<Journal>,
+    /// Where entries go.
+    pub shelf: Arc<Shelf>,
+    /// What decodes the same segments for queries.
+    pub tail: Arc<Tail>,
+    /// The oldest a reading gets before it is cut.
+    pub age: Duration,
+    /// Tells of each new entry's number.
+    pub entries: watch::Sender<u64>,
+    /// Someone wants a cut now, and to hear when it is done.
+    pub demands: mpsc::Receiver<oneshot::Sender<()>>,
+}
+
+impl CutStage {
+    /// Cut until stopped; at the stop everything durable is sealed and cut once more.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let sealed: Arc<Notify> = self.journal.sealed();
+        let mut age = interval(self.age);
+        age.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        age.reset();
+        let mut failures = 0;
+        loop {
+            let mut waiting = None;
+            if failures == 0 {
+                tokio::select! {
+                    _ = age.tick() => self.journal.roll().await,
+                    () = sealed.notified() => {}
+                    Some(done) = self.demands.recv() => {
+                        self.journal.roll().await;
+                        waiting = Some(done);
+                    }
+                    () = stop.cancelled() => break,
+                }
+            } else {
+                let pause = PAUSE_MIN * 2u32.saturating_pow(failures - 1);
+                tokio::select! {
+                    () = sleep(pause.min(PAUSE_MAX)) => {}
+                    () = stop.cancelled() => break,
+                }
+            }
+            failures = self.cut_all(failures).await;
+            if let Some(done) = waiting {
+                // Who asked may be gone by now.
+                let _ = done.send(());
+            }
+        }
+        self.journal.roll().await;
+        self.cut_all(0).await;
+    }
+
+    /// Cut every sealed segment. Says how often the oldest one has failed; 0 when none is left.
+    async fn cut_all(&self, mut failures: u32) -> u32 {
+        while let Some(segment) = self.journal.segments().sealed.front().cloned() {
+            if segment.last < segment.first {
+                self.retire(&segment, false);
+                continue;
+            }
+            match self.cut(&segment, failures >= UNREADABLE_AFTER).await {
+                Ok(()) => failures = 0,
+                Err(reason) => {
+                    self.cutter.metrics.errors.inc();
+                    if failures == 0 {
+                        tracing::error!(segment = %segment.path.display(), error = %reason, "a cut failed; it is tried again");
+                    }
+                    return failures + 1;
+                }
+            }
+        }
+        0
+    }
+
+    async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
+        let number = self.shelf.next_number();
+        let (cutter, taken) = (self.cutter.clone(), segment.clone());
+        let work = move || match cutter.cut(&taken, number) {
+            Err(e) if give_up && e.is_unreadable() => cutter.cut_as_lost(&taken, number),
+            other => other,
+        };
+        let cut = match tokio::task::spawn_blocking(work).await {
+            Ok(cut) => cut.map_err(|e| with_sources(&e))?,
+            Err(panic) => return Err(panic.to_string()),
+        };
+        self.shelf.take(&cut.entry);
+        self.tail.forget(cut.entry.last);
+        self.retire(segment, !cut.damage.is_empty());
+        self.entries.send_replace(number);
+        Ok(())
+    }
+
+    fn retire(&self, segment: &Segment, keep_aside: bool) {
+        if let Err(e) = self.journal.retire(segment, keep_aside) {
+            tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
+        }
+    }
+}
+
+/// Remove the sealed segments that a cut before a crash has taken already.
+pub fn retire_cut(journal: &Journal, cut_upto: Seq) {
+    for segment in journal.segments().sealed {
+        if segment.last <= cut_upto {
+            if let Err(e) = journal.retire(&segment, false) {
+                tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
+            }
+        }
+    }
+}
+
+fn with_sources(error: &CutError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,344 @@
+
+/// Byte layout of a record and of a segment's head.
+pub mod frame;
+/// Reading a segment back, whole or damaged.
+pub mod segment;
+/// What has been stored but may be sent again, so that it is not stored twice.
+pub mod redelivery;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use parking_lot::{Condvar, Mutex};
+use tarn_broker::log::{Appended, Publish, PublishLog, Refused};
+use tarn_common::{
+    clock::Clock,
+    durable,
+    ids::{EdgeId, Seq},
+};
+use tokio::sync::{Notify, oneshot, watch};
+
+use self::{
+    frame::{Kind, Record},
+    redelivery::Redelivery,
+    writer::Writer,
+};
+use crate::metrics::JournalMetrics;
+
+/// How the journal is kept.
+#[derive(Debug, Clone)]
+pub struct JournalSettings {
+    /// A segment is sealed, and so becomes ready for a cut, when it has grown to this.
+    pub segment_bytes: u64,
+    /// How long a commit waits for more records, to spare flash; zero acknowledges soonest.
+    pub linger: Duration,
+    /// Bytes that may wait in memory for the disk; past it publishes are refused.
+    pub pending_bytes_max: usize,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        JournalSettings {
+            segment_bytes: ByteSize::mib(32).as_u64(),
+            linger: Duration::ZERO,
+            pending_bytes_max: ByteSize::mib(64).as_u64() as usize,
+        }
+    }
+}
+
+/// A run of consecutive records in one file. A sealed one never changes again; one cut takes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its first record.
+    pub first: Seq,
+    /// Its last record; before `first` when it has none.
+    pub last: Seq,
+    /// Bytes of whole, durable records, the head included.
+    pub bytes: u64,
+}
+
+/// The segments of a journal at one moment.
+#[derive(Debug, Clone)]
+pub struct Segments {
+    /// Sealed ones, oldest first.
+    pub sealed: VecDeque<Segment>,
+    /// The one that is written to, up to what is durable.
+    pub active: Segment,
+}
+
+/// The journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {path}")]
+pub struct JournalError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl JournalError {
+    fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+        let path = path.to_owned();
+        move |source| JournalError { action, path, source }
+    }
+}
+
+/// The journal: records appended from many sessions, made durable together by one thread.
+///
+/// Who syncs what: the writer thread syncs a segment's data before it tells `durable`; a new
+/// segment's head and name are synced before its first record is. A crash leaves whole records up
+/// to some point at or after the last one told, and perhaps a torn tail, which opening cuts off.
+#[derive(Debug)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: JournalSettings,
+    clock: Arc<dyn Clock>,
+    metrics: JournalMetrics,
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    segments: Mutex<Segments>,
+    durable: watch::Sender<Seq>,
+    sealed: Arc<Notify>,
+}
+
+/// What waits for the writer thread.
+#[derive(Debug)]
+struct Pending {
+    frames: Vec<u8>,
+    records: u64,
+    publishes: u64,
+    next: Seq,
+    commit: bool,
+    rolls: Vec<oneshot::Sender<()>>,
+    /// The budget keeper's verdict.
+    full: bool,
+    /// The writer's verdict on the disk.
+    disk: Option<Refused>,
+    stop: bool,
+    redelivery: Redelivery,
+}
+
+impl Journal {
+    /// Open the journal in `dir`, made if absent: cut a torn tail off, remember what may be
+    /// redelivered, start the writer thread. Records continue after the last whole one, and at
+    /// least after `cut_upto`.
+    pub fn open(
+        dir: &Path,
+        edge: EdgeId,
+        cut_upto: Seq,
+        settings: JournalSettings,
+        clock: Arc<dyn Clock>,
+        metrics: JournalMetrics,
+    ) -> Result<Journal, JournalError> {
+        durable::create_dirs(&durable::RealDisk, dir).map_err(JournalError::at("make", dir))?;
+        let mut redelivery = Redelivery::default();
+        let (writer, segments) = Writer::open(dir, edge, cut_upto, &mut redelivery)?;
+        let last = segments.active.last;
+        let shared = Arc::new(Shared {
+            settings,
+            clock,
+            metrics,
+            pending: Mutex::new(Pending {
+                frames: Vec::new(),
+                records: 0,
+                publishes: 0,
+                next: last.next(),
+                commit: false,
+                rolls: Vec::new(),
+                full: false,
+                disk: None,
+                stop: false,
+                redelivery,
+            }),
+            wake: Condvar::new(),
+            segments: Mutex::new(segments),
+            durable: watch::Sender::new(last),
+            sealed: Arc::default(),
+        });
+        let thread = std::thread::Builder::new().name("journal".into()).spawn({
+            let shared = shared.clone();
+            move || writer.run(&shared)
+        });
+        let thread = thread.map_err(JournalError::at("start the writer of", dir))?;
+        Ok(Journal { shared, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// The segments now, the active one up to what is durable.
+    #[must_use]
+    pub fn segments(&self) -> Segments {
+        self.shared.segments.lock().clone()
+    }
+
+    /// Notified when a segment was sealed.
+    #[must_use]
+    pub fn sealed(&self) -> Arc<Notify> {
+        self.shared.sealed.clone()
+    }
+
+    /// Seal the active segment if it has records, so that a cut can take it.
+    pub async fn roll(&self) {
+        let (done, sealed) = oneshot::channel();
+        self.shared.pending.lock().rolls.push(done);
+        self.shared.wake.notify_one();
+        // A writer that stops drops the sender; then all that can be sealed is.
+        let _ = sealed.await;
+    }
+
+    /// Forget the oldest sealed segment after its cut is durable: remove its file, or keep a
+    /// damaged one aside for a human to look at.
+    pub fn retire(&self, segment: &Segment, keep_aside: bool) -> io::Result<()> {
+        if keep_aside {
+            let aside = segment.path.with_extension("damaged");
+            fs::rename(&segment.path, &aside)?;
+        } else {
+            fs::remove_file(&segment.path)?;
+        }
+        let mut segments = self.shared.segments.lock();
+        segments.sealed.retain(|sealed| sealed.path != segment.path);
+        Ok(())
+    }
+
+    /// Refuse publishes (or take them again) because the disk budget is full of unshipped data.
+    pub fn set_full(&self, full: bool) {
+        self.shared.pending.lock().full = full;
+    }
+
+    /// Bytes of records that no cut has taken yet.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let segments = self.shared.segments.lock();
+        segments.sealed.iter().map(|s| s.bytes).sum::<u64>() + segments.active.bytes
+    }
+
+    /// Make everything appended durable, seal the active segment, stop the writer thread. Blocks.
+    pub fn close(&self) {
+        self.shared.pending.lock().stop = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.writer.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl PublishLog for Journal {
+    fn append(&self, publish: Publish<'_>) -> Result<Appended, Refused> {
+        let shared = &self.shared;
+        let received_ms = shared.clock.now_ms();
+        let mut pending = shared.pending.lock();
+        if publish.qos > 0 {
+            if let Some(seq) = pending.redelivery.find(&publish) {
+                shared.metrics.duplicates.inc();
+                return Ok(Appended::Duplicate(seq));
+            }
+        }
+        let record = Record {
+            kind: Kind::Publish,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            packet_id: publish.packet_id,
+            seq: pending.next,
+            received_ms,
+            client: publish.client,
+            topic: publish.topic,
+            payload: publish.payload,
+        };
+        let seq = pending.push(&record, &shared.settings)?;
+        if publish.qos > 0 {
+            pending.redelivery.apply(&record);
+        }
+        Ok(Appended::Stored(seq))
+    }
+
+    fn release(&self, client: &str, packet_id: u16) -> Result<Seq, Refused> {
+        let mut pending = self.shared.pending.lock();
+        if !pending.redelivery.knows(client, packet_id) {
+            return Ok(Seq(pending.next.0 - 1));
+        }
+        let record = Record { packet_id, ..self.shared.control(Kind::Release, pending.next, client) };
+        let seq = pending.push(&record, &self.shared.settings)?;
+        pending.redelivery.apply(&record);
+        Ok(seq)
+    }
+
+    fn confirm(&self, client: &str, upto: Seq) {
+        let mut pending = self.shared.pending.lock();
+        if !pending.redelivery.awaits_confirmation(client, upto) {
+            return;
+        }
+        let payload = upto.0.to_le_bytes();
+        let record =
+            Record { payload: &payload, ..self.shared.control(Kind::Confirm, pending.next, client) };
+        // Refused means only that a redelivery stays possible to tell for longer.
+        if pending.push(&record, &self.shared.settings).is_ok() {
+            pending.redelivery.apply(&record);
+        }
+    }
+
+    fn commit(&self) {
+        let mut pending = self.shared.pending.lock();
+        if !pending.commit && !pending.frames.is_empty() {
+            pending.commit = true;
+            self.shared.wake.notify_one();
+        }
+    }
+
+    fn durable(&self) -> watch::Receiver<Seq> {
+        self.shared.durable.subscribe()
+    }
+}
+
+impl Shared {
+    fn control<'a>(&self, kind: Kind, seq: Seq, client: &'a str) -> Record<'a> {
+        let received_ms = self.clock.now_ms();
+        Record { received_ms, ..Record::control(kind, seq, client) }
+    }
+}
+
+impl Pending {
+    fn push(&mut self, record: &Record<'_>, settings: &JournalSettings) -> Result<Seq, Refused> {
+        if self.stop {
+            return Err(Refused::Unavailable);
+        }
+        if self.full {
+            return Err(Refused::Full);
+        }
+        if let Some(refused) = self.disk {
+            return Err(refused);
+        }
+        if self.frames.len() > settings.pending_bytes_max {
+            return Err(Refused::Unavailable);
+        }
+        if !frame::encode(record, &mut self.frames) {
+            return Err(Refused::TooLarge);
+        }
+        self.records += 1;
+        self.publishes += u64::from(record.kind == Kind::Publish);
+        let seq = self.next;
+        self.next = seq.next();
+        Ok(seq)
+    }
+}

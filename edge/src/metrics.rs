@@ -1,0 +1,113 @@
+
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Figures of the journal.
+#[derive(Debug, Clone, Default)]
+pub struct JournalMetrics {
+    /// Records made durable.
+    pub records: Counter,
+    /// Bytes of them, frames included.
+    pub bytes: Counter,
+    /// Group commits.
+    pub commits: Counter,
+    /// Writes or syncs that failed.
+    pub write_errors: Counter,
+    /// Redeliveries that were told and not stored again.
+    pub duplicates: Counter,
+}
+
+impl JournalMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = JournalMetrics::default();
+        registry.register("tarn_journal_records", "Records made durable", m.records.clone());
+        registry.register("tarn_journal_bytes", "Bytes of records made durable", m.bytes.clone());
+        registry.register("tarn_journal_commits", "Group commits", m.commits.clone());
+        registry.register("tarn_journal_write_errors", "Failed writes and syncs", m.write_errors.clone());
+        registry.register("tarn_journal_duplicates", "Redeliveries not stored again", m.duplicates.clone());
+        m
+    }
+}
+
+/// Figures of the cut.
+#[derive(Debug, Clone, Default)]
+pub struct CutMetrics {
+    /// Segments cut.
+    pub cuts: Counter,
+    /// Chunks written.
+    pub chunks: Counter,
+    /// Readings in them.
+    pub readings: Counter,
+    /// Bytes of them.
+    pub bytes: Counter,
+    /// Cuts that failed and will be tried again.
+    pub errors: Counter,
+    /// Journal records that were damaged on disk.
+    pub lost_records: Counter,
+    /// Payloads that look like JSON and were kept as text.
+    pub odd_payloads: Counter,
+}
+
+impl CutMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = CutMetrics::default();
+        registry.register("tarn_cut_segments", "Journal segments cut", m.cuts.clone());
+        registry.register("tarn_cut_chunks", "Chunks written", m.chunks.clone());
+        registry.register("tarn_cut_readings", "Readings written into chunks", m.readings.clone());
+        registry.register("tarn_cut_bytes", "Bytes of chunks written", m.bytes.clone());
+        registry.register("tarn_cut_errors", "Cuts that failed and are tried again", m.errors.clone());
+        registry.register("tarn_cut_lost_records", "Journal records damaged on disk", m.lost_records.clone());
+        registry.register("tarn_cut_odd_payloads", "Payloads like JSON kept as text", m.odd_payloads.clone());
+        m
+    }
+}
+
+/// Figures of shipping and of the disk budget.
+#[derive(Debug, Clone, Default)]
+pub struct ShipMetrics {
+    /// Chunks that are in the store.
+    pub chunks: Counter,
+    /// Bytes sent.
+    pub bytes: Counter,
+    /// Log entries that are in the store.
+    pub entries: Counter,
+    /// Failed tries.
+    pub errors: Counter,
+    /// Log entries that wait.
+    pub backlog_entries: Gauge,
+    /// Bytes of chunks that wait.
+    pub backlog_bytes: Gauge,
+    /// Log entries put aside because they keep failing while others go through.
+    pub quarantined: Gauge,
+    /// Bytes of chunks on the box's disk.
+    pub local_bytes: Gauge,
+    /// Chunks evicted from the box's disk after they were shipped.
+    pub evicted: Counter,
+    /// 1 while publishes are refused because the budget is full of unshipped data.
+    pub refusing: Gauge,
+}
+
+impl ShipMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = ShipMetrics::default();
+        registry.register("tarn_ship_chunks", "Chunks put into the store", m.chunks.clone());
+        registry.register("tarn_ship_bytes", "Bytes put into the store", m.bytes.clone());
+        registry.register("tarn_ship_entries", "Log entries put into the store", m.entries.clone());
+        registry.register("tarn_ship_errors", "Failed tries to ship", m.errors.clone());
+        registry.register("tarn_ship_backlog_entries", "Log entries waiting", m.backlog_entries.clone());
+        registry.register("tarn_ship_backlog_bytes", "Bytes of chunks waiting", m.backlog_bytes.clone());
+        registry.register("tarn_ship_quarantined", "Log entries that keep failing", m.quarantined.clone());
+        registry.register("tarn_disk_local_bytes", "Bytes of chunks on this disk", m.local_bytes.clone());
+        registry.register("tarn_disk_evicted_chunks", "Shipped chunks evicted", m.evicted.clone());
+        registry.register("tarn_disk_refusing", "1 while publishes are refused", m.refusing.clone());
+        m
+    }
+}

@@ -1,0 +1,126 @@
+
+use std::{
+    collections::HashSet,
+    fs,
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tarn_common::{
+    clock::Clock,
+    commit_log::Chunk,
+    layout::ChunkKey,
+    query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
+};
+use tarn_openapi::{Kind, Service};
+
+use crate::{identity::Identity, journal::Journal, shelf::Shelf, tail::Tail};
+
+/// The box's lake as queries see it: its chunks on disk, and the journal behind them, so that an
+/// answer at home is never stale.
+#[derive(Debug, Clone)]
+pub struct BoxLake {
+    identity: Identity,
+    journal: Arc<Journal>,
+    shelf: Arc<Shelf>,
+    tail: Arc<Tail>,
+    /// Chunks whose bytes were checked since the start.
+    verified: Arc<Mutex<HashSet<ChunkKey>>>,
+}
+
+/// Tries for a view while cuts remove segments under it.
+const VIEW_TRIES: u32 = 5;
+
+impl BoxLake {
+    /// The lake of this box.
+    #[must_use]
+    pub fn new(identity: Identity, journal: Arc<Journal>, shelf: Arc<Shelf>, tail: Arc<Tail>) -> Self {
+        BoxLake { identity, journal, shelf, tail, verified: Arc::default() }
+    }
+
+    fn look(&self) -> Result<View, LakeError> {
+        let mut failure = None;
+        for _ in 0..VIEW_TRIES {
+            // The segments first: a cut in between then takes its rows from the tail to the chunks.
+            let segments = self.journal.segments();
+            let (chunks, cut_upto) = self.shelf.view();
+            match self.tail.batches(&segments, cut_upto) {
+                Ok(batches) => {
+                    let uncut = |batch| UncutReadings {
+                        home: self.identity.home.clone(),
+                        edge: self.identity.edge,
+                        batch,
+                    };
+                    return Ok(View { chunks, tail: batches.into_iter().map(uncut).collect() });
+                }
+                Err(e) => failure = Some(e),
+            }
+        }
+        let reason = failure.map_or_else(String::new, |e| e.to_string());
+        Err(LakeError(format!("the journal cannot be read: {reason}")))
+    }
+
+    fn find(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
+        let Some(path) = self.shelf.path(&chunk.key) else {
+            let reason = "no longer on this box's disk; the store has it";
+            return Err(Missing::of(chunk, reason));
+        };
+        if !self.verified.lock().contains(&chunk.key) {
+            let bytes = fs::read(&path).map_err(|e| Missing::of(chunk, e.to_string()))?;
+            chunk.check(&bytes).map_err(|e| Missing::of(chunk, e.to_string()))?;
+            self.verified.lock().insert(chunk.key.clone());
+        }
+        Ok(ChunkFile { path, guard: None })
+    }
+}
+
+#[async_trait]
+impl Lake for BoxLake {
+    async fn view(&self) -> Result<View, LakeError> {
+        let lake = self.clone();
+        let looked = tokio::task::spawn_blocking(move || lake.look()).await;
+        looked.unwrap_or_else(|e| Err(LakeError(e.to_string())))
+    }
+
+    async fn file(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
+        let (lake, wanted) = (self.clone(), chunk.clone());
+        let found = tokio::task::spawn_blocking(move || lake.find(&wanted)).await;
+        found.unwrap_or_else(|e| Err(Missing::of(chunk, e.to_string())))
+    }
+}
+
+/// What the REST interface asks of a box.
+#[derive(Debug)]
+pub struct BoxService {
+    /// Answers questions.
+    pub engine: Arc<Engine>,
+    /// What "now" is.
+    pub clock: Arc<dyn Clock>,
+    /// What one question may cost.
+    pub limits: Limits,
+    /// Set once everything runs, taken back at the stop.
+    pub ready: AtomicBool,
+}
+
+impl Service for BoxService {
+    fn kind(&self) -> Kind {
+        Kind::Edge
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        if self.ready.load(Ordering::Acquire) { Vec::new() } else { vec!["starting or stopping".into()] }
+    }
+}

@@ -1,0 +1,56 @@
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use tarn_broker::auth::Anonymous;
+use tarn_common::{
+    ids::HomeId,
+    query::{EngineSettings, Limits},
+    store::Store,
+};
+
+use crate::{decode::topic::Topics, journal::JournalSettings, ship::ShipSettings};
+
+/// Settings of a box, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// The data directory: made if absent, held alone.
+    pub data: PathBuf,
+    /// The home whose readings these are.
+    pub home: HomeId,
+    /// Where MQTT clients connect; port 0 lets the system choose.
+    pub mqtt: SocketAddr,
+    /// Where the REST interface listens; port 0 lets the system choose.
+    pub http: SocketAddr,
+    /// Where chunks go; without one the box keeps them all.
+    pub store: Option<Store>,
+    /// The oldest a reading gets before it is cut into a chunk.
+    pub cut_age: Duration,
+    /// Number of shards; fixed when the data directory is made.
+    pub shards: u16,
+    /// How the journal is kept.
+    pub journal: JournalSettings,
+    /// How shipping behaves.
+    pub ship: ShipSettings,
+    /// Bytes that chunks and the journal may take on disk.
+    pub disk_budget_bytes: u64,
+    /// How topics are read.
+    pub topics: Topics,
+    /// Passwords by user name.
+    pub users: HashMap<String, String>,
+    /// Where clients without a user name may come from.
+    pub anonymous: Anonymous,
+    /// The query engine's bounds.
+    pub engine: EngineSettings,
+    /// What one question may cost.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Cut age unless set.
+    pub const CUT_AGE: Duration = Duration::from_secs(15 * 60);
+    /// Shards unless set.
+    pub const SHARDS: u16 = 4;
+    /// Disk budget unless set.
+    pub const DISK_BUDGET: ByteSize = ByteSize::gib(10);
+}

@@ -1,0 +1,214 @@
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tarn_common::{
+    catalog::{Catalog, Snapshot},
+    commit_log::{Chunk, Entry},
+    ids::Seq,
+    layout::{ChunkKey, EntryKey, READINGS, log_prefix},
+};
+
+use crate::identity::Identity;
+
+/// The box's own lake: its chunks, its commit log, and what is still on its disk.
+///
+/// The log stays for ever; chunks go, oldest first, once they are shipped and room is needed.
+#[derive(Debug)]
+pub struct Shelf {
+    lake: PathBuf,
+    identity: Identity,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    catalog: Catalog,
+    /// Bytes of each entry's chunks, by entry number.
+    entries: BTreeMap<u64, Vec<Arc<Chunk>>>,
+    on_disk: HashMap<ChunkKey, u64>,
+    cut_upto: Seq,
+}
+
+/// The lake on the box's disk cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ShelfError {
+    /// The system refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A log entry is damaged, so what the disk holds is not known.
+    #[error("{path}: {reason}; restore the file from the store, where the same entry lies under the same key")]
+    Damaged {
+        /// The entry's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ShelfError {
+    let path = path.to_owned();
+    move |source| ShelfError::Io { action, path, source }
+}
+
+impl Shelf {
+    /// Read the log in `lake`, and remove what a crash left: files aside, and chunks of a cut that
+    /// was not logged (it will be done again, to the same names).
+    pub fn open(lake: &Path, identity: Identity) -> Result<Shelf, ShelfError> {
+        let mut inner = Inner::default();
+        for entry in read_log(lake, &identity)? {
+            inner.take(&entry);
+        }
+        inner.on_disk = sweep(lake, &identity, &inner.catalog)?;
+        Ok(Shelf { lake: lake.to_owned(), identity, inner: Mutex::new(inner) })
+    }
+
+    /// The live chunks, and the journal position up to which they account for everything.
+    #[must_use]
+    pub fn view(&self) -> (Snapshot, Seq) {
+        let inner = self.inner.lock();
+        (inner.catalog.snapshot(), inner.cut_upto)
+    }
+
+    /// Number of the next log entry.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.inner.lock().entries.keys().next_back().copied().unwrap_or(0) + 1
+    }
+
+    /// Take in an entry that is durable.
+    pub fn take(&self, entry: &Entry) {
+        let mut inner = self.inner.lock();
+        inner.take(entry);
+        for chunk in &entry.adds {
+            inner.on_disk.insert(chunk.key.clone(), chunk.bytes);
+        }
+    }
+
+    /// Where a chunk lies, if it is still on this disk.
+    #[must_use]
+    pub fn path(&self, key: &ChunkKey) -> Option<PathBuf> {
+        let on_disk = self.inner.lock().on_disk.contains_key(key);
+        on_disk.then(|| self.lake.join(key.to_string()))
+    }
+
+    /// Numbers of all log entries.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u64> {
+        self.inner.lock().entries.keys().copied().collect()
+    }
+
+    /// The chunks that an entry adds.
+    #[must_use]
+    pub fn chunks(&self, number: u64) -> Vec<Arc<Chunk>> {
+        self.inner.lock().entries.get(&number).cloned().unwrap_or_default()
+    }
+
+    /// An entry's key and its bytes as they were written.
+    pub fn entry(&self, number: u64) -> Result<(EntryKey, Vec<u8>), ShelfError> {
+        let key = EntryKey {
+            home: self.identity.home.clone(),
+            writer: self.identity.edge,
+            number,
+        };
+        let path = self.lake.join(key.to_string());
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        Ok((key, bytes))
+    }
+
+    /// Bytes of chunks on this disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.inner.lock().on_disk.values().sum()
+    }
+
+    /// Remove a chunk's file; its log entry stays. Says how many bytes that freed.
+    pub fn evict(&self, key: &ChunkKey) -> Result<u64, ShelfError> {
+        let Some(bytes) = self.inner.lock().on_disk.remove(key) else { return Ok(0) };
+        let path = self.lake.join(key.to_string());
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("evict", &path)(e)),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+impl Inner {
+    fn take(&mut self, entry: &Entry) {
+        self.catalog.apply(entry);
+        self.cut_upto = self.cut_upto.max(entry.last);
+        let chunks = entry.adds.iter().map(|chunk| Arc::new(chunk.clone())).collect();
+        self.entries.insert(entry.number, chunks);
+    }
+}
+
+fn read_log(lake: &Path, identity: &Identity) -> Result<Vec<Entry>, ShelfError> {
+    let prefix = log_prefix(&identity.home, identity.edge);
+    let mut entries = Vec::new();
+    for path in files(&lake.join(&prefix))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".tmp") {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            continue;
+        }
+        let Ok(key) = format!("{prefix}{name}").parse::<EntryKey>() else { continue };
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        let entry = Entry::parse(&key, &bytes)
+            .map_err(|e| ShelfError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// The chunks on disk with their sizes, after what no log entry names was removed.
+fn sweep(lake: &Path, identity: &Identity, catalog: &Catalog) -> Result<HashMap<ChunkKey, u64>, ShelfError> {
+    let snapshot = catalog.snapshot();
+    let live: HashSet<&ChunkKey> = snapshot.iter().map(|chunk| &chunk.key).collect();
+    let home = format!("{READINGS}/home={}", identity.home);
+    let mut on_disk = HashMap::new();
+    for dir in files(&lake.join(&home))? {
+        let date = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for path in files(&dir)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match format!("{home}/{date}/{name}").parse::<ChunkKey>() {
+                Ok(key) if live.contains(&key) => {
+                    let meta = fs::metadata(&path).map_err(io_error("stat", &path))?;
+                    on_disk.insert(key, meta.len());
+                }
+                Ok(key) if key.edge == identity.edge => {
+                    tracing::info!(chunk = %key, "removing a chunk of a cut that was not finished");
+                    fs::remove_file(&path).map_err(io_error("remove", &path))?;
+                }
+                _ if name.ends_with(".tmp") => {
+                    fs::remove_file(&path).map_err(io_error("remove", &path))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(on_disk)
+}
+
+/// What a directory holds, sorted; nothing when it is not there.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, ShelfError> {
+    let listed = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(io_error("list", dir))?,
+    };
+    let paths: io::Result<Vec<PathBuf>> = listed.map(|entry| entry.map(|e| e.path())).collect();
+    let mut paths = paths.map_err(io_error("list", dir))?;
+    paths.sort();
+    Ok(paths)
+}

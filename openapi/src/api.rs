@@ -1,0 +1,401 @@
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use poem::http::HeaderMap;
+use poem_openapi::{
+    ApiResponse, OpenApi, ResponseContent, Tags,
+    param::{Path, Query},
+    payload::{Binary, Json, PlainText},
+    types::Any,
+};
+use serde_json::{Map, Value};
+use tarn_common::{
+    ids::HomeId,
+    query::{Answer, Missing, Page, ReadingsQuery, devices::Devices, when},
+};
+
+use crate::{
+    accept::{self, Format},
+    encode,
+    problem::Failure,
+    server::SharedRegistry,
+    service::Service,
+    types::{
+        Column, Device, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage, SqlAnswer, SqlRequest,
+    },
+};
+
+/// Bytes of an answer's body at most.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Chunks that a JSON answer lists as missing at most; the rest is told in the last one's reason.
+const MISSING_LISTED_MAX: usize = 1_000;
+
+#[derive(Tags)]
+enum Tag {
+    /// Homes, devices and their readings.
+    Readings,
+    /// Free questions.
+    Sql,
+    /// The service's own state.
+    Service,
+}
+
+/// The operations. Without a host they only describe themselves.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) host: Option<(Arc<dyn Service>, SharedRegistry)>,
+}
+
+#[derive(ApiResponse)]
+enum HomesOk {
+    /// The homes.
+    #[oai(status = 200)]
+    Homes(Json<Homes>),
+}
+
+#[derive(ApiResponse)]
+enum DevicesOk {
+    /// The devices.
+    #[oai(status = 200)]
+    Devices(Json<DeviceList>),
+}
+
+#[derive(ResponseContent)]
+enum ReadingsBody {
+    Json(Json<ReadingsPage>),
+    #[oai(content_type = "text/csv")]
+    Csv(Binary<Vec<u8>>),
+    #[oai(content_type = "application/vnd.apache.arrow.stream")]
+    Arrow(Binary<Vec<u8>>),
+    #[oai(content_type = "application/vnd.apache.parquet")]
+    Parquet(Binary<Vec<u8>>),
+}
+
+#[derive(ApiResponse)]
+enum ReadingsOk {
+    /// The readings.
+    #[oai(status = 200)]
+    Page(
+        ReadingsBody,
+        /// Pass it as `cursor` for the next page; absent at the end.
+        #[oai(header = "tarn-next-cursor")]
+        Option<String>,
+        /// Number of chunks that could not be read, so that readings may be absent. The JSON form lists them.
+        #[oai(header = "tarn-missing-chunks")]
+        u64,
+    ),
+}
+
+#[derive(ResponseContent)]
+enum SqlBody {
+    Json(Json<SqlAnswer>),
+    #[oai(content_type = "text/csv")]
+    Csv(Binary<Vec<u8>>),
+    #[oai(content_type = "application/vnd.apache.arrow.stream")]
+    Arrow(Binary<Vec<u8>>),
+    #[oai(content_type = "application/vnd.apache.parquet")]
+    Parquet(Binary<Vec<u8>>),
+}
+
+#[derive(ApiResponse)]
+enum SqlOk {
+    /// The answer.
+    #[oai(status = 200)]
+    Answer(
+        SqlBody,
+        /// Whether rows were cut off at the limit of the service.
+        #[oai(header = "tarn-truncated")]
+        bool,
+        /// Number of chunks that could not be read, so that their readings are not in the answer.
+        #[oai(header = "tarn-missing-chunks")]
+        u64,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum TextOk {
+    /// Yes.
+    #[oai(status = 200)]
+    Text(PlainText<String>),
+}
+
+#[derive(ApiResponse)]
+enum MetricsOk {
+    /// The metrics.
+    #[oai(status = 200, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")]
+    Text(PlainText<String>),
+}
+
+#[OpenApi]
+impl Api {
+    /// List the homes
+    ///
+    /// Every home of the lake with its size and its first and last reading. Costs no reading of chunks.
+    #[oai(path = "/v1/homes", method = "get", operation_id = "listHomes", tag = "Tag::Readings")]
+    async fn list_homes(&self) -> Result<HomesOk, Failure> {
+        let homes = self.service()?.engine().homes().await?;
+        Ok(HomesOk::Homes(Json(Homes { homes: homes.into_iter().map(Home::from).collect() })))
+    }
+
+    /// List the devices of a home
+    ///
+    /// Each device with its metrics, their units and their latest readings.
+    #[oai(path = "/v1/homes/:home/devices", method = "get", operation_id = "listDevices", tag = "Tag::Readings")]
+    async fn list_devices(
+        &self,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+    ) -> Result<DevicesOk, Failure> {
+        let home = self.home(&home).await?;
+        let service = self.service()?;
+        let Devices { devices, missing } = service.engine().devices(&home, service.limits().time).await?;
+        let devices = devices.into_iter().map(Device::from).collect();
+        Ok(DevicesOk::Devices(Json(DeviceList { devices, missing: listed(&missing) })))
+    }
+
+    /// Read a device's readings
+    ///
+    /// Raw readings in the order of time, or with `every` one row per bucket, metric and unit. `Accept` chooses
+    /// JSON, CSV, an Arrow stream or Parquet. Times are RFC 3339 (`2026-11-22T10:00:00Z`), a date, milliseconds
+    /// since 1970-01-01 UTC, or a duration back from now like `-24h`.
+    #[oai(
+        path = "/v1/homes/:home/devices/:device/readings",
+        method = "get",
+        operation_id = "listReadings",
+        tag = "Tag::Readings"
+    )]
+    #[allow(clippy::too_many_arguments)]
+    async fn list_readings(
+        &self,
+        headers: &HeaderMap,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+        /// Id of the device, percent-encoded: a slash in it is `%2F`.
+        #[oai(validator(max_length = 1024))]
+        device: Path<String>,
+        /// Only this metric; repeat it for more.
+        #[oai(default, validator(max_items = 100))]
+        metric: Query<Vec<String>>,
+        /// From this moment on.
+        from: Query<Option<String>>,
+        /// Up to before this moment.
+        to: Query<Option<String>>,
+        /// Width of a bucket, 1ms to 366d, like `15m`, `1h` or `1d`. Buckets are aligned to 1970-01-01 UTC.
+        every: Query<Option<String>>,
+        /// How a bucket becomes one value: avg (the default), min, max, sum, count, first or last. Needs `every`.
+        agg: Query<Option<String>>,
+        /// Rows of the page; 1000 where it is not said.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100000")))]
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before, with all else the same.
+        cursor: Query<Option<String>>,
+    ) -> Result<ReadingsOk, Failure> {
+        let format = format(headers)?;
+        let service = self.service()?;
+        let now = service.clock().now_ms();
+        let moment = |name, text: Option<String>| text.map(|text| when::moment(name, &text, now)).transpose();
+        let query = ReadingsQuery {
+            home: self.home(&home).await?,
+            device: device.0,
+            metrics: metric.0,
+            from: moment("from", from.0)?,
+            to: moment("to", to.0)?,
+            every: every.0.map(|text| when::width("every", &text)).transpose()?,
+            aggregate: agg.0.map(|text| text.parse()).transpose()?,
+            limit: limit.0.map(|limit| limit as usize),
+            cursor: cursor.0,
+        };
+        let Page { answer, next_cursor } = service.engine().readings(&query, service.limits()).await?;
+        let missing = answer.missing.len() as u64;
+        let body = readings_body(format, answer, query.device, next_cursor.clone()).await?;
+        Ok(ReadingsOk::Page(body, next_cursor, missing))
+    }
+
+    /// Ask in SQL
+    ///
+    /// One query that only reads, within the limits of the service for time, memory and rows. `Accept` chooses
+    /// JSON, CSV, an Arrow stream or Parquet.
+    #[oai(path = "/v1/sql", method = "post", operation_id = "querySql", tag = "Tag::Sql")]
+    async fn query_sql(&self, headers: &HeaderMap, request: Json<SqlRequest>) -> Result<SqlOk, Failure> {
+        let format = format(headers)?;
+        let service = self.service()?;
+        let answer = service.engine().sql(&request.sql, service.limits()).await?;
+        let (truncated, missing) = (answer.truncated, answer.missing.len() as u64);
+        let body = match format {
+            Format::Json => SqlBody::Json(Json(on_thread(move || sql_answer(answer)).await?)),
+            Format::Csv => SqlBody::Csv(rows_as(format, answer).await?),
+            Format::Arrow => SqlBody::Arrow(rows_as(format, answer).await?),
+            Format::Parquet => SqlBody::Parquet(rows_as(format, answer).await?),
+        };
+        Ok(SqlOk::Answer(body, truncated, missing))
+    }
+
+    /// Whether the service is alive
+    ///
+    /// Says `ok` for as long as the process can answer at all.
+    #[oai(path = "/healthz", method = "get", operation_id = "getHealth", tag = "Tag::Service")]
+    async fn get_health(&self) -> TextOk {
+        TextOk::Text(PlainText("ok\n".into()))
+    }
+
+    /// Whether the service is ready
+    ///
+    /// Says `ok`, or 503 with the reasons in the problem's detail.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness", tag = "Tag::Service")]
+    async fn get_readiness(&self) -> Result<TextOk, Failure> {
+        let reasons = self.service()?.not_ready();
+        if reasons.is_empty() {
+            return Ok(TextOk::Text(PlainText("ok\n".into())));
+        }
+        Err(Failure::unavailable(reasons.join("; ")))
+    }
+
+    /// Metrics
+    ///
+    /// The service's own metrics as OpenMetrics text, for Prometheus.
+    #[oai(path = "/metrics", method = "get", operation_id = "getMetrics", tag = "Tag::Service")]
+    async fn get_metrics(&self) -> Result<MetricsOk, Failure> {
+        let (_, registry) = self.host.as_ref().ok_or_else(no_host)?;
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry.lock())
+            .map_err(|e| Failure::internal(format!("encode metrics: {e}")))?;
+        Ok(MetricsOk::Text(PlainText(text)))
+    }
+}
+
+impl Api {
+    fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
+        self.host.as_ref().map(|(service, _)| service).ok_or_else(no_host)
+    }
+
+    /// The home of this name, if the lake has it.
+    async fn home(&self, name: &str) -> Result<HomeId, Failure> {
+        let home: HomeId =
+            name.parse().map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
+        let homes = self.service()?.engine().homes().await?;
+        if homes.iter().any(|known| known.home == home) {
+            return Ok(home);
+        }
+        Err(Failure::not_found(format!("there is no home {home}; GET /v1/homes lists those that are")))
+    }
+}
+
+fn no_host() -> Failure {
+    Failure::unavailable("nothing is served here")
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Failure> {
+    let values = headers.get_all("accept").iter().filter_map(|v| v.to_str().ok());
+    let accept = values.collect::<Vec<_>>().join(",");
+    accept::choose(Some(&accept)).ok_or_else(Failure::not_acceptable)
+}
+
+async fn readings_body(
+    format: Format,
+    answer: Answer,
+    device: String,
+    next_cursor: Option<String>,
+) -> Result<ReadingsBody, Failure> {
+    Ok(match format {
+        Format::Json => {
+            let page = move || {
+                let readings = readings(&answer.batches, &device)?;
+                Ok(ReadingsPage { readings, next_cursor, missing: listed(&answer.missing) })
+            };
+            ReadingsBody::Json(Json(on_thread(page).await?))
+        }
+        Format::Csv => ReadingsBody::Csv(rows_as(format, answer).await?),
+        Format::Arrow => ReadingsBody::Arrow(rows_as(format, answer).await?),
+        Format::Parquet => ReadingsBody::Parquet(rows_as(format, answer).await?),
+    })
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Encoding is work for a thread that may be busy, not for one that serves sockets.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Cause> + Send + 'static) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(cause)) => Err(Failure::internal(format!("encode the answer: {cause}"))),
+        Err(failed) => Err(Failure::internal(failed.to_string())),
+    }
+}
+
+async fn rows_as(format: Format, answer: Answer) -> Result<Binary<Vec<u8>>, Failure> {
+    let encoder: fn(&SchemaRef, &[RecordBatch]) -> Result<Vec<u8>, Cause> = match format {
+        Format::Csv | Format::Json => encode::csv,
+        Format::Arrow => encode::arrow_stream,
+        Format::Parquet => encode::parquet,
+    };
+    let nested = answer.schema.fields().iter().find(|field| field.data_type().is_nested());
+    if let (Format::Csv, Some(field)) = (format, nested) {
+        let detail = format!("column {} is {}, which CSV cannot hold", field.name(), field.data_type());
+        return Err(Failure::bad_request(detail));
+    }
+    let bytes = on_thread(move || encoder(&answer.schema, &answer.batches)).await?;
+    if bytes.len() > ANSWER_BYTES_MAX {
+        return Err(Failure::too_expensive(format!(
+            "the answer has {} bytes, the limit is {ANSWER_BYTES_MAX}; ask for fewer rows",
+            bytes.len()
+        )));
+    }
+    Ok(Binary(bytes))
+}
+
+fn listed(missing: &[Missing]) -> Vec<MissingChunk> {
+    let mut listed: Vec<_> = missing.iter().take(MISSING_LISTED_MAX).map(MissingChunk::from).collect();
+    if let (Some(last), true) = (listed.last_mut(), missing.len() > MISSING_LISTED_MAX) {
+        last.reason = format!("{} (and {} chunks more)", last.reason, missing.len() - MISSING_LISTED_MAX);
+    }
+    listed
+}
+
+fn sql_answer(answer: Answer) -> Result<SqlAnswer, Cause> {
+    let column = |field: &Arc<arrow::datatypes::Field>| Column {
+        name: field.name().clone(),
+        kind: field.data_type().to_string(),
+    };
+    let rows = encode::rows(&answer.batches)?;
+    Ok(SqlAnswer {
+        columns: answer.schema.fields().iter().map(column).collect(),
+        rows: rows.into_iter().map(|row| row.into_iter().map(Any).collect()).collect(),
+        truncated: answer.truncated,
+        missing: listed(&answer.missing),
+        took_ms: answer.took_ms,
+    })
+}
+
+fn readings(batches: &[RecordBatch], device: &str) -> Result<Vec<Reading>, Cause> {
+    let mut readings = Vec::new();
+    for batch in batches {
+        let names: Vec<String> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+        for row in encode::rows(std::slice::from_ref(batch))? {
+            readings.push(reading(names.iter().cloned().zip(row).collect(), device));
+        }
+    }
+    Ok(readings)
+}
+
+fn reading(mut row: Map<String, Value>, device: &str) -> Reading {
+    let text = |value: Option<Value>| match value {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let integer = |value: Option<Value>| value.as_ref().and_then(Value::as_i64);
+    Reading {
+        ts: text(row.remove("ts")).unwrap_or_default(),
+        device: device.to_owned(),
+        metric: text(row.remove("metric")).unwrap_or_default(),
+        value: row.remove("value").as_ref().and_then(Value::as_f64),
+        text: text(row.remove("text")),
+        unit: text(row.remove("unit")),
+        received: text(row.remove("received")),
+        seq: integer(row.remove("seq")),
+        quality: integer(row.remove("quality")).and_then(|q| i8::try_from(q).ok()),
+        edge: text(row.remove("edge")),
+        count: integer(row.remove("count")),
+    }
+}

@@ -1,0 +1,115 @@
+use poem_openapi::OpenApiService;
+use serde_json::{Value, json};
+
+use crate::{api::Api, service::Kind};
+
+/// Shapes that are only sent, never received: all their fields are always there, null where unknown.
+const SENT: [&str; 11] = [
+    "Column",
+    "Device",
+    "DeviceList",
+    "Home",
+    "Homes",
+    "Metric",
+    "MissingChunk",
+    "Problem",
+    "Reading",
+    "ReadingsPage",
+    "SqlAnswer",
+];
+
+/// The OpenAPI document of a box: pretty JSON, the same order at each run.
+#[must_use]
+pub fn edge_document() -> String {
+    document(Kind::Edge)
+}
+
+/// The OpenAPI document of the cloud service.
+#[must_use]
+pub fn cloud_document() -> String {
+    document(Kind::Cloud)
+}
+
+pub(crate) fn document(kind: Kind) -> String {
+    let (title, description) = match kind {
+        Kind::Edge => (
+            "Tarn box",
+            "The data lake of one home, served by the box in it. The cloud service has the same paths for many homes.",
+        ),
+        Kind::Cloud => (
+            "Tarn cloud",
+            "The data lake of many homes, served from their stores. A box has the same paths for its own home.",
+        ),
+    };
+    let api = OpenApiService::new(Api { host: None }, title, env!("CARGO_PKG_VERSION"))
+        .description(description)
+        .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
+        .server("/");
+    // The library builds its text from maps whose order is fixed.
+    let mut document: Value = serde_json::from_str(&api.spec()).unwrap_or_default();
+    for name in SENT {
+        always_there(&mut document["components"]["schemas"][name]);
+    }
+    add_examples(&mut document);
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Say of a shape that is only sent what the library cannot: optional fields are there, as null.
+fn always_there(schema: &mut Value) {
+    let required: Vec<String> = strings(&schema["required"]);
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    let names: Vec<String> = properties.keys().cloned().collect();
+    for (name, property) in properties {
+        if !required.contains(name) {
+            property["nullable"] = json!(true);
+        }
+    }
+    schema["required"] = json!(names);
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    let values = value.as_array().into_iter().flatten();
+    values.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+/// Examples of parameters and bodies, by name.
+fn add_examples(document: &mut Value) {
+    let example = |name: &str| {
+        Some(match name {
+            "home" => json!("my-home"),
+            "device" => json!("attic/thermometer"),
+            "metric" => json!(["temperature"]),
+            "from" => json!("-24h"),
+            "to" => json!("2026-11-22T10:00:00Z"),
+            "every" => json!("15m"),
+            "agg" => json!("avg"),
+            "limit" => json!(1000),
+            _ => return None,
+        })
+    };
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
+    for (_, operation) in operations {
+        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            let value = parameter["name"].as_str().and_then(example);
+            if let Some(value) = value {
+                parameter["example"] = value;
+            }
+        }
+    }
+    document["components"]["schemas"]["SqlRequest"]["example"] =
+        json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
+}
+
+/// A page that shows the document and loads nothing from outside.
+pub(crate) fn docs_html(document: &str) -> String {
+    let service = OpenApiService::new(Api { host: None }, "Tarn", env!("CARGO_PKG_VERSION"));
+    let page = service.rapidoc_html();
+    // The library's page names a font of another host, and embeds its own document; ours says more.
+    let page: String = page.lines().filter(|line| !line.contains("<link href=\"http")).collect::<Vec<_>>().join("\n");
+    let own = service.spec();
+    // Inside of a script the text must not end it.
+    page.replace(&own, &document.replace("</", "<\\/"))
+}

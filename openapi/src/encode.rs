@@ -1,0 +1,120 @@
+use std::error::Error;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    csv::WriterBuilder,
+    datatypes::{
+        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type,
+        UInt16Type, UInt32Type, UInt64Type,
+    },
+    ipc::writer::StreamWriter,
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+use serde_json::{Number, Value};
+
+/// Moments in JSON and CSV: RFC 3339, UTC, milliseconds.
+const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
+
+type Encoded = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
+
+/// CSV with a header line; null is empty.
+pub(crate) fn csv(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
+    let mut bytes = Vec::new();
+    let mut writer = WriterBuilder::new()
+        .with_header(true)
+        .with_timestamp_format(TIME_FORMAT.into())
+        .with_timestamp_tz_format(TIME_FORMAT.into())
+        .build(&mut bytes);
+    // The header line comes with the first batch, so an empty one makes it come always.
+    writer.write(&RecordBatch::new_empty(schema.clone()))?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    drop(writer);
+    Ok(bytes)
+}
+
+/// An Arrow IPC stream.
+pub(crate) fn arrow_stream(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
+    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    Ok(writer.into_inner()?)
+}
+
+/// A Parquet file, zstd.
+pub(crate) fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// Rows as arrays of JSON values: numbers that JSON cannot say (NaN, infinite) are null, moments are
+/// RFC 3339, and what JSON has no type for is text.
+pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, Box<dyn Error + Send + Sync>> {
+    let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for batch in batches {
+        let columns = batch.columns().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+        for _ in 0..batch.num_rows() {
+            rows.push(columns.iter_mut().map(|c| c.next().unwrap_or(Value::Null)).collect());
+        }
+    }
+    Ok(rows)
+}
+
+/// A column as JSON values.
+pub(crate) fn column(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
+    macro_rules! numbers {
+        ($kind:ty) => {
+            array.as_primitive::<$kind>().iter().map(|v| v.map_or(Value::Null, Value::from)).collect()
+        };
+    }
+    let float = |v: Option<f64>| v.and_then(Number::from_f64).map_or(Value::Null, Value::Number);
+    Ok(match array.data_type() {
+        DataType::Null => vec![Value::Null; array.len()],
+        DataType::Boolean => array.as_boolean().iter().map(|v| v.map_or(Value::Null, Value::Bool)).collect(),
+        DataType::Int8 => numbers!(Int8Type),
+        DataType::Int16 => numbers!(Int16Type),
+        DataType::Int32 => numbers!(Int32Type),
+        DataType::Int64 => numbers!(Int64Type),
+        DataType::UInt8 => numbers!(UInt8Type),
+        DataType::UInt16 => numbers!(UInt16Type),
+        DataType::UInt32 => numbers!(UInt32Type),
+        DataType::UInt64 => numbers!(UInt64Type),
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().iter().map(|v| float(v.map(f64::from))).collect()
+        }
+        DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(float).collect(),
+        DataType::Utf8 => {
+            array.as_string::<i32>().iter().map(|v| v.map_or(Value::Null, Value::from)).collect()
+        }
+        _ => texts(array)?,
+    })
+}
+
+fn texts(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
+    let options = FormatOptions::new()
+        .with_timestamp_format(Some(TIME_FORMAT))
+        .with_timestamp_tz_format(Some(TIME_FORMAT));
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+    let value = |row| {
+        if array.is_null(row) {
+            return Ok(Value::Null);
+        }
+        Ok(Value::String(formatter.value(row).try_to_string()?))
+    };
+    (0..array.len()).map(value).collect()
+}

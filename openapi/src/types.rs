@@ -1,0 +1,223 @@
+use poem_openapi::{Object, types::Any};
+use serde_json::Value;
+use tarn_common::query::{
+    Missing, devices::{DeviceSummary, SeriesSummary},
+    homes::HomeSummary,
+};
+
+/// Homes of the lake.
+#[derive(Debug, Object)]
+pub struct Homes {
+    /// By name.
+    pub homes: Vec<Home>,
+}
+
+/// A home, by what the catalog says of it.
+#[derive(Debug, Object)]
+pub struct Home {
+    /// Its name.
+    pub home: String,
+    /// Number of chunks (Parquet files).
+    pub chunks: u64,
+    /// Number of readings, those in no chunk yet included.
+    pub rows: u64,
+    /// Size of its chunks in bytes.
+    pub bytes: u64,
+    /// When its earliest reading was measured, RFC 3339 UTC; null without a reading.
+    pub first_ts: Option<String>,
+    /// When its latest reading was measured, RFC 3339 UTC; null without a reading.
+    pub last_ts: Option<String>,
+}
+
+/// Devices of a home.
+#[derive(Debug, Object)]
+pub struct DeviceList {
+    /// By id.
+    pub devices: Vec<Device>,
+    /// Chunks that could not be read, so that their readings are not counted in.
+    pub missing: Vec<MissingChunk>,
+}
+
+/// A device, by its readings.
+#[derive(Debug, Object)]
+pub struct Device {
+    /// Its id.
+    pub device: String,
+    /// Number of readings.
+    pub rows: u64,
+    /// When its earliest reading was measured, RFC 3339 UTC.
+    pub first_ts: String,
+    /// When its latest reading was measured, RFC 3339 UTC.
+    pub last_ts: String,
+    /// What it measures, by name.
+    pub metrics: Vec<Metric>,
+}
+
+/// One metric of a device, with its latest reading.
+#[derive(Debug, Object)]
+pub struct Metric {
+    /// Its name, like `temperature`.
+    pub metric: String,
+    /// Unit of the latest value; null without one.
+    pub unit: Option<String>,
+    /// Number of readings.
+    pub rows: u64,
+    /// When its earliest reading was measured, RFC 3339 UTC.
+    pub first_ts: String,
+    /// When its latest reading was measured, RFC 3339 UTC.
+    pub last_ts: String,
+    /// The latest value; null where that reading is a text.
+    pub value: Option<f64>,
+    /// The latest text; null where that reading is a number.
+    pub text: Option<String>,
+}
+
+/// A page of readings.
+#[derive(Debug, Object)]
+pub struct ReadingsPage {
+    /// In the order of time, then metric.
+    pub readings: Vec<Reading>,
+    /// Pass it as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+    /// Chunks that could not be read, so that their readings may be absent here.
+    pub missing: Vec<MissingChunk>,
+}
+
+/// One reading, or with `every` one bucket of readings.
+#[derive(Debug, Object)]
+pub struct Reading {
+    /// When it was measured, or where the bucket starts, RFC 3339 UTC.
+    pub ts: String,
+    /// Id of the device.
+    pub device: String,
+    /// What was measured.
+    pub metric: String,
+    /// The number, in `unit`; booleans as 0 and 1; null for a text.
+    pub value: Option<f64>,
+    /// The text; null for a number.
+    pub text: Option<String>,
+    /// Unit of the value; null without one.
+    pub unit: Option<String>,
+    /// When the box got it, RFC 3339 UTC; null for a bucket.
+    pub received: Option<String>,
+    /// Its number in the box's journal; null for a bucket.
+    pub seq: Option<i64>,
+    /// 0 good, 1 clock mended, 2 late, 3 estimated, 4 historical, 5 binary; null for a bucket.
+    pub quality: Option<i8>,
+    /// Id of the box that took it, 16 hex digits; null for a bucket.
+    pub edge: Option<String>,
+    /// Number of readings in the bucket; null for a single reading.
+    pub count: Option<i64>,
+}
+
+/// A chunk whose readings should be in the answer and are not.
+#[derive(Debug, Object)]
+pub struct MissingChunk {
+    /// Key of the chunk in its store.
+    pub chunk: String,
+    /// Home that it belongs to.
+    pub home: String,
+    /// Its earliest reading, RFC 3339 UTC.
+    pub from: String,
+    /// Its latest reading, RFC 3339 UTC.
+    pub to: String,
+    /// Number of readings in it.
+    pub rows: u64,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+/// A question in SQL.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct SqlRequest {
+    /// One query that reads. The only table is `readings`, with the columns `ts`, `device`, `metric`, `value`,
+    /// `text`, `unit`, `received`, `seq`, `quality`, `home`, `edge` and `date`.
+    #[oai(validator(max_length = 65536))]
+    pub sql: String,
+}
+
+/// The answer to a question in SQL.
+#[derive(Debug, Object)]
+pub struct SqlAnswer {
+    /// Names and types, in the order of the cells of a row.
+    pub columns: Vec<Column>,
+    /// The rows: one array of cells each. Moments are RFC 3339 text, what is not a number or unknown is null.
+    pub rows: Vec<Vec<Any<Value>>>,
+    /// Whether rows were cut off at the limit of the service.
+    pub truncated: bool,
+    /// Chunks that could not be read, so that their readings are not in the answer.
+    pub missing: Vec<MissingChunk>,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+}
+
+/// A column of an answer.
+#[derive(Debug, Object)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type, like `Int64`, `Float64`, `Utf8` or `Timestamp(ms, "UTC")`.
+    #[oai(rename = "type")]
+    pub kind: String,
+}
+
+/// A moment as text: RFC 3339, UTC, milliseconds.
+pub(crate) fn moment(ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(at) => format!("{at:.3}"),
+        // A device may claim a year that no calendar has: then the number itself is the honest answer.
+        Err(_) => ms.to_string(),
+    }
+}
+
+impl From<HomeSummary> for Home {
+    fn from(home: HomeSummary) -> Home {
+        Home {
+            home: home.home.to_string(),
+            chunks: home.chunks,
+            rows: home.rows,
+            bytes: home.bytes,
+            first_ts: home.first_ts.map(moment),
+            last_ts: home.last_ts.map(moment),
+        }
+    }
+}
+
+impl From<DeviceSummary> for Device {
+    fn from(device: DeviceSummary) -> Device {
+        let metrics = device.metrics.iter().map(|(name, series)| metric(name, series)).collect();
+        Device {
+            device: device.device.to_string(),
+            rows: device.rows,
+            first_ts: moment(device.first_ts),
+            last_ts: moment(device.last_ts),
+            metrics,
+        }
+    }
+}
+
+fn metric(name: &str, series: &SeriesSummary) -> Metric {
+    Metric {
+        metric: name.to_owned(),
+        unit: series.unit.as_deref().map(str::to_owned),
+        rows: series.rows,
+        first_ts: moment(series.first_ts),
+        last_ts: moment(series.last_ts),
+        value: series.value.filter(|v| v.is_finite()),
+        text: series.text.as_deref().map(str::to_owned),
+    }
+}
+
+impl From<&Missing> for MissingChunk {
+    fn from(missing: &Missing) -> MissingChunk {
+        MissingChunk {
+            chunk: missing.chunk.to_string(),
+            home: missing.chunk.home.to_string(),
+            from: moment(missing.from),
+            to: moment(missing.to),
+            rows: missing.rows,
+            reason: missing.reason.clone(),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use serde_json::Value;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client for the REST interface, as a program of a user would have one.
+#[derive(Debug)]
+pub struct Http {
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+    token: Option<String>,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http::new()
+    }
+}
+
+impl Http {
+    /// A client without a token.
+    #[must_use]
+    pub fn new() -> Http {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("build a runtime");
+        // A proxy of the developer's shell would not know this machine's loopback.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .build()
+            .expect("build an HTTP client");
+        Http {
+            runtime,
+            client,
+            token: None,
+        }
+    }
+
+    /// The same client with a bearer token.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Http {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Asks for `url` in the media type `accept`; an error means that no answer came.
+    pub fn try_get(&self, url: &str, accept: &str) -> Result<Answer, reqwest::Error> {
+        self.send(self.client.get(url).header(ACCEPT, accept))
+    }
+
+    /// Asks for `url` in the media type `accept`.
+    #[must_use]
+    pub fn get(&self, url: &str, accept: &str) -> Answer {
+        self.try_get(url, accept)
+            .unwrap_or_else(|error| panic!("GET {url}: {error}"))
+    }
+
+    /// The JSON at `url`; the scenario has failed if there is none.
+    #[must_use]
+    pub fn json(&self, url: &str) -> Value {
+        self.get(url, "application/json").json(url)
+    }
+
+    /// Posts a JSON document and gives the JSON of a good answer.
+    #[must_use]
+    pub fn post(&self, url: &str, document: &Value) -> Value {
+        let request = self.client.post(url).header(ACCEPT, "application/json");
+        let request = request
+            .header(CONTENT_TYPE, "application/json")
+            .body(document.to_string());
+        let answer = self
+            .send(request)
+            .unwrap_or_else(|error| panic!("POST {url}: {error}"));
+        answer.json(url)
+    }
+
+    fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.runtime.block_on(async {
+            let response = request.send().await?;
+            let media = response.headers().get(CONTENT_TYPE);
+            let content_type = media
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned();
+            let status = response.status().as_u16();
+            let body = response.bytes().await?.to_vec();
+            Ok(Answer {
+                status,
+                content_type,
+                body,
+            })
+        })
+    }
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn json(&self, url: &str) -> Value {
+        assert!(
+            (200..300).contains(&self.status),
+            "{url}: {} {}",
+            self.status,
+            self.text()
+        );
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{url}: {error}: {}", self.text()))
+    }
+}

@@ -1,0 +1,12 @@
+//! Every scenario of Tarn, in one test binary: it links once and shares one S3 server.
+
+/// A store that refuses, breaks, lies or hangs.
+mod bad_store;
+/// Real MQTT clients of both versions.
+mod clients;
+/// The harness itself: that its readers, checker and faults do what scenarios rely on.
+mod harness;
+/// Power cuts under load lose nothing and store nothing twice.
+mod kill;
+/// A message from a device to an analyst and to an app.
+mod main_road;

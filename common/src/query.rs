@@ -21,6 +21,7 @@ mod guard;
 mod pool;
 mod prune;
 mod scan;
+mod stop;
 mod summary;
 mod table;
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use poem_openapi::OpenApiService;
 use serde_json::{Value, json};
 
@@ -45,22 +47,33 @@ pub(crate) fn document(kind: Kind) -> String {
         .description(description)
         .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
         .server("/");
-    // The library builds its text from maps whose order is fixed.
     let mut document: Value = serde_json::from_str(&api.spec()).unwrap_or_default();
     for name in SENT {
         always_there(&mut document["components"]["schemas"][name]);
     }
     add_examples(&mut document);
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The same with all names in order, whichever kind of map the JSON library was built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, v)| (name, sorted(v))).collect();
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 /// Say of a shape that is only sent what the library cannot: optional fields are there, as null.
 fn always_there(schema: &mut Value) {
     let required: Vec<String> = strings(&schema["required"]);
     let Some(properties) = schema["properties"].as_object_mut() else { return };
-    let names: Vec<String> = properties.keys().cloned().collect();
+    let names: BTreeSet<String> = properties.keys().cloned().collect();
     for (name, property) in properties {
         if !required.contains(name) {
             property["nullable"] = json!(true);

@@ -96,7 +96,7 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
             let detail = format!("no answer within {} s", self.timeout.as_secs_f64());
             (None, Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).into_response())
         });
-        let route = route.as_deref().unwrap_or("unmatched");
+        let route = route.as_deref().filter(|route| !route.is_empty()).unwrap_or("unmatched");
         self.metrics.note(route, response.status().as_u16(), started.elapsed());
         Ok(response)
     }

@@ -115,7 +115,7 @@ async fn a_wrong_object_is_refused_and_the_next_store_is_asked() {
     let (chunk, bytes) = chunk(1);
     wrong.put(&chunk.key.to_string(), Bytes::from(vec![7; SIZE])).await.unwrap();
     let cache = fixture.cache(10 * SIZE);
-    let refused = cache.file(&[wrong.clone()], &chunk).await;
+    let refused = cache.file(std::slice::from_ref(&wrong), &chunk).await;
     assert!(matches!(refused, Err(CacheError::Content(_))), "{refused:?}");
     let file = cache.file(&[wrong, fixture.store.clone()], &chunk).await.unwrap();
     assert_eq!(std::fs::read(file.path).unwrap(), bytes);

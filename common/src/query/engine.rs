@@ -13,6 +13,7 @@ use datafusion::{
         memory_pool::{GreedyMemoryPool, MemoryPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    physical_plan::execute_stream,
     prelude::SessionConfig,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture};
@@ -26,6 +27,7 @@ use super::{
     lake::{Lake, View},
     pool::QueryPool,
     scan::{Files, Readable},
+    stop::{Stop, stoppable},
     summary::Summaries,
     table::{Readings, TABLE},
 };
@@ -149,12 +151,14 @@ impl Engine {
     pub(super) async fn ask(self: &Arc<Self>, limits: Limits, question: impl Question) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let engine = self.clone();
+        let stop = Stop::default();
+        let waiting = stop.waiting();
         let run = async move {
-            let first = engine.run_once(&question, limits).await;
+            let first = engine.run_once(&question, limits, &stop).await;
             // A file that turns out unreadable half way is told, and the others answer.
             let (result, missing) = match first {
                 (Err(error), files) if may_be_a_file(&error) && files.find_damage().await => {
-                    let (result, again) = engine.run_with(&question, limits, files).await;
+                    let (result, again) = engine.run_with(&question, limits, files, &stop).await;
                     (result, again.missing())
                 }
                 (result, files) => (result, files.missing()),
@@ -172,7 +176,9 @@ impl Engine {
                 took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             })
         };
-        self.on_threads(limits.time, run).await
+        let answer = self.on_threads(limits.time, run).await;
+        drop(waiting);
+        answer
     }
 
     /// Run work on the engine's threads within a time; it takes one of the engine's places.
@@ -199,9 +205,14 @@ impl Engine {
         }
     }
 
-    async fn run_once(&self, question: &impl Question, limits: Limits) -> (Result<Got, DataFusionError>, Arc<Files>) {
+    async fn run_once(
+        &self,
+        question: &impl Question,
+        limits: Limits,
+        stop: &Stop,
+    ) -> (Result<Got, DataFusionError>, Arc<Files>) {
         let files = Arc::new(Files::new(self.lake.clone(), self.readable.clone()));
-        self.run_with(question, limits, files).await
+        self.run_with(question, limits, files, stop).await
     }
 
     async fn run_with(
@@ -209,12 +220,13 @@ impl Engine {
         question: &impl Question,
         limits: Limits,
         files: Arc<Files>,
+        stop: &Stop,
     ) -> (Result<Got, DataFusionError>, Arc<Files>) {
         let run = async {
             let view = self.lake.view().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
             let context = self.context(view, files.clone(), limits)?;
             let frame = question.plan(context).await?;
-            collect(frame, limits).await
+            collect(frame, limits, stop).await
         };
         (run.await, files)
     }
@@ -270,8 +282,10 @@ struct Got {
     over_memory: bool,
 }
 
-async fn collect(frame: DataFrame, limits: Limits) -> Result<Got, DataFusionError> {
-    let mut stream = frame.execute_stream().await?;
+async fn collect(frame: DataFrame, limits: Limits, stop: &Stop) -> Result<Got, DataFusionError> {
+    let context = Arc::new(frame.task_ctx());
+    let plan = stoppable(frame.create_physical_plan().await?, stop)?;
+    let mut stream = execute_stream(plan, context)?;
     let schema = plain_schema(&stream.schema());
     let mut got = Got { schema, batches: Vec::new(), truncated: false, over_memory: false };
     let (mut rows, mut bytes) = (0, 0);

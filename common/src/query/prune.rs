@@ -11,7 +11,7 @@ use datafusion::{
     physical_optimizer::pruning::PruningPredicateBuilder,
 };
 
-use super::{summary::Summaries, table::EXTRA};
+use super::{summary::Summaries, table::extra};
 use crate::{commit_log::Chunk, reading::column};
 
 /// The chunks that may hold a row for which all filters are true. What cannot be told keeps a chunk.
@@ -53,11 +53,11 @@ impl Logged<'_> {
             column::SEQ => Arc::new(Int64Array::from_iter_values(
                 chunks.map(|c| i64::try_from(seq(c)).unwrap_or(i64::MAX)),
             )),
-            EXTRA::HOME => Arc::new(StringViewArray::from_iter_values(chunks.map(|c| c.key.home.as_str()))),
-            EXTRA::EDGE => {
+            extra::HOME => Arc::new(StringViewArray::from_iter_values(chunks.map(|c| c.key.home.as_str()))),
+            extra::EDGE => {
                 Arc::new(StringViewArray::from_iter_values(chunks.map(|c| c.key.edge.to_string())))
             }
-            EXTRA::DATE => Arc::new(Date32Array::from_iter_values(chunks.map(|c| c.key.day))),
+            extra::DATE => Arc::new(Date32Array::from_iter_values(chunks.map(|c| c.key.day))),
             _ => return None,
         })
     }

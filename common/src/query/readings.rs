@@ -19,7 +19,7 @@ use super::{
     cursor::Cursor,
     engine::Engine,
     error::QueryError,
-    table::{EXTRA, TABLE},
+    table::{TABLE, extra},
 };
 use crate::{
     ids::HomeId,
@@ -158,7 +158,7 @@ impl Plan {
 
     fn filter(&self) -> Expr {
         let query = &self.query;
-        let mut filter = ident(EXTRA::HOME)
+        let mut filter = ident(extra::HOME)
             .eq(lit(query.home.as_str()))
             .and(ident(column::DEVICE).eq(lit(query.device.as_str())));
         if !query.metrics.is_empty() {
@@ -182,12 +182,12 @@ fn raw(frame: DataFrame, cursor: Option<Cursor>) -> Result<DataFrame, DataFusion
         Some(Cursor::Raw(ts, metric, edge, seq)) => frame.filter(after(&[
             (ident(column::TS), time(ts)),
             (ident(column::METRIC), lit(metric)),
-            (ident(EXTRA::EDGE), lit(edge)),
+            (ident(extra::EDGE), lit(edge)),
             (ident(column::SEQ), lit(seq)),
         ]))?,
         _ => frame,
     };
-    let order = [column::TS, column::METRIC, EXTRA::EDGE, column::SEQ];
+    let order = [column::TS, column::METRIC, extra::EDGE, column::SEQ];
     let columns = [
         column::TS,
         column::DEVICE,
@@ -198,7 +198,7 @@ fn raw(frame: DataFrame, cursor: Option<Cursor>) -> Result<DataFrame, DataFusion
         column::RECEIVED,
         column::SEQ,
         column::QUALITY,
-        EXTRA::EDGE,
+        extra::EDGE,
     ];
     frame.sort(order.map(|name| ident(name).sort(true, true)).to_vec())?.select(columns.map(ident).to_vec())
 }
@@ -251,7 +251,7 @@ fn aggregated(aggregate: Aggregate) -> Result<(Expr, Expr), DataFusionError> {
     let value = || ident(column::VALUE);
     let no_text = || max(lit(ScalarValue::Utf8View(None)));
     let order = || -> Vec<SortExpr> {
-        [column::TS, EXTRA::EDGE, column::SEQ].map(|name| ident(name).sort(true, true)).to_vec()
+        [column::TS, extra::EDGE, column::SEQ].map(|name| ident(name).sort(true, true)).to_vec()
     };
     Ok(match aggregate {
         Aggregate::Avg => (avg(value()), no_text()),
@@ -303,5 +303,5 @@ fn cursor_of(batch: &RecordBatch, bucketed: bool) -> Option<Cursor> {
         return Some(Cursor::Bucket(ts, metric, text(column::UNIT)));
     }
     let seq = batch.column_by_name(column::SEQ)?.as_primitive_opt::<Int64Type>()?.value(row);
-    Some(Cursor::Raw(ts, metric, text(EXTRA::EDGE)?, seq))
+    Some(Cursor::Raw(ts, metric, text(extra::EDGE)?, seq))
 }

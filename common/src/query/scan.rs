@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -56,7 +56,7 @@ impl Files {
             let file = self.open_one(&chunk).await?;
             Some((chunk, file))
         });
-        opened.buffered(FILES_AT_ONCE).filter_map(async |found| found).collect().await
+        opened.buffered(FILES_AT_ONCE).filter_map(future::ready).collect().await
     }
 
     /// Chunks told as missing so far.

@@ -36,15 +36,13 @@ use crate::{commit_log::Chunk, reading::{self, column}};
 pub(super) const TABLE: &str = "readings";
 
 /// The columns that a reading has from where it lies.
-pub(super) struct EXTRA;
-
-impl EXTRA {
+pub(super) mod extra {
     /// The home.
-    pub(super) const HOME: &'static str = "home";
+    pub(in crate::query) const HOME: &str = "home";
     /// The box, as 16 hex digits.
-    pub(super) const EDGE: &'static str = "edge";
+    pub(in crate::query) const EDGE: &str = "edge";
     /// The UTC day of `ts`.
-    pub(super) const DATE: &'static str = "date";
+    pub(in crate::query) const DATE: &str = "date";
 }
 
 /// Columns in a file, with strings as views: read without a copy, compared by their prefix.
@@ -62,13 +60,13 @@ fn file_schema() -> SchemaRef {
 
 fn extra_columns() -> Vec<Arc<Field>> {
     vec![
-        Arc::new(Field::new(EXTRA::HOME, DataType::Utf8View, false)),
-        Arc::new(Field::new(EXTRA::EDGE, DataType::Utf8View, false)),
-        Arc::new(Field::new(EXTRA::DATE, DataType::Date32, false)),
+        Arc::new(Field::new(extra::HOME, DataType::Utf8View, false)),
+        Arc::new(Field::new(extra::EDGE, DataType::Utf8View, false)),
+        Arc::new(Field::new(extra::DATE, DataType::Date32, false)),
     ]
 }
 
-/// The columns of the table: a reading's own, then [`EXTRA`].
+/// The columns of the table: a reading's own, then [`extra`].
 pub(super) fn table_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let fields = file_schema().fields().iter().cloned().chain(extra_columns()).collect::<Vec<_>>();

@@ -73,6 +73,10 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_SHIP_RATE", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ship_rate: Option<ByteSize>,
+    /// How long one chunk may take to get into the store; raise it where the line is very slow [default: 60s]
+    #[arg(long, env = "TARN_SHIP_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) ship_timeout: Option<Duration>,
     /// Where MQTT clients without a user name may come from [default: loopback]
     #[arg(long, env = "TARN_ANONYMOUS", value_name = "FROM")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,7 +184,12 @@ impl EdgeArgs {
             linger: self.linger.unwrap_or_default().min(Duration::from_secs(1)),
             ..JournalSettings::default()
         };
-        let ship = ShipSettings { bytes_per_second: self.ship_rate.map(|s| s.as_u64()), ..ShipSettings::default() };
+        let defaults = ShipSettings::default();
+        let ship = ShipSettings {
+            bytes_per_second: self.ship_rate.map(|s| s.as_u64()),
+            object_timeout: self.ship_timeout.unwrap_or(defaults.object_timeout),
+            ..defaults
+        };
         Ok(Settings {
             data: self.data.ok_or_else(|| required("data"))?,
             home: self.home.ok_or_else(|| required("home"))?,

@@ -61,7 +61,8 @@ enum Side {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
-    let default = if quiet { "warn" } else { "info" };
+    // The libraries below tell of every connection; what matters of it Tarn says itself.
+    let default = if quiet { "error" } else { "info,rumqttd=error,poem=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -20,8 +20,8 @@ use crate::durable::{self, RealDisk};
 /// Name of the only store of a store set of one.
 pub const MAIN: &str = "main";
 
-/// How long one request to an S3 store may take.
-pub const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long one request to an S3 store may take at the very most; who asks may have less patience.
+pub const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A place with the layout: a directory or an S3 bucket, by URL.
 #[derive(Debug, Clone)]

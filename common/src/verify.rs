@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::{AsArray, RecordBatch},
     datatypes::{Int64Type, TimestampMillisecondType},
 };
 use bytes::Bytes;

@@ -50,7 +50,7 @@ impl Default for ShipSettings {
             pause_max: Duration::from_secs(60),
             quarantine_after: 5,
             quarantine_retry: Duration::from_secs(600),
-            object_timeout: Duration::from_secs(120),
+            object_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -308,18 +308,15 @@ enum Next {
     Nothing,
 }
 
-/// An error with its sources, in one line.
+/// An error with its source, in one line; the sources below say it themselves.
 struct Report<'a>(&'a ShipError);
 
 impl std::fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        match std::error::Error::source(self.0) {
+            Some(source) => write!(f, "{}: {source}", self.0),
+            None => write!(f, "{}", self.0),
         }
-        Ok(())
     }
 }
 

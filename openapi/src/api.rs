@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Bytes of an answer's body at most.
+/// Bytes of an answer's body at most; for JSON, of the values in it.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Chunks that a JSON answer lists as missing at most; the rest is told in the last one's reason.
@@ -210,6 +210,7 @@ impl Api {
         };
         let Page { answer, next_cursor } = service.engine().readings(&query, service.limits()).await?;
         let missing = answer.missing.len() as u64;
+        check_size(answer.bytes())?;
         let body = readings_body(format, answer, query.device, next_cursor.clone()).await?;
         Ok(ReadingsOk::Page(body, next_cursor, missing))
     }
@@ -224,6 +225,7 @@ impl Api {
         let service = self.service()?;
         let answer = service.engine().sql(&request.sql, service.limits()).await?;
         let (truncated, missing) = (answer.truncated, answer.missing.len() as u64);
+        check_size(answer.bytes())?;
         let body = match format {
             Format::Json => SqlBody::Json(Json(on_thread(move || sql_answer(answer)).await?)),
             Format::Csv => SqlBody::Csv(rows_as(format, answer).await?),
@@ -336,13 +338,16 @@ async fn rows_as(format: Format, answer: Answer) -> Result<Binary<Vec<u8>>, Fail
         return Err(Failure::bad_request(detail));
     }
     let bytes = on_thread(move || encoder(&answer.schema, &answer.batches)).await?;
-    if bytes.len() > ANSWER_BYTES_MAX {
-        return Err(Failure::too_expensive(format!(
-            "the answer has {} bytes, the limit is {ANSWER_BYTES_MAX}; ask for fewer rows",
-            bytes.len()
-        )));
-    }
+    check_size(bytes.len())?;
     Ok(Binary(bytes))
+}
+
+fn check_size(bytes: usize) -> Result<(), Failure> {
+    if bytes <= ANSWER_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("the answer has {bytes} bytes, the limit is {ANSWER_BYTES_MAX}; ask for fewer rows");
+    Err(Failure::too_expensive(detail))
 }
 
 fn listed(missing: &[Missing]) -> Vec<MissingChunk> {

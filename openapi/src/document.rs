@@ -51,17 +51,21 @@ pub(crate) fn document(kind: Kind) -> String {
     for name in SENT {
         always_there(&mut document["components"]["schemas"][name]);
     }
+    document["components"]["schemas"]["SqlAnswer"]["properties"]["rows"]["items"]["items"]["nullable"] = json!(true);
     add_examples(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The same with all names in order, whichever kind of map the JSON library was built with.
+/// The same with plain media types, and all names in order whichever kind of map the JSON library was
+/// built with.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, v)| (name, sorted(v))).collect();
+            // Generated clients look for the plain media type; JSON is UTF-8 anyway.
+            let plain = |name: String| name.strip_suffix("; charset=utf-8").map_or(name.clone(), str::to_owned);
+            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, v)| (plain(name), sorted(v))).collect();
             Value::Object(fields.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arrow::{
-    array::{ArrayRef, RecordBatch},
+    array::{Array, ArrayRef, RecordBatch},
     compute,
     datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
@@ -47,6 +47,21 @@ impl Answer {
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
+
+    /// Bytes of its values in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(batch_bytes).sum()
+    }
+}
+
+/// Bytes of a batch's own rows: batches may be slices of buffers that are larger, and shared.
+pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let own = |column: &ArrayRef| {
+        let sliced = column.to_data().get_slice_memory_size();
+        sliced.unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(own).sum()
 }
 
 /// The schema with the types that every reader knows: string views and dictionaries of strings

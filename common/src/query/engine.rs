@@ -21,7 +21,7 @@ use tokio::{runtime::Runtime, sync::Semaphore, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    answer::{Answer, Limits, plain_batch, plain_schema},
+    answer::{Answer, Limits, batch_bytes, plain_batch, plain_schema},
     error::{QueryError, may_be_a_file, memory_limit, sort_out},
     guard::{REFUSED_FUNCTIONS, check_plan, check_text},
     lake::{Lake, View},
@@ -298,7 +298,7 @@ async fn collect(frame: DataFrame, limits: Limits, stop: &Stop) -> Result<Got, D
         got.truncated = batch.num_rows() > left;
         let batch = batch.slice(0, batch.num_rows().min(left));
         rows += batch.num_rows();
-        bytes += batch.get_array_memory_size();
+        bytes += batch_bytes(&batch);
         got.over_memory = bytes > limits.memory_bytes;
         if batch.num_rows() > 0 {
             got.batches.push(batch);

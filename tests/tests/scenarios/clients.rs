@@ -89,31 +89,6 @@ fn a_retained_message_waits_for_its_subscribers_and_can_be_deleted() {
 }
 
 #[test]
-fn retained_messages_and_sessions_survive_a_power_cut() {
-    let folder = tools::folder(HOME);
-    let mut edge = start_box(folder.path());
-    let log = folder.path().join("sub.log");
-    let client = Mosquitto::new(edge.mqtt_port());
-    client.publish_retained("home/lock/state", "locked", 1);
-    let sleeper = client.clone().session("sleeper");
-    drop(sleeper.subscribe("home/bell", 1, &log));
-    client.publish("home/bell", "ring", 1);
-
-    edge.kill_9();
-    edge.restart();
-    let retained = client
-        .subscribe("home/lock/state", 1, &log)
-        .wait_for(1, LIMIT)[0]
-        .clone();
-    assert_eq!(
-        (retained.payload.as_str(), retained.retained),
-        ("locked", true)
-    );
-    let missed = sleeper.subscribe("home/bell", 1, &log).wait_for(1, LIMIT)[0].clone();
-    assert_eq!(missed.payload, "ring");
-}
-
-#[test]
 fn wildcards_match_levels() {
     both_versions(|version, client, folder| {
         let root = format!("home/{version:?}/wild");
@@ -139,20 +114,10 @@ fn wildcards_match_levels() {
 #[test]
 fn a_box_with_users_asks_for_a_password() {
     let folder = tools::folder(HOME);
-    let data = folder.path().join(HOME).display().to_string();
-    let add = [
-        "user",
-        "add",
-        "--data",
-        &data,
-        "alice",
-        "--password",
-        "well water",
-    ];
-    let _ = Launch::command(folder.path(), "user", &add)
-        .run()
-        .succeeded();
-    let edge = start_box(folder.path());
+    let edge = Launch::edge(folder.path(), HOME)
+        .arg("--user", "alice:well water")
+        .arg("--anonymous", "never")
+        .serve();
     for version in [Version::V311, Version::V5] {
         let nobody = Mosquitto::new(edge.mqtt_port()).version(version);
         let publish = |client: &Mosquitto| client.try_publish("home/a/b", "1", 1, false).code();

@@ -1,6 +1,7 @@
 //! Every scenario of Tarn, in one test binary: it links once and shares one S3 server.
 
 /// A store that refuses, breaks, lies or hangs.
+mod bad_disk;
 mod bad_store;
 /// Real MQTT clients of both versions.
 mod clients;

@@ -8,8 +8,17 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tarn_broker::auth::Anonymous;
-use tarn_common::{ids::HomeId, query::{EngineSettings, Limits}, store::Store};
-use tarn_edge::{decode::topic::{Pattern, Topics}, journal::JournalSettings, settings::Settings, ship::ShipSettings};
+use tarn_common::{
+    ids::HomeId,
+    query::{EngineSettings, Limits},
+    store::Store,
+};
+use tarn_edge::{
+    decode::topic::{Pattern, Topics},
+    journal::JournalSettings,
+    settings::Settings,
+    ship::ShipSettings,
+};
 
 use crate::exit::Failure;
 
@@ -51,7 +60,11 @@ pub(crate) struct EdgeArgs {
     pub(crate) store: Option<String>,
     /// The oldest a reading gets before it is cut into a chunk [default: 15m]
     #[arg(long, env = "TARN_CUT_AGE", value_name = "TIME", value_parser = humantime::parse_duration)]
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
     pub(crate) cut_age: Option<Duration>,
     /// Shards that readings are split into, fixed when the directory is made [default: 4]
     #[arg(long, env = "TARN_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -63,7 +76,11 @@ pub(crate) struct EdgeArgs {
     pub(crate) segment_size: Option<ByteSize>,
     /// How long a commit waits for more publishes; 5ms spares flash, 0s acknowledges soonest [default: 0s]
     #[arg(long, env = "TARN_LINGER", value_name = "TIME", value_parser = humantime::parse_duration)]
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
     pub(crate) linger: Option<Duration>,
     /// Disk space for chunks and journal; shipped chunks go first, then publishes are refused [default: 10GiB]
     #[arg(long, env = "TARN_DISK_BUDGET", value_name = "SIZE")]
@@ -75,18 +92,33 @@ pub(crate) struct EdgeArgs {
     pub(crate) ship_rate: Option<ByteSize>,
     /// How long one chunk may take to get into the store; raise it where the line is very slow [default: 60s]
     #[arg(long, env = "TARN_SHIP_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
     pub(crate) ship_timeout: Option<Duration>,
     /// Where MQTT clients without a user name may come from [default: loopback]
     #[arg(long, env = "TARN_ANONYMOUS", value_name = "FROM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) anonymous: Option<AnonymousFrom>,
     /// An MQTT user; may be repeated (in the file: users = ["name:password"])
-    #[arg(long = "user", env = "TARN_USERS", value_name = "NAME:PASSWORD", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long = "user",
+        env = "TARN_USERS",
+        value_name = "NAME:PASSWORD",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) users: Vec<String>,
     /// How a topic names device and metric, such as site/+/{device}/{metric}; may be repeated, the first that fits counts (in the file: topics = [...])
-    #[arg(long = "topic", env = "TARN_TOPICS", value_name = "PATTERN", value_delimiter = ',')]
+    #[arg(
+        long = "topic",
+        env = "TARN_TOPICS",
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) topics: Vec<String>,
     #[command(flatten)]
@@ -104,7 +136,11 @@ pub(crate) struct QueryArgs {
     pub(crate) query_memory: Option<ByteSize>,
     /// Time of one query [default: 30s]
     #[arg(long, env = "TARN_QUERY_TIME", value_name = "TIME", value_parser = humantime::parse_duration)]
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
     pub(crate) query_time: Option<Duration>,
     /// Rows of one answer of POST /v1/sql [default: 100000]
     #[arg(long, env = "TARN_QUERY_ROWS", value_name = "N")]
@@ -134,7 +170,11 @@ pub(crate) struct CloudArgs {
     pub(crate) cache_size: Option<ByteSize>,
     /// How often the store is asked for new chunks [default: 2s]
     #[arg(long, env = "TARN_REFRESH", value_name = "TIME", value_parser = humantime::parse_duration)]
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
     pub(crate) refresh: Option<Duration>,
     #[command(flatten)]
     #[serde(flatten)]
@@ -162,13 +202,21 @@ where
 /// Check each key alone, so that the message can name it.
 fn check_keys<T: Args + DeserializeOwned>(table: &toml::Table) -> Result<(), String> {
     let command = T::augment_args(clap::Command::new("keys"));
-    let known: Vec<String> = command.get_arguments().map(|arg| arg.get_id().as_str().replace('_', "-")).collect();
+    let known: Vec<String> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().as_str().replace('_', "-"))
+        .collect();
     for (key, value) in table {
         if !known.contains(key) {
-            return Err(format!("key `{key}` is not known; the keys are {}", known.join(", ")));
+            return Err(format!(
+                "key `{key}` is not known; the keys are {}",
+                known.join(", ")
+            ));
         }
         let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
-        alone.try_into::<T>().map_err(|e| format!("key `{key}`: {}", e.message()))?;
+        alone
+            .try_into::<T>()
+            .map_err(|e| format!("key `{key}`: {}", e.message()))?;
     }
     Ok(())
 }
@@ -176,11 +224,26 @@ fn check_keys<T: Args + DeserializeOwned>(table: &toml::Table) -> Result<(), Str
 impl EdgeArgs {
     /// Check everything at once and give the box's settings.
     pub(crate) fn settings(self) -> Result<Settings, Failure> {
-        let required = |key: &str| Failure::usage(format!("--{key} is missing (or TARN_{}, or `{key}` in the file)", key.to_uppercase()));
-        let pattern = |text: &String| text.parse::<Pattern>().map_err(|e| Failure::usage(format!("--topic: {e}")));
-        let topics = self.topics.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+        let required = |key: &str| {
+            Failure::usage(format!(
+                "--{key} is missing (or TARN_{}, or `{key}` in the file)",
+                key.to_uppercase()
+            ))
+        };
+        let pattern = |text: &String| {
+            text.parse::<Pattern>()
+                .map_err(|e| Failure::usage(format!("--topic: {e}")))
+        };
+        let topics = self
+            .topics
+            .iter()
+            .map(pattern)
+            .collect::<Result<Vec<_>, _>>()?;
         let journal = JournalSettings {
-            segment_bytes: self.segment_size.map_or(JournalSettings::default().segment_bytes, |s| s.as_u64()).max(1 << 20),
+            segment_bytes: self
+                .segment_size
+                .map_or(JournalSettings::default().segment_bytes, |s| s.as_u64())
+                .max(1 << 20),
             linger: self.linger.unwrap_or_default().min(Duration::from_secs(1)),
             ..JournalSettings::default()
         };
@@ -194,15 +257,24 @@ impl EdgeArgs {
             data: self.data.ok_or_else(|| required("data"))?,
             home: self.home.ok_or_else(|| required("home"))?,
             mqtt: self.mqtt.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 1883))),
-            http: self.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            http: self
+                .http
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             store: self.store.as_deref().map(open_store).transpose()?,
-            cut_age: self.cut_age.unwrap_or(Settings::CUT_AGE).max(Duration::from_millis(100)),
+            cut_age: self
+                .cut_age
+                .unwrap_or(Settings::CUT_AGE)
+                .max(Duration::from_millis(100)),
             shards: self.shards.unwrap_or(Settings::SHARDS),
             journal,
             ship,
             disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
             topics: Topics::new(topics),
-            users: self.users.iter().map(|user| name_and_password(user)).collect::<Result<HashMap<_, _>, _>>()?,
+            users: self
+                .users
+                .iter()
+                .map(|user| name_and_password(user))
+                .collect::<Result<HashMap<_, _>, _>>()?,
             anonymous: match self.anonymous.unwrap_or(AnonymousFrom::Loopback) {
                 AnonymousFrom::Never => Anonymous::Never,
                 AnonymousFrom::Loopback => Anonymous::Loopback,
@@ -217,13 +289,20 @@ impl EdgeArgs {
 impl CloudArgs {
     /// Check everything at once and give the service's settings.
     pub(crate) fn settings(self) -> Result<tarn_cloud::Settings, Failure> {
-        let url = self.store.ok_or_else(|| Failure::usage("--store is missing (or TARN_STORE, or `store` in the file)".into()))?;
+        let url = self.store.ok_or_else(|| {
+            Failure::usage("--store is missing (or TARN_STORE, or `store` in the file)".into())
+        })?;
         let defaults = tarn_cloud::Settings::new(vec![open_store(&url)?]);
         Ok(tarn_cloud::Settings {
-            http: self.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090))),
+            http: self
+                .http
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090))),
             cache_directory: self.cache,
             cache_bytes: self.cache_size.map_or(defaults.cache_bytes, |s| s.as_u64()),
-            refresh_every: self.refresh.unwrap_or(defaults.refresh_every).max(Duration::from_millis(100)),
+            refresh_every: self
+                .refresh
+                .unwrap_or(defaults.refresh_every)
+                .max(Duration::from_millis(100)),
             limits: self.query.limits(),
             engine: self.query.engine(defaults.engine.clone()),
             ..defaults
@@ -239,8 +318,13 @@ pub(crate) fn open_store(url: &str) -> Result<Store, Failure> {
 impl QueryArgs {
     /// Bounds of the engine.
     pub(crate) fn engine(&self, settings: EngineSettings) -> EngineSettings {
-        let memory_bytes = self.query_memory.map_or(settings.memory_bytes, |s| s.as_u64() as usize);
-        EngineSettings { memory_bytes, ..settings }
+        let memory_bytes = self
+            .query_memory
+            .map_or(settings.memory_bytes, |s| s.as_u64() as usize);
+        EngineSettings {
+            memory_bytes,
+            ..settings
+        }
     }
 
     /// Bounds of one question.

@@ -60,10 +60,15 @@ struct Scene {
 }
 
 pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result<(), Failure> {
-    let dir = tempfile::Builder::new().prefix("tarn-demo-").tempdir().map_err(Failure::broken)?;
+    let dir = tempfile::Builder::new()
+        .prefix("tarn-demo-")
+        .tempdir()
+        .map_err(Failure::broken)?;
     let mut scene = Scene::start(&command, dir.path()).await?;
     scene.introduce(dir.path());
-    let ended = scene.watch(command.seconds.map(Duration::from_secs), &stop).await;
+    let ended = scene
+        .watch(command.seconds.map(Duration::from_secs), &stop)
+        .await;
     let summary = scene.end().await;
     ended?;
     summary?;
@@ -78,10 +83,18 @@ impl Scene {
         let store = Store::directory(&dir.join("store")).map_err(Failure::broken)?;
         let clock = Arc::new(SystemClock);
         let cloud_settings = tarn_cloud::Settings::new(vec![store.clone()]);
-        let cloud = Cloud::start(cloud_settings, clock.clone()).await.map_err(Failure::broken)?;
+        let cloud = Cloud::start(cloud_settings, clock.clone())
+            .await
+            .map_err(Failure::broken)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let stop_devices = CancellationToken::new();
-        let mut scene = Scene { cloud, boxes: Vec::new(), live: Vec::new(), devices: JoinSet::new(), stop_devices };
+        let mut scene = Scene {
+            cloud,
+            boxes: Vec::new(),
+            live: Vec::new(),
+            devices: JoinSet::new(),
+            stop_devices,
+        };
         for number in 1..=command.homes {
             let home = format!("home-{number}");
             let settings = EdgeArgs {
@@ -93,7 +106,9 @@ impl Scene {
                 cut_age: Some(Duration::from_secs(2)),
                 ..EdgeArgs::default()
             };
-            let edge = Edge::start(settings.settings()?, clock.clone()).await.map_err(Failure::broken)?;
+            let edge = Edge::start(settings.settings()?, clock.clone())
+                .await
+                .map_err(Failure::broken)?;
             scene.add_devices(number, edge.mqtt_addr(), command.rate)?;
             scene.boxes.push(edge);
         }
@@ -109,22 +124,38 @@ impl Scene {
         let live = Arc::new(Live::default());
         self.live.push(live.clone());
         let stop = self.stop_devices.clone();
-        self.devices.spawn(async move { simulate::run(&args, live, stop).await });
+        self.devices
+            .spawn(async move { simulate::run(&args, live, stop).await });
         Ok(())
     }
 
     fn introduce(&self, dir: &std::path::Path) {
-        println!("Tarn demo: {} homes, one cloud service, one store.\n", self.boxes.len());
+        println!(
+            "Tarn demo: {} homes, one cloud service, one store.\n",
+            self.boxes.len()
+        );
         for edge in &self.boxes {
-            println!("  box {}   mqtt://{}   http://{}/docs", edge.identity().home, edge.mqtt_addr(), edge.http_addr());
+            println!(
+                "  box {}   mqtt://{}   http://{}/docs",
+                edge.identity().home,
+                edge.mqtt_addr(),
+                edge.http_addr()
+            );
         }
         println!("  cloud        http://{}/docs", self.cloud.http_addr());
         println!("  store        {}\n", dir.join("store").display());
-        println!("Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5", self.boxes[0].mqtt_addr().port());
+        println!(
+            "Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5",
+            self.boxes[0].mqtt_addr().port()
+        );
         println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
     }
 
-    async fn watch(&mut self, length: Option<Duration>, stop: &CancellationToken) -> Result<(), Failure> {
+    async fn watch(
+        &mut self,
+        length: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
         let started = Instant::now();
         let mut every = interval(LINE_EVERY);
         let mut asked = false;
@@ -174,9 +205,14 @@ impl Scene {
 
     async fn answer(&self) -> Result<(), Failure> {
         println!("\n\n> {FIRST_SQL}");
-        let answer = self.cloud.engine().sql(FIRST_SQL, tarn_common::query::Limits::default()).await;
+        let answer = self
+            .cloud
+            .engine()
+            .sql(FIRST_SQL, tarn_common::query::Limits::default())
+            .await;
         let answer = answer.map_err(Failure::broken)?;
-        let table = arrow::util::pretty::pretty_format_batches(&answer.batches).map_err(Failure::broken)?;
+        let table =
+            arrow::util::pretty::pretty_format_batches(&answer.batches).map_err(Failure::broken)?;
         println!("{table}\n");
         Ok(())
     }
@@ -197,9 +233,13 @@ impl Scene {
         self.cloud.refresh().await;
         let rows = count(self.cloud.engine()).await.unwrap_or(0);
         self.cloud.shutdown().await;
-        println!("\n{acked} messages acknowledged, {readings} readings in them, {rows} rows in the lake.");
+        println!(
+            "\n{acked} messages acknowledged, {readings} readings in them, {rows} rows in the lake."
+        );
         if rows != readings {
-            return Err(Failure::broken(anyhow::anyhow!("the lake must hold every reading")));
+            return Err(Failure::broken(anyhow::anyhow!(
+                "the lake must hold every reading"
+            )));
         }
         Ok(())
     }
@@ -207,7 +247,16 @@ impl Scene {
 
 async fn count(engine: &Arc<Engine>) -> Option<u64> {
     use arrow::{array::AsArray, datatypes::Int64Type};
-    let answer = engine.sql(COUNT_SQL, tarn_common::query::Limits::default()).await.ok()?;
-    let batch = answer.batches.first().filter(|batch| batch.num_rows() == 1)?;
-    batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.value(0) as u64)
+    let answer = engine
+        .sql(COUNT_SQL, tarn_common::query::Limits::default())
+        .await
+        .ok()?;
+    let batch = answer
+        .batches
+        .first()
+        .filter(|batch| batch.num_rows() == 1)?;
+    batch
+        .column(0)
+        .as_primitive_opt::<Int64Type>()
+        .map(|column| column.value(0) as u64)
 }

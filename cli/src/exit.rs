@@ -12,12 +12,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// A check failed; what it found was printed already.
     pub(crate) fn check() -> Self {
-        Failure { code: 1, message: String::new() }
+        Failure {
+            code: 1,
+            message: String::new(),
+        }
     }
 
     /// The work broke.
     pub(crate) fn broken(error: impl Into<anyhow::Error>) -> Self {
-        Failure { code: 1, message: format!("{:#}", error.into()) }
+        Failure {
+            code: 1,
+            message: format!("{:#}", error.into()),
+        }
     }
 
     /// The command was used wrongly.
@@ -27,7 +33,10 @@ impl Failure {
 
     /// Something that must answer does not.
     pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> Self {
-        Failure { code: 3, message: format!("{:#}", error.into()) }
+        Failure {
+            code: 3,
+            message: format!("{:#}", error.into()),
+        }
     }
 
     /// Say it and give the code.

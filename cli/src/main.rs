@@ -62,10 +62,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
     // The libraries below tell of every connection; what matters of it Tarn says itself.
-    let default = if quiet { "error" } else { "info,rumqttd=error,poem=warn" };
+    let default = if quiet {
+        "error"
+    } else {
+        "info,rumqttd=error,poem=warn"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(e) => return Failure::broken(e).exit(),
     };
@@ -83,10 +93,14 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,
         Command::Openapi { side } => {
-            println!("{}", match side {
-                Side::Edge => tarn_openapi::edge_document(),
-                Side::Cloud => tarn_openapi::cloud_document(),
-            }.trim_end());
+            println!(
+                "{}",
+                match side {
+                    Side::Edge => tarn_openapi::edge_document(),
+                    Side::Cloud => tarn_openapi::cloud_document(),
+                }
+                .trim_end()
+            );
             Ok(())
         }
     }
@@ -122,7 +136,10 @@ fn stop_on_signal() -> CancellationToken {
 
 async fn signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

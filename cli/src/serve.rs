@@ -48,11 +48,14 @@ pub(crate) struct CloudCommand {
 
 pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Result<(), Failure> {
     let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
-    let edge = Edge::start(settings, Arc::new(SystemClock)).await.map_err(|e| match e {
-        StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),
-        other => Failure::broken(other),
-    })?;
-    let addresses = json!({"mqtt": edge.mqtt_addr().to_string(), "http": edge.http_addr().to_string()});
+    let edge = Edge::start(settings, Arc::new(SystemClock))
+        .await
+        .map_err(|e| match e {
+            StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),
+            other => Failure::broken(other),
+        })?;
+    let addresses =
+        json!({"mqtt": edge.mqtt_addr().to_string(), "http": edge.http_addr().to_string()});
     tell_ready(&command.common, &addresses)?;
     let failed = tokio::select! {
         () = stop.cancelled() => None,
@@ -64,7 +67,9 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
 
 pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Result<(), Failure> {
     let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
-    let cloud = Cloud::start(settings, Arc::new(SystemClock)).await.map_err(Failure::broken)?;
+    let cloud = Cloud::start(settings, Arc::new(SystemClock))
+        .await
+        .map_err(Failure::broken)?;
     let addresses = json!({"http": cloud.http_addr().to_string()});
     tell_ready(&command.common, &addresses)?;
     stop.cancelled().await;
@@ -74,7 +79,9 @@ pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Res
 
 fn tell_ready(common: &Common, addresses: &serde_json::Value) -> Result<(), Failure> {
     tracing::info!(%addresses, "serving");
-    let Some(path) = &common.ready_file else { return Ok(()) };
+    let Some(path) = &common.ready_file else {
+        return Ok(());
+    };
     durable::put(&RealDisk, path, addresses.to_string().as_bytes())
         .map_err(|e| Failure::usage(format!("--ready-file {}: {e}", path.display())))
 }

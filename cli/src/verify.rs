@@ -24,13 +24,22 @@ pub(crate) struct VerifyCommand {
 
 pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
     let store = open_store(&command.store)?;
-    let report = verify(&store, command.home.as_ref()).await.map_err(Failure::unreachable)?;
+    let report = verify(&store, command.home.as_ref())
+        .await
+        .map_err(Failure::unreachable)?;
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::broken)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&report).map_err(Failure::broken)?
+        );
     } else {
         print(&report);
     }
-    if report.ok { Ok(()) } else { Err(Failure::check()) }
+    if report.ok {
+        Ok(())
+    } else {
+        Err(Failure::check())
+    }
 }
 
 fn print(report: &Report) {
@@ -42,12 +51,24 @@ fn print(report: &Report) {
             log.entries,
             log.first_seq,
             log.last_seq,
-            if log.lost_records > 0 { format!(", {} told as lost", log.lost_records) } else { String::new() }
+            if log.lost_records > 0 {
+                format!(", {} told as lost", log.lost_records)
+            } else {
+                String::new()
+            }
         );
     }
-    println!("{} chunks, {} rows, {}", report.chunks, report.rows, bytesize::ByteSize(report.bytes));
+    println!(
+        "{} chunks, {} rows, {}",
+        report.chunks,
+        report.rows,
+        bytesize::ByteSize(report.bytes)
+    );
     if !report.unlogged.is_empty() {
-        println!("{} objects under readings/ are in no log entry", report.unlogged.len());
+        println!(
+            "{} objects under readings/ are in no log entry",
+            report.unlogged.len()
+        );
     }
     for fault in &report.faults {
         println!("FAULT {:?} {}: {}", fault.kind, fault.key, fault.detail);

@@ -1,10 +1,4 @@
-use std::{
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -61,7 +55,10 @@ impl Settings {
             refresh_every: Duration::from_secs(2),
             refresh_timeout: Duration::from_secs(30),
             limits: Limits::default(),
-            engine: EngineSettings { memory_bytes: 2 << 30, ..EngineSettings::default() },
+            engine: EngineSettings {
+                memory_bytes: 2 << 30,
+                ..EngineSettings::default()
+            },
             http_settings: HttpSettings::default(),
         }
     }
@@ -147,18 +144,36 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
-        let follow =
-            Follow::new(settings.stores, settings.refresh_every, settings.refresh_timeout, metrics.clone());
+        let follow = Follow::new(
+            settings.stores,
+            settings.refresh_every,
+            settings.refresh_timeout,
+            metrics.clone(),
+        );
         let follow = Arc::new(follow);
         let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
         let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
-        let listen = |source| StartError::Listen { address: settings.http, source };
+        let listen = |source| StartError::Listen {
+            address: settings.http,
+            source,
+        };
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
         let stop = CancellationToken::new();
-        let host = Arc::new(Host { engine: engine.clone(), clock, limits: settings.limits, follow: follow.clone() });
-        let server = serve(listener, host, registry.clone(), settings.http_settings, stop.clone());
+        let host = Arc::new(Host {
+            engine: engine.clone(),
+            clock,
+            limits: settings.limits,
+            follow: follow.clone(),
+        });
+        let server = serve(
+            listener,
+            host,
+            registry.clone(),
+            settings.http_settings,
+            stop.clone(),
+        );
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
@@ -168,7 +183,15 @@ impl Cloud {
                 }
             }),
         ];
-        Ok(Cloud { address, engine, follow, registry, stop, tasks, _own_cache: own_cache })
+        Ok(Cloud {
+            address,
+            engine,
+            follow,
+            registry,
+            stop,
+            tasks,
+            _own_cache: own_cache,
+        })
     }
 
     /// Where HTTP is served.
@@ -212,7 +235,11 @@ impl Drop for Cloud {
 }
 
 async fn show_age(follow: Arc<Follow>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(AGE_EVERY)).await.is_some() {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(AGE_EVERY))
+        .await
+        .is_some()
+    {
         follow.show_age();
     }
 }

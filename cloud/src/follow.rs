@@ -1,9 +1,4 @@
-use std::{
-    collections::BTreeSet,
-    error::Error,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rand::Rng;
@@ -48,8 +43,20 @@ struct Seen {
 }
 
 impl Follow {
-    pub(crate) fn new(stores: Vec<Store>, every: Duration, look_timeout: Duration, metrics: Metrics) -> Follow {
-        Follow { stores, every, look_timeout, metrics, catalog: Default::default(), seen: Mutex::default() }
+    pub(crate) fn new(
+        stores: Vec<Store>,
+        every: Duration,
+        look_timeout: Duration,
+        metrics: Metrics,
+    ) -> Follow {
+        Follow {
+            stores,
+            every,
+            look_timeout,
+            metrics,
+            catalog: Default::default(),
+            seen: Mutex::default(),
+        }
     }
 
     pub(crate) fn stores(&self) -> &[Store] {
@@ -93,7 +100,10 @@ impl Follow {
     pub(crate) async fn look_for_query(&self) {
         let due = {
             let seen = self.seen.lock();
-            seen.failures == 0 && seen.last_look.is_none_or(|at| at.elapsed() >= ON_DEMAND_EVERY)
+            seen.failures == 0
+                && seen
+                    .last_look
+                    .is_none_or(|at| at.elapsed() >= ON_DEMAND_EVERY)
         };
         if due {
             // A slow store must not hold up the answer: the last catalog is good enough then.
@@ -106,27 +116,43 @@ impl Follow {
         if failures == 0 {
             return self.every;
         }
-        let longest = self.every.saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX.max(self.every));
+        let longest = self
+            .every
+            .saturating_mul(1 << failures.min(16))
+            .min(BACKOFF_MAX.max(self.every));
         // Full jitter from the period up, so that replicas do not come back all at once.
-        longest.mul_f64(rand::rng().random_range(0.5..=1.0)).max(self.every)
+        longest
+            .mul_f64(rand::rng().random_range(0.5..=1.0))
+            .max(self.every)
     }
 
     pub(crate) async fn look(&self) {
         let mut catalog = self.catalog.lock().await;
         let started = Instant::now();
         // Whoever waited for the lock has just been given a fresh catalog by its holder.
-        if self.seen.lock().last_look.is_some_and(|at| at.elapsed() < ON_DEMAND_EVERY.min(self.every)) {
+        if self
+            .seen
+            .lock()
+            .last_look
+            .is_some_and(|at| at.elapsed() < ON_DEMAND_EVERY.min(self.every))
+        {
             return;
         }
         let (mut reasons, mut failed) = (Vec::new(), BTreeSet::new());
         for store in &self.stores {
             match tokio::time::timeout(self.look_timeout, catalog.refresh(store)).await {
-                Ok(Ok(Refreshed { entries, failed: entries_failed })) => {
+                Ok(Ok(Refreshed {
+                    entries,
+                    failed: entries_failed,
+                })) => {
                     self.metrics.entries.inc_by(entries as u64);
                     failed.extend(entries_failed);
                 }
                 Ok(Err(error)) => {
-                    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+                    let cause = error
+                        .source()
+                        .map(|source| format!(": {source}"))
+                        .unwrap_or_default();
                     reasons.push(format!("store {}: {error}{cause}", store.url()));
                 }
                 Err(_) => reasons.push(format!(
@@ -139,14 +165,26 @@ impl Follow {
         self.note(started, catalog.snapshot(), reasons, failed);
     }
 
-    fn note(&self, started: Instant, snapshot: Snapshot, reasons: Vec<String>, failed: BTreeSet<String>) {
+    fn note(
+        &self,
+        started: Instant,
+        snapshot: Snapshot,
+        reasons: Vec<String>,
+        failed: BTreeSet<String>,
+    ) {
         let mut seen = self.seen.lock();
         self.metrics.refresh_errors.inc_by(reasons.len() as u64);
-        self.metrics.failed_entries.set(i64::try_from(failed.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .failed_entries
+            .set(i64::try_from(failed.len()).unwrap_or(i64::MAX));
         if !Arc::ptr_eq(&seen.snapshot, &snapshot) {
             let rows: u64 = snapshot.iter().map(|chunk| chunk.rows).sum();
-            self.metrics.chunks.set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
-            self.metrics.rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+            self.metrics
+                .chunks
+                .set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
+            self.metrics
+                .rows
+                .set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
         // One line for each change: a store that stays down fills no log.
         match (seen.failures, reasons.is_empty()) {
@@ -157,7 +195,11 @@ impl Follow {
         for entry in failed.difference(&seen.failed_entries) {
             tracing::warn!(entry, "a log entry cannot be used; it is tried again");
         }
-        seen.failures = if reasons.is_empty() { 0 } else { seen.failures.saturating_add(1) };
+        seen.failures = if reasons.is_empty() {
+            0
+        } else {
+            seen.failures.saturating_add(1)
+        };
         if reasons.is_empty() {
             seen.last_whole = Some(started);
         }
@@ -170,7 +212,9 @@ impl Follow {
     /// Bring the age of the catalog up to now.
     pub(crate) fn show_age(&self) {
         if let Some(at) = self.seen.lock().last_whole {
-            self.metrics.refresh_age_seconds.set(at.elapsed().as_secs_f64());
+            self.metrics
+                .refresh_age_seconds
+                .set(at.elapsed().as_secs_f64());
         }
     }
 }

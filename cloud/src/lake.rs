@@ -25,7 +25,12 @@ pub(crate) struct StoreLake {
 
 impl StoreLake {
     pub(crate) fn new(follow: Arc<Follow>, cache: Arc<ChunkCache>, metrics: Metrics) -> StoreLake {
-        StoreLake { follow, cache, metrics, told: Mutex::default() }
+        StoreLake {
+            follow,
+            cache,
+            metrics,
+            told: Mutex::default(),
+        }
     }
 
     /// One line when a chunk goes missing, one when it is back.
@@ -55,14 +60,20 @@ impl Lake for StoreLake {
             return Err(LakeError(self.follow.reasons().join("; ")));
         }
         // What is not cut yet is on the boxes: the cloud has chunks only.
-        Ok(View { chunks: self.follow.snapshot(), tail: Vec::new() })
+        Ok(View {
+            chunks: self.follow.snapshot(),
+            tail: Vec::new(),
+        })
     }
 
     async fn file(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
         match self.cache.file(self.follow.stores(), chunk).await {
             Ok(file) => {
                 self.note(chunk, None);
-                Ok(ChunkFile { guard: Some(file.guard()), path: file.path })
+                Ok(ChunkFile {
+                    guard: Some(file.guard()),
+                    path: file.path,
+                })
             }
             Err(error) => {
                 let reason = error.to_string();

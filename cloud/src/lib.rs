@@ -2,14 +2,14 @@
 //!
 //! In the order that data passes through them:
 
+/// Starting, serving and stopping.
+pub mod app;
 /// Following the commit log of the stores.
 mod follow;
 /// The lake that the service answers from: the catalog, and chunks through the cache.
 mod lake;
 /// The metrics `tarn_cloud_…`.
 mod metrics;
-/// Starting, serving and stopping.
-pub mod app;
 
 pub use app::{Cloud, Settings, StartError};
 

@@ -21,8 +21,16 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Metrics {
         let m = Metrics::default();
         registry.register("entries", "Log entries taken in", m.entries.clone());
-        registry.register("failed_entries", "Log entries that cannot be read now", m.failed_entries.clone());
-        registry.register("refresh_errors", "Looks at a store that failed", m.refresh_errors.clone());
+        registry.register(
+            "failed_entries",
+            "Log entries that cannot be read now",
+            m.failed_entries.clone(),
+        );
+        registry.register(
+            "refresh_errors",
+            "Looks at a store that failed",
+            m.refresh_errors.clone(),
+        );
         registry.register_with_unit(
             "refresh_age",
             "Time since all stores were last seen whole",
@@ -31,7 +39,11 @@ impl Metrics {
         );
         registry.register("chunks", "Live chunks", m.chunks.clone());
         registry.register("rows", "Readings in live chunks", m.rows.clone());
-        registry.register("missing_chunks", "Times that a chunk was asked for and could not be had", m.missing_chunks.clone());
+        registry.register(
+            "missing_chunks",
+            "Times that a chunk was asked for and could not be had",
+            m.missing_chunks.clone(),
+        );
         m
     }
 }

@@ -26,7 +26,10 @@ struct Edge {
 
 impl Edge {
     fn new(directory: &Path) -> Edge {
-        Edge { store: Store::directory(directory).unwrap(), number: 0 }
+        Edge {
+            store: Store::directory(directory).unwrap(),
+            number: 0,
+        }
     }
 
     async fn cut(&mut self) -> ChunkKey {
@@ -58,7 +61,10 @@ impl Edge {
             last: Seq(first.0 + 9),
         };
         let encoded = chunk::encode(&key, &rows.batch(part).unwrap(), 1).unwrap();
-        self.store.put(&key.to_string(), encoded.bytes.clone()).await.unwrap();
+        self.store
+            .put(&key.to_string(), encoded.bytes.clone())
+            .await
+            .unwrap();
         let entry = Entry {
             v: commit_log::VERSION,
             home: key.home.clone(),
@@ -71,7 +77,10 @@ impl Edge {
             adds: vec![Chunk::new(key.clone(), &encoded, vec![])],
             removes: vec![],
         };
-        self.store.put(&entry.key().to_string(), entry.to_bytes().into()).await.unwrap();
+        self.store
+            .put(&entry.key().to_string(), entry.to_bytes().into())
+            .await
+            .unwrap();
         key
     }
 }
@@ -85,11 +94,15 @@ fn settings(store: &Store) -> Settings {
 }
 
 async fn start(settings: Settings) -> Cloud {
-    Cloud::start(settings, Arc::new(ManualClock::at(DAY + DAY_MS))).await.unwrap()
+    Cloud::start(settings, Arc::new(ManualClock::at(DAY + DAY_MS)))
+        .await
+        .unwrap()
 }
 
 async fn get(cloud: &Cloud, path: &str) -> (u16, String) {
-    let response = reqwest::get(format!("http://{}{path}", cloud.http_addr())).await.unwrap();
+    let response = reqwest::get(format!("http://{}{path}", cloud.http_addr()))
+        .await
+        .unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -121,9 +134,17 @@ async fn new_entries_are_followed() {
     until("ready", async || get(&cloud, "/readyz").await.0 == 200).await;
     assert_eq!(count(&readings(&cloud).await), 10);
     edge.cut().await;
-    until("the second chunk", async || count(&readings(&cloud).await) == 20).await;
+    until("the second chunk", async || {
+        count(&readings(&cloud).await) == 20
+    })
+    .await;
     let (_, metrics) = get(&cloud, "/metrics").await;
-    for line in ["tarn_cloud_chunks 2", "tarn_cloud_rows 20", "tarn_cloud_entries_total 2", "tarn_cloud_cache_misses_total 2"] {
+    for line in [
+        "tarn_cloud_chunks 2",
+        "tarn_cloud_rows 20",
+        "tarn_cloud_entries_total 2",
+        "tarn_cloud_cache_misses_total 2",
+    ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     cloud.shutdown().await;
@@ -146,11 +167,20 @@ async fn damaged_and_absent_chunks_are_told_and_heal() {
     assert_eq!(count(&page), 10);
     let missing = page["missing"].as_array().unwrap();
     assert_eq!(missing.len(), 2);
-    assert!(missing[0]["reason"].as_str().unwrap().contains("CRC32"), "{missing:?}");
-    assert!(missing[1]["reason"].as_str().unwrap().contains("not found"), "{missing:?}");
+    assert!(
+        missing[0]["reason"].as_str().unwrap().contains("CRC32"),
+        "{missing:?}"
+    );
+    assert!(
+        missing[1]["reason"].as_str().unwrap().contains("not found"),
+        "{missing:?}"
+    );
     std::fs::write(path(&keys[0]), good).unwrap();
     let page = readings(&cloud).await;
-    assert_eq!((count(&page), page["missing"].as_array().unwrap().len()), (20, 1));
+    assert_eq!(
+        (count(&page), page["missing"].as_array().unwrap().len()),
+        (20, 1)
+    );
     cloud.shutdown().await;
 }
 
@@ -172,7 +202,10 @@ async fn a_store_that_fails_makes_it_not_ready_and_the_last_catalog_answers() {
     assert_eq!(count(&readings(&cloud).await), 10);
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(root.join("away"), &log).unwrap();
-    until("ready again", async || get(&cloud, "/readyz").await.0 == 200).await;
+    until("ready again", async || {
+        get(&cloud, "/readyz").await.0 == 200
+    })
+    .await;
     cloud.shutdown().await;
 }
 
@@ -183,15 +216,25 @@ async fn an_entry_that_cannot_be_used_hides_no_other() {
     for _ in 0..3 {
         edge.cut().await;
     }
-    let second = directory.path().join("log/home=h/0000000000000001/000000000002.json");
+    let second = directory
+        .path()
+        .join("log/home=h/0000000000000001/000000000002.json");
     let good = std::fs::read(&second).unwrap();
     std::fs::write(&second, b"{").unwrap();
     let cloud = start(settings(&edge.store)).await;
     until("ready", async || get(&cloud, "/readyz").await.0 == 200).await;
     assert_eq!(count(&readings(&cloud).await), 20);
-    assert!(get(&cloud, "/metrics").await.1.contains("tarn_cloud_failed_entries 1"));
+    assert!(
+        get(&cloud, "/metrics")
+            .await
+            .1
+            .contains("tarn_cloud_failed_entries 1")
+    );
     std::fs::write(&second, good).unwrap();
-    until("the mended entry", async || count(&readings(&cloud).await) == 30).await;
+    until("the mended entry", async || {
+        count(&readings(&cloud).await) == 30
+    })
+    .await;
     cloud.shutdown().await;
 }
 
@@ -207,7 +250,9 @@ async fn s3(status: u16) -> String {
                 if status == 0 {
                     std::future::pending::<()>().await;
                 }
-                let answer = format!("HTTP/1.1 {status} no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let answer = format!(
+                    "HTTP/1.1 {status} no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
                 let _ = socket.write_all(answer.as_bytes()).await;
             });
         }
@@ -221,7 +266,12 @@ async fn s3(status: u16) -> String {
 async fn an_s3_that_refuses_is_told_and_nothing_is_passed_off_as_empty() {
     for (status, told) in [(403, "403"), (503, "503"), (0, "no answer within 1 s")] {
         let child = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["tests::in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"])
+            .args([
+                "tests::in_a_process_of_its_own",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+            ])
             .env("AWS_ENDPOINT_URL", s3(status).await)
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
@@ -231,7 +281,10 @@ async fn an_s3_that_refuses_is_told_and_nothing_is_passed_off_as_empty() {
             .await
             .unwrap();
         let text = String::from_utf8_lossy(&child.stdout);
-        assert!(child.status.success() && text.contains("1 passed"), "{status}: {text}");
+        assert!(
+            child.status.success() && text.contains("1 passed"),
+            "{status}: {text}"
+        );
     }
 }
 
@@ -239,9 +292,20 @@ async fn an_s3_that_refuses_is_told_and_nothing_is_passed_off_as_empty() {
 #[ignore = "part of an_s3_that_refuses_is_told_and_nothing_is_passed_off_as_empty"]
 async fn in_a_process_of_its_own() {
     let store = Store::open("s3://bucket/prefix").unwrap();
-    let timeout = if std::env::var("TOLD").unwrap().starts_with("no") { 1 } else { 30 };
-    let cloud = start(Settings { refresh_timeout: Duration::from_secs(timeout), ..settings(&store) }).await;
-    until("told", async || get(&cloud, "/readyz").await.1.contains("s3://bucket")).await;
+    let timeout = if std::env::var("TOLD").unwrap().starts_with("no") {
+        1
+    } else {
+        30
+    };
+    let cloud = start(Settings {
+        refresh_timeout: Duration::from_secs(timeout),
+        ..settings(&store)
+    })
+    .await;
+    until("told", async || {
+        get(&cloud, "/readyz").await.1.contains("s3://bucket")
+    })
+    .await;
     let (_, reason) = get(&cloud, "/readyz").await;
     assert!(reason.contains(&std::env::var("TOLD").unwrap()), "{reason}");
     let (status, text) = get(&cloud, "/v1/homes").await;
@@ -249,6 +313,11 @@ async fn in_a_process_of_its_own() {
     let problem: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(problem["status"], json!(503));
     assert_eq!(get(&cloud, "/healthz").await.0, 200);
-    assert!(!get(&cloud, "/metrics").await.1.contains("tarn_cloud_refresh_errors_total 0"));
+    assert!(
+        !get(&cloud, "/metrics")
+            .await
+            .1
+            .contains("tarn_cloud_refresh_errors_total 0")
+    );
     cloud.shutdown().await;
 }

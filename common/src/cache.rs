@@ -1,13 +1,9 @@
-
 use std::{
     any::Any,
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Weak,
-        atomic::AtomicI64,
-    },
+    sync::{Arc, Weak, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -156,7 +152,10 @@ impl ChunkCache {
         let mut kept = Kept::default();
         find_files(&directory, &directory, &mut kept)?;
         let cache = ChunkCache {
-            settings: CacheSettings { directory, ..settings },
+            settings: CacheSettings {
+                directory,
+                ..settings
+            },
             kept: Mutex::new(kept),
             stores: Mutex::default(),
             figures: Figures::default(),
@@ -176,10 +175,27 @@ impl ChunkCache {
         let f = &self.figures;
         registry.register("hits", "Chunks served from the cache", f.hits.clone());
         registry.register("misses", "Chunks that had to be fetched", f.misses.clone());
-        registry.register("evictions", "Chunks put out to make room", f.evictions.clone());
-        registry.register_with_unit("fetched", "Bytes fetched from stores", Unit::Bytes, f.fetched_bytes.clone());
-        registry.register("crc_faults", "Copies whose size or CRC32 was wrong", f.crc_faults.clone());
-        registry.register("fetch_errors", "Fetches that failed otherwise", f.fetch_errors.clone());
+        registry.register(
+            "evictions",
+            "Chunks put out to make room",
+            f.evictions.clone(),
+        );
+        registry.register_with_unit(
+            "fetched",
+            "Bytes fetched from stores",
+            Unit::Bytes,
+            f.fetched_bytes.clone(),
+        );
+        registry.register(
+            "crc_faults",
+            "Copies whose size or CRC32 was wrong",
+            f.crc_faults.clone(),
+        );
+        registry.register(
+            "fetch_errors",
+            "Fetches that failed otherwise",
+            f.fetch_errors.clone(),
+        );
         registry.register_with_unit("kept", "Bytes kept", Unit::Bytes, f.bytes.clone());
         registry.register("files", "Chunks kept", f.files.clone());
     }
@@ -266,9 +282,13 @@ impl ChunkCache {
 
     fn check_health(&self, store: &Store) -> Result<(), CacheError> {
         let stores = self.stores.lock();
-        let Some(health) = stores.get(store.url().as_str()) else { return Ok(()) };
+        let Some(health) = stores.get(store.url().as_str()) else {
+            return Ok(());
+        };
         match &health.last {
-            Some((at, reason)) if health.failures >= FAILURES_BEFORE_PAUSE && at.elapsed() < PAUSE => {
+            Some((at, reason))
+                if health.failures >= FAILURES_BEFORE_PAUSE && at.elapsed() < PAUSE =>
+            {
                 Err(CacheError::Paused(reason.clone()))
             }
             _ => Ok(()),
@@ -280,7 +300,9 @@ impl ChunkCache {
         let health = stores.entry(store.url().to_string()).or_default();
         match got {
             // A store that says that it has no such object works.
-            Ok(_) | Err(CacheError::Store(StoreError::NotFound { .. })) => *health = Health::default(),
+            Ok(_) | Err(CacheError::Store(StoreError::NotFound { .. })) => {
+                *health = Health::default();
+            }
             Err(error) => {
                 health.failures += 1;
                 health.last = Some((Instant::now(), error.to_string()));
@@ -320,14 +342,23 @@ impl ChunkCache {
         file.verified = Some(chunk.crc32);
         let in_use = file.in_use.upgrade().unwrap_or_default();
         file.in_use = Arc::downgrade(&in_use);
-        Some(CachedFile { path: self.path(&chunk.key), in_use })
+        Some(CachedFile {
+            path: self.path(&chunk.key),
+            in_use,
+        })
     }
 
     /// Put out the least recently used files that nobody uses, until so many bytes fit.
     fn make_room(&self, kept: &mut Kept, bytes: u64) {
         while kept.bytes + bytes > self.settings.budget_bytes {
-            let idle = kept.files.iter().filter(|(_, file)| file.in_use.strong_count() == 0);
-            let Some(oldest) = idle.min_by_key(|(_, file)| file.last_use).map(|(key, _)| key.clone()) else {
+            let idle = kept
+                .files
+                .iter()
+                .filter(|(_, file)| file.in_use.strong_count() == 0);
+            let Some(oldest) = idle
+                .min_by_key(|(_, file)| file.last_use)
+                .map(|(key, _)| key.clone())
+            else {
                 break;
             };
             self.forget(kept, &oldest);
@@ -346,8 +377,12 @@ impl ChunkCache {
     }
 
     fn show(&self, kept: &Kept) {
-        self.figures.bytes.set(i64::try_from(kept.bytes).unwrap_or(i64::MAX));
-        self.figures.files.set(i64::try_from(kept.files.len()).unwrap_or(i64::MAX));
+        self.figures
+            .bytes
+            .set(i64::try_from(kept.bytes).unwrap_or(i64::MAX));
+        self.figures
+            .files
+            .set(i64::try_from(kept.files.len()).unwrap_or(i64::MAX));
     }
 
     fn path(&self, key: &ChunkKey) -> PathBuf {
@@ -364,13 +399,28 @@ fn find_files(root: &Path, directory: &Path, kept: &mut Kept) -> io::Result<()> 
             find_files(root, &path, kept)?;
             continue;
         }
-        let relative = path.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or_default();
-        if let Some(key) = relative.strip_suffix(".tmp").and_then(|key| key.parse::<ChunkKey>().ok()) {
+        let relative = path
+            .strip_prefix(root)
+            .ok()
+            .and_then(Path::to_str)
+            .unwrap_or_default();
+        if let Some(key) = relative
+            .strip_suffix(".tmp")
+            .and_then(|key| key.parse::<ChunkKey>().ok())
+        {
             let _ = (key, std::fs::remove_file(&path));
         } else if let Ok(key) = relative.parse::<ChunkKey>() {
             let bytes = entry.metadata()?.len();
             kept.bytes += bytes;
-            kept.files.insert(key, KeptFile { bytes, verified: None, last_use: 0, in_use: Weak::new() });
+            kept.files.insert(
+                key,
+                KeptFile {
+                    bytes,
+                    verified: None,
+                    last_use: 0,
+                    in_use: Weak::new(),
+                },
+            );
         }
     }
     Ok(())

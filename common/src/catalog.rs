@@ -1,4 +1,3 @@
-
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
@@ -93,22 +92,44 @@ impl Catalog {
         Ok(refreshed)
     }
 
-    async fn unseen(&self, store: &Store, home: &HomeId, writer: EdgeId) -> Result<Vec<EntryKey>, StoreError> {
+    async fn unseen(
+        &self,
+        store: &Store,
+        home: &HomeId,
+        writer: EdgeId,
+    ) -> Result<Vec<EntryKey>, StoreError> {
         let seen = self.seen.get(&(home.clone(), writer));
-        let key = |number| EntryKey { home: home.clone(), writer, number };
+        let key = |number| EntryKey {
+            home: home.clone(),
+            writer,
+            number,
+        };
         // Boxes ship newest first, so numbers may be missing: look again from the first gap.
         let offset = seen.map(|s| key(s.without_gap).to_string());
-        let listed: Vec<_> = store.list(&log_prefix(home, writer), offset.as_deref()).try_collect().await?;
-        let keys = listed.iter().filter_map(|object| object.location.as_ref().parse::<EntryKey>().ok());
-        Ok(keys.filter(|key| !seen.is_some_and(|s| s.contains(key.number))).collect())
+        let listed: Vec<_> = store
+            .list(&log_prefix(home, writer), offset.as_deref())
+            .try_collect()
+            .await?;
+        let keys = listed
+            .iter()
+            .filter_map(|object| object.location.as_ref().parse::<EntryKey>().ok());
+        Ok(keys
+            .filter(|key| !seen.is_some_and(|s| s.contains(key.number)))
+            .collect())
     }
 
     fn take(&mut self, entry: &Entry) -> bool {
-        if !self.seen.entry((entry.home.clone(), entry.writer)).or_default().insert(entry.number) {
+        if !self
+            .seen
+            .entry((entry.home.clone(), entry.writer))
+            .or_default()
+            .insert(entry.number)
+        {
             return false;
         }
         for chunk in &entry.adds {
-            self.added.insert(chunk.key.clone(), Arc::new(chunk.clone()));
+            self.added
+                .insert(chunk.key.clone(), Arc::new(chunk.clone()));
         }
         self.removed.extend(entry.removes.iter().cloned());
         self.stale = true;
@@ -116,7 +137,10 @@ impl Catalog {
     }
 
     fn rebuild(&mut self) {
-        let live = self.added.iter().filter(|(key, _)| !self.removed.contains(key));
+        let live = self
+            .added
+            .iter()
+            .filter(|(key, _)| !self.removed.contains(key));
         self.snapshot = Arc::new(live.map(|(_, chunk)| chunk.clone()).collect());
         self.stale = false;
     }
@@ -126,18 +150,29 @@ impl Catalog {
 pub async fn writers(store: &Store) -> Result<Vec<(HomeId, EdgeId)>, StoreError> {
     let mut found = Vec::new();
     for dir in store.list_dirs(LOG).await? {
-        let Some(home) = dir.strip_prefix("home=").and_then(|h| h.parse::<HomeId>().ok()) else {
+        let Some(home) = dir
+            .strip_prefix("home=")
+            .and_then(|h| h.parse::<HomeId>().ok())
+        else {
             continue;
         };
         let names = store.list_dirs(&format!("{LOG}/{dir}")).await?;
-        found.extend(names.iter().filter_map(|n| n.parse().ok()).map(|writer| (home.clone(), writer)));
+        found.extend(
+            names
+                .iter()
+                .filter_map(|n| n.parse().ok())
+                .map(|writer| (home.clone(), writer)),
+        );
     }
     Ok(found)
 }
 
 /// Read one entry of a store.
 pub async fn read_entry(store: &Store, key: &EntryKey) -> Result<Entry, String> {
-    let bytes = store.get(&key.to_string()).await.map_err(|e| e.to_string())?;
+    let bytes = store
+        .get(&key.to_string())
+        .await
+        .map_err(|e| e.to_string())?;
     Entry::parse(key, &bytes).map_err(|e| e.to_string())
 }
 

@@ -1,4 +1,3 @@
-
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute,
@@ -7,8 +6,7 @@ use arrow::{
 use bytes::Bytes;
 use parquet::{
     arrow::{
-        ArrowWriter,
-        arrow_reader::ParquetRecordBatchReaderBuilder,
+        ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
         arrow_writer::ArrowWriterOptions,
     },
     basic::{Compression, Encoding, ZstdLevel},
@@ -22,11 +20,7 @@ use parquet::{
 use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    ids::Seq,
-    layout::ChunkKey,
-    reading::column,
-};
+use crate::{ids::Seq, layout::ChunkKey, reading::column};
 
 /// Version of the chunk format, written into each file as `tarn.format`.
 pub const FORMAT: u32 = 1;
@@ -53,7 +47,10 @@ impl Digest {
     /// The digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Digest {
-        Digest { crc32: crc32fast::hash(bytes), sha256: Sha256::digest(bytes).into() }
+        Digest {
+            crc32: crc32fast::hash(bytes),
+            sha256: Sha256::digest(bytes).into(),
+        }
     }
 }
 
@@ -95,7 +92,9 @@ pub fn encode(key: &ChunkKey, batch: &RecordBatch, zstd_level: i32) -> Result<En
     let seqs = range(compute::min(seq), compute::max(seq))?;
     let properties = properties(key, batch, zstd_level)?;
     // Without the Arrow schema in the file every reader sees plain strings, and no categories.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
     writer.write(batch)?;
     let bytes = Bytes::from(writer.into_inner()?);
@@ -108,14 +107,22 @@ pub fn encode(key: &ChunkKey, batch: &RecordBatch, zstd_level: i32) -> Result<En
     })
 }
 
-fn properties(key: &ChunkKey, batch: &RecordBatch, level: i32) -> Result<WriterProperties, ParquetError> {
+fn properties(
+    key: &ChunkKey,
+    batch: &RecordBatch,
+    level: i32,
+) -> Result<WriterProperties, ParquetError> {
     let path = |name: &str| ColumnPath::from(name);
     let delta = |builder: WriterPropertiesBuilder, name: &str| {
         builder
             .set_column_dictionary_enabled(path(name), false)
             .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED)
     };
-    let sorted = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
+    let sorted = |column_idx| SortingColumn {
+        column_idx,
+        descending: false,
+        nulls_first: false,
+    };
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
@@ -176,12 +183,18 @@ pub fn footer(bytes: &Bytes) -> Result<Footer, ChunkError> {
     let metadata = file.key_value_metadata().into_iter().flatten();
     Ok(Footer {
         rows: u64::try_from(file.num_rows()).unwrap_or(0),
-        metadata: metadata.map(|kv| (kv.key.clone(), kv.value.clone().unwrap_or_default())).collect(),
+        metadata: metadata
+            .map(|kv| (kv.key.clone(), kv.value.clone().unwrap_or_default()))
+            .collect(),
     })
 }
 
 /// All rows of a chunk, batch by batch, as [`crate::reading::chunk_schema`].
-pub fn read(bytes: Bytes) -> Result<impl Iterator<Item = Result<RecordBatch, ChunkError>>, ChunkError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(65_536).build()?;
+pub fn read(
+    bytes: Bytes,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ChunkError>>, ChunkError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?
+        .with_batch_size(65_536)
+        .build()?;
     Ok(reader.map(|batch| batch.map_err(|e| ChunkError::Fault(e.to_string()))))
 }

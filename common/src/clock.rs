@@ -1,4 +1,3 @@
-
 use std::{
     fmt::Debug,
     sync::atomic::{AtomicI64, Ordering},

@@ -1,4 +1,3 @@
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -46,7 +45,11 @@ impl Entry {
     /// Where it lies in a store.
     #[must_use]
     pub fn key(&self) -> EntryKey {
-        EntryKey { home: self.home.clone(), writer: self.writer, number: self.number }
+        EntryKey {
+            home: self.home.clone(),
+            writer: self.writer,
+            number: self.number,
+        }
     }
 
     /// As it is written: JSON with a line end.
@@ -59,7 +62,10 @@ impl Entry {
 
     /// Read an entry and check that it is the one that its key names.
     pub fn parse(key: &EntryKey, bytes: &[u8]) -> Result<Entry, EntryError> {
-        let bad = |reason: String| EntryError { key: key.to_string(), reason };
+        let bad = |reason: String| EntryError {
+            key: key.to_string(),
+            reason,
+        };
         let entry: Entry = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         if entry.v != VERSION {
             return Err(bad(format!("format version {} is not known", entry.v)));
@@ -127,11 +133,17 @@ impl Chunk {
     /// Check an object's bytes against the log by size and CRC32.
     pub fn check(&self, bytes: &[u8]) -> Result<(), ContentFault> {
         if bytes.len() as u64 != self.bytes {
-            return Err(ContentFault::Size { found: bytes.len() as u64, logged: self.bytes });
+            return Err(ContentFault::Size {
+                found: bytes.len() as u64,
+                logged: self.bytes,
+            });
         }
         let found = crc32fast::hash(bytes);
         if found != self.crc32 {
-            return Err(ContentFault::Crc32 { found, logged: self.crc32 });
+            return Err(ContentFault::Crc32 {
+                found,
+                logged: self.crc32,
+            });
         }
         Ok(())
     }

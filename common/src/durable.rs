@@ -1,4 +1,3 @@
-
 use std::{
     fmt::Debug,
     fs::{self, File},
@@ -89,5 +88,9 @@ pub fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let parent = dir.parent().unwrap_or(Path::new("."));
     create_dirs(disk, parent)?;
     disk.create_dir(dir)?;
-    disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    disk.sync_dir(if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    })
 }

@@ -63,10 +63,15 @@ impl FromStr for EdgeId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let well_formed = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let well_formed =
+            text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match u64::from_str_radix(text, 16) {
             Ok(id) if well_formed => Ok(EdgeId(id)),
-            _ => Err(InvalidId { kind: "edge id", text: text.to_owned(), rule: "16 hex digits" }),
+            _ => Err(InvalidId {
+                kind: "edge id",
+                text: text.to_owned(),
+                rule: "16 hex digits",
+            }),
         }
     }
 }

@@ -1,4 +1,3 @@
-
 use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
@@ -83,7 +82,12 @@ pub struct EntryKey {
 
 impl fmt::Display for EntryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:012}.json", log_prefix(&self.home, self.writer), self.number)
+        write!(
+            f,
+            "{}{:012}.json",
+            log_prefix(&self.home, self.writer),
+            self.number
+        )
     }
 }
 
@@ -96,7 +100,11 @@ impl FromStr for EntryKey {
             let home = parts.next()?.strip_prefix("home=")?.parse().ok()?;
             let writer = parts.next()?.parse().ok()?;
             let number = parts.next()?.strip_suffix(".json")?.parse().ok()?;
-            parts.next().is_none().then_some(EntryKey { home, writer, number })
+            parts.next().is_none().then_some(EntryKey {
+                home,
+                writer,
+                number,
+            })
         };
         parse().ok_or_else(|| ForeignKey(key.to_owned()))
     }
@@ -127,7 +135,14 @@ fn parse_chunk_key(key: &str) -> Option<ChunkKey> {
     let last = Seq(name.next()?.parse().ok()?);
     let whole = name.next().is_none() && parts.next().is_none();
     let day = (date - Date::constant(1970, 1, 1)).get_days();
-    whole.then_some(ChunkKey { home, day, edge, shard, first, last })
+    whole.then_some(ChunkKey {
+        home,
+        day,
+        edge,
+        shard,
+        first,
+        last,
+    })
 }
 
 #[cfg(test)]
@@ -150,14 +165,29 @@ mod tests {
             "readings/home=my-home.1/date=2026-11-22/00000000000000ab-3-000000000001-5000000000000.parquet"
         );
         assert_eq!(text.parse::<ChunkKey>().expect("parses"), key);
-        let entry = EntryKey { home: key.home, writer: key.edge, number: 7 };
-        assert_eq!(entry.to_string(), "log/home=my-home.1/00000000000000ab/000000000007.json");
-        assert_eq!(entry.to_string().parse::<EntryKey>().expect("parses"), entry);
+        let entry = EntryKey {
+            home: key.home,
+            writer: key.edge,
+            number: 7,
+        };
+        assert_eq!(
+            entry.to_string(),
+            "log/home=my-home.1/00000000000000ab/000000000007.json"
+        );
+        assert_eq!(
+            entry.to_string().parse::<EntryKey>().expect("parses"),
+            entry
+        );
     }
 
     #[test]
     fn foreign_keys_are_refused() {
-        for key in ["", "readings", "readings/home=a/date=2026-01-01/x.parquet", "readings/home=../date=2026-01-01/00000000000000ab-0-1-2.parquet"] {
+        for key in [
+            "",
+            "readings",
+            "readings/home=a/date=2026-01-01/x.parquet",
+            "readings/home=../date=2026-01-01/00000000000000ab-0-1-2.parquet",
+        ] {
             assert!(key.parse::<ChunkKey>().is_err(), "{key}");
         }
     }

@@ -2,29 +2,29 @@
 //!
 //! In the order that data passes through them:
 
-/// Identifiers: every id, sequence and shard number is a type of its own.
-pub mod ids;
+/// Copies of a store's chunks on local disk, verified before their first use.
+pub mod cache;
+/// The live set of chunks: all adds less all removes.
+pub mod catalog;
+/// The Parquet chunk: encode, inspect, verify.
+pub mod chunk;
 /// The only place that reads the wall clock.
 pub mod clock;
+/// The commit log: numbered entries that add and remove chunks.
+pub mod commit_log;
+/// Files that are whole or absent after a crash.
+pub mod durable;
+/// Identifiers: every id, sequence and shard number is a type of its own.
+pub mod ids;
+/// The layout of a store: the only place where object keys are made or parsed.
+pub mod layout;
+/// Questions over chunks: SQL and typed reading queries.
+pub mod query;
 /// What one row means: its columns, its flags, its Arrow schema.
 pub mod reading;
 /// Many readings in columns, on their way into chunks.
 pub mod rows;
-/// The Parquet chunk: encode, inspect, verify.
-pub mod chunk;
-/// The layout of a store: the only place where object keys are made or parsed.
-pub mod layout;
-/// Files that are whole or absent after a crash.
-pub mod durable;
 /// A place with the layout: a directory or an S3 bucket.
 pub mod store;
-/// The commit log: numbered entries that add and remove chunks.
-pub mod commit_log;
-/// The live set of chunks: all adds less all removes.
-pub mod catalog;
-/// Copies of a store's chunks on local disk, verified before their first use.
-pub mod cache;
-/// Questions over chunks: SQL and typed reading queries.
-pub mod query;
 /// Checking a whole store against its commit log.
 pub mod verify;

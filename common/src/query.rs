@@ -1,20 +1,19 @@
-
-/// What a host gives the engine: chunks, their files, and what is not cut yet.
-pub mod lake;
-/// Why a question has no answer, by what the caller does next.
-pub mod error;
 /// What an answer holds.
 pub mod answer;
-/// The engine: sessions, limits, cancellation.
-pub mod engine;
-/// Times, windows and widths as people write them.
-pub mod when;
-/// Readings of a device, page by page or in buckets.
-pub mod readings;
-/// Homes, by what the catalog says of them.
-pub mod homes;
 /// Devices of a home, from summaries of its chunks.
 pub mod devices;
+/// The engine: sessions, limits, cancellation.
+pub mod engine;
+/// Why a question has no answer, by what the caller does next.
+pub mod error;
+/// Homes, by what the catalog says of them.
+pub mod homes;
+/// What a host gives the engine: chunks, their files, and what is not cut yet.
+pub mod lake;
+/// Readings of a device, page by page or in buckets.
+pub mod readings;
+/// Times, windows and widths as people write them.
+pub mod when;
 
 mod cursor;
 mod guard;

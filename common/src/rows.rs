@@ -1,4 +1,3 @@
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
@@ -122,7 +121,8 @@ impl Rows {
     pub fn push(&mut self, row: Row<'_>) {
         self.series.push(row.series.0);
         self.ts.push(row.ts);
-        self.value.push(row.value.filter(|v| v.is_finite()).unwrap_or(f64::NAN));
+        self.value
+            .push(row.value.filter(|v| v.is_finite()).unwrap_or(f64::NAN));
         self.text.push(match row.text {
             Some(text) => {
                 self.text_arena.push_str(text);
@@ -151,23 +151,37 @@ impl Rows {
             }
             let day = |row: &u32| self.ts[*row as usize].div_euclid(DAY_MS) as i32;
             for same_day in rows.chunk_by(|a, b| day(a) == day(b)) {
-                parts.entry((shard, day(&same_day[0]))).or_default().extend_from_slice(same_day);
+                parts
+                    .entry((shard, day(&same_day[0])))
+                    .or_default()
+                    .extend_from_slice(same_day);
             }
         }
-        parts.into_iter().map(|((shard, day), rows)| Part { shard, day, rows }).collect()
+        parts
+            .into_iter()
+            .map(|((shard, day), rows)| Part { shard, day, rows })
+            .collect()
     }
 
     /// All rows as they were pushed, for who does not mind their order.
     #[must_use]
     pub fn all(&self) -> Part {
-        Part { shard: Shard(0), day: 0, rows: (0..self.len() as u32).collect() }
+        Part {
+            shard: Shard(0),
+            day: 0,
+            rows: (0..self.len() as u32).collect(),
+        }
     }
 
     /// Drop every row after the first `len`, with its text.
     pub fn truncate(&mut self, len: usize) {
-        let texts = self.text[len.min(self.text.len())..].iter().filter(|&&t| t != NONE).count();
+        let texts = self.text[len.min(self.text.len())..]
+            .iter()
+            .filter(|&&t| t != NONE)
+            .count();
         self.text_ends.truncate(self.text_ends.len() - texts);
-        self.text_arena.truncate(self.text_ends.last().copied().unwrap_or(0));
+        self.text_arena
+            .truncate(self.text_ends.last().copied().unwrap_or(0));
         self.series.truncate(len);
         self.ts.truncate(len);
         self.value.truncate(len);
@@ -199,7 +213,8 @@ impl Rows {
             .map(|&r| Some(self.value[r as usize]).filter(|v| !v.is_nan()))
             .collect();
         let mut texts = StringBuilder::new();
-        rows.iter().for_each(|&r| texts.append_option(self.text_of(r)));
+        rows.iter()
+            .for_each(|&r| texts.append_option(self.text_of(r)));
         let seqs = Int64Array::from_iter_values(rows.iter().map(|&r| self.seq[r as usize] as i64));
         let quality = Int8Array::from_iter_values(rows.iter().map(|&r| self.quality[r as usize]));
         let columns: Vec<ArrayRef> = vec![
@@ -230,7 +245,11 @@ impl Rows {
             return None;
         }
         let text = text as usize;
-        let start = if text == 0 { 0 } else { self.text_ends[text - 1] };
+        let start = if text == 0 {
+            0
+        } else {
+            self.text_ends[text - 1]
+        };
         Some(&self.text_arena[start..self.text_ends[text]])
     }
 
@@ -242,7 +261,11 @@ impl Rows {
         for (row, &series) in self.series.iter().enumerate() {
             rows[series as usize].push(row as u32);
         }
-        let mut by_name: Vec<_> = rows.into_iter().enumerate().filter(|(_, r)| !r.is_empty()).collect();
+        let mut by_name: Vec<_> = rows
+            .into_iter()
+            .enumerate()
+            .filter(|(_, r)| !r.is_empty())
+            .collect();
         let name = |series: usize| {
             let (device, metric) = self.series_names[series];
             (self.names.get(device), self.names.get(metric))
@@ -329,7 +352,12 @@ mod tests {
         let parts = rows.partition(1);
         let seqs: Vec<(i32, Vec<u64>)> = parts
             .iter()
-            .map(|p| (p.day, p.rows.iter().map(|&r| rows.seq[r as usize]).collect()))
+            .map(|p| {
+                (
+                    p.day,
+                    p.rows.iter().map(|&r| rows.seq[r as usize]).collect(),
+                )
+            })
             .collect();
         assert_eq!(seqs, [(-1, vec![6]), (0, vec![4, 3, 2, 1]), (1, vec![5])]);
     }
@@ -350,7 +378,13 @@ mod tests {
             quality: Quality::Good,
         };
         rows.push(row);
-        rows.push(Row { value: Some(2.0), text: None, unit: None, seq: Seq(2), ..row });
+        rows.push(Row {
+            value: Some(2.0),
+            text: None,
+            unit: None,
+            seq: Seq(2),
+            ..row
+        });
         let parts = rows.partition(4);
         let batch = rows.batch(&parts[0]).expect("batch");
         let nulls: Vec<usize> = batch.columns().iter().map(|c| c.null_count()).collect();

@@ -1,4 +1,3 @@
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -75,20 +74,30 @@ impl Store {
     /// variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`).
     /// Plain HTTP is allowed when the endpoint says `http://`. Nothing is sent yet.
     pub fn open(url: &str) -> Result<Store, StoreError> {
-        let config = |reason: String| StoreError::Config { url: url.to_owned(), reason };
+        let config = |reason: String| StoreError::Config {
+            url: url.to_owned(),
+            reason,
+        };
         let parsed = Url::parse(url)
             .map_err(|e| config(format!("{e}; use file:///dir or s3://bucket/prefix")))?;
         match parsed.scheme() {
             "file" => {
-                let directory =
-                    parsed.to_file_path().map_err(|()| config("use file:///absolute/dir".into()))?;
+                let directory = parsed
+                    .to_file_path()
+                    .map_err(|()| config("use file:///absolute/dir".into()))?;
                 Store::directory(&directory).map_err(|e| config(e.to_string()))
             }
             "s3" => {
                 let objects = s3(&parsed).map_err(|e| config(e.to_string()))?;
-                Ok(Store { url: parsed, objects, directory: None })
+                Ok(Store {
+                    url: parsed,
+                    objects,
+                    directory: None,
+                })
             }
-            other => Err(config(format!("scheme {other:?} is not known; use file:// or s3://"))),
+            other => Err(config(format!(
+                "scheme {other:?} is not known; use file:// or s3://"
+            ))),
         }
     }
 
@@ -96,10 +105,15 @@ impl Store {
     pub fn directory(directory: &Path) -> std::io::Result<Store> {
         durable::create_dirs(&RealDisk, directory)?;
         let directory = directory.canonicalize()?;
-        let objects = LocalFileSystem::new_with_prefix(&directory).map_err(std::io::Error::other)?;
+        let objects =
+            LocalFileSystem::new_with_prefix(&directory).map_err(std::io::Error::other)?;
         let url = Url::from_directory_path(&directory)
             .map_err(|()| std::io::Error::other("path is not absolute"))?;
-        Ok(Store { url, objects: Arc::new(objects), directory: Some(directory) })
+        Ok(Store {
+            url,
+            objects: Arc::new(objects),
+            directory: Some(directory),
+        })
     }
 
     /// Where it is.
@@ -119,12 +133,22 @@ impl Store {
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         if let Some(path) = self.local_path(key) {
             let write = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &path, &bytes));
-            let done = write.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-            return done.map_err(|source| StoreError::Disk { action: "put", key: key.into(), source });
+            let done = write
+                .await
+                .unwrap_or_else(|e| Err(std::io::Error::other(e)));
+            return done.map_err(|source| StoreError::Disk {
+                action: "put",
+                key: key.into(),
+                source,
+            });
         }
         match self.objects.put(&Key::from(key), bytes.into()).await {
             Ok(_) => Ok(()),
-            Err(source) => Err(StoreError::Backend { action: "put", key: key.into(), source }),
+            Err(source) => Err(StoreError::Backend {
+                action: "put",
+                key: key.into(),
+                source,
+            }),
         }
     }
 
@@ -132,7 +156,11 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let backend = |source| match source {
             object_store::Error::NotFound { .. } => StoreError::NotFound { key: key.into() },
-            source => StoreError::Backend { action: "get", key: key.into(), source },
+            source => StoreError::Backend {
+                action: "get",
+                key: key.into(),
+                source,
+            },
         };
         let result = self.objects.get(&Key::from(key)).await.map_err(backend)?;
         result.bytes().await.map_err(backend)
@@ -142,27 +170,51 @@ impl Store {
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.objects.delete(&Key::from(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(StoreError::Backend { action: "delete", key: key.into(), source }),
+            Err(source) => Err(StoreError::Backend {
+                action: "delete",
+                key: key.into(),
+                source,
+            }),
         }
     }
 
     /// Objects under a prefix, from after `offset` where one is given.
-    pub fn list(&self, prefix: &str, offset: Option<&str>) -> BoxStream<'static, Result<ObjectMeta, StoreError>> {
+    pub fn list(
+        &self,
+        prefix: &str,
+        offset: Option<&str>,
+    ) -> BoxStream<'static, Result<ObjectMeta, StoreError>> {
         let key = prefix.to_owned();
         let from = Key::from(prefix);
         let listed = match offset {
-            Some(offset) => self.objects.list_with_offset(Some(&from), &Key::from(offset)),
+            Some(offset) => self
+                .objects
+                .list_with_offset(Some(&from), &Key::from(offset)),
             None => self.objects.list(Some(&from)),
         };
-        Box::pin(listed.map_err(move |source| StoreError::Backend { action: "list", key: key.clone(), source }))
+        Box::pin(listed.map_err(move |source| StoreError::Backend {
+            action: "list",
+            key: key.clone(),
+            source,
+        }))
     }
 
     /// Names of the "directories" right under a prefix.
     pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self.objects.list_with_delimiter(Some(&Key::from(prefix))).await;
-        let listed = listed
-            .map_err(|source| StoreError::Backend { action: "list", key: prefix.into(), source })?;
-        Ok(listed.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect())
+        let listed = self
+            .objects
+            .list_with_delimiter(Some(&Key::from(prefix)))
+            .await;
+        let listed = listed.map_err(|source| StoreError::Backend {
+            action: "list",
+            key: prefix.into(),
+            source,
+        })?;
+        Ok(listed
+            .common_prefixes
+            .iter()
+            .filter_map(|p| p.filename().map(str::to_owned))
+            .collect())
     }
 }
 
@@ -186,5 +238,9 @@ fn s3(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
         .with_conditional_put(S3ConditionalPut::Disabled)
         .build()?;
     let prefix = url.path().trim_matches('/');
-    Ok(if prefix.is_empty() { Arc::new(s3) } else { Arc::new(PrefixStore::new(s3, prefix)) })
+    Ok(if prefix.is_empty() {
+        Arc::new(s3)
+    } else {
+        Arc::new(PrefixStore::new(s3, prefix))
+    })
 }

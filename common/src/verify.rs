@@ -1,4 +1,3 @@
-
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::{
@@ -91,7 +90,11 @@ pub enum FaultKind {
 
 impl Report {
     fn fault(&mut self, kind: FaultKind, key: impl ToString, detail: impl ToString) {
-        self.faults.push(Fault { kind, key: key.to_string(), detail: detail.to_string() });
+        self.faults.push(Fault {
+            kind,
+            key: key.to_string(),
+            detail: detail.to_string(),
+        });
     }
 }
 
@@ -110,9 +113,14 @@ pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, Stor
             }
         }
     }
-    let prefix = home.map_or(READINGS.to_owned(), |home| format!("{READINGS}/home={home}"));
+    let prefix = home.map_or(READINGS.to_owned(), |home| {
+        format!("{READINGS}/home={home}")
+    });
     let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
-    let is_known = |key: &str| key.parse::<ChunkKey>().is_ok_and(|key| known.contains(&key));
+    let is_known = |key: &str| {
+        key.parse::<ChunkKey>()
+            .is_ok_and(|key| known.contains(&key))
+    };
     let keys = objects.iter().map(|object| object.location.to_string());
     report.unlogged = keys.filter(|key| !is_known(key)).collect();
     report.ok = report.faults.is_empty();
@@ -126,8 +134,14 @@ async fn read_log(
     report: &mut Report,
 ) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
-    let objects: Vec<_> = store.list(&log_prefix(home, writer), None).try_collect().await?;
-    let mut keys: Vec<EntryKey> = objects.iter().filter_map(|o| o.location.as_ref().parse().ok()).collect();
+    let objects: Vec<_> = store
+        .list(&log_prefix(home, writer), None)
+        .try_collect()
+        .await?;
+    let mut keys: Vec<EntryKey> = objects
+        .iter()
+        .filter_map(|o| o.location.as_ref().parse().ok())
+        .collect();
     keys.sort();
     for key in keys {
         match read_entry(store, &key).await {
@@ -144,12 +158,31 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
     let (mut number, mut last) = (0, Seq::ZERO);
     for entry in entries {
         if entry.number != number + 1 {
-            report.fault(FaultKind::Gap, &log, format!("entries {} to {} are missing", number + 1, entry.number - 1));
+            report.fault(
+                FaultKind::Gap,
+                &log,
+                format!("entries {} to {} are missing", number + 1, entry.number - 1),
+            );
         } else if entry.first > last.next() {
-            report.fault(FaultKind::Gap, entry.key(), format!("records {} to {} are in no entry", last.next(), entry.first.0 - 1));
+            report.fault(
+                FaultKind::Gap,
+                entry.key(),
+                format!(
+                    "records {} to {} are in no entry",
+                    last.next(),
+                    entry.first.0 - 1
+                ),
+            );
         }
         if entry.first <= last {
-            report.fault(FaultKind::Overlap, entry.key(), format!("starts at record {}, but the entry before ends at {last}", entry.first));
+            report.fault(
+                FaultKind::Overlap,
+                entry.key(),
+                format!(
+                    "starts at record {}, but the entry before ends at {last}",
+                    entry.first
+                ),
+            );
         }
         (number, last) = (entry.number, entry.last);
     }
@@ -170,7 +203,11 @@ async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Resul
         let bytes = match store.get(&chunk.key.to_string()).await {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound { .. }) => {
-                report.fault(FaultKind::Missing, &chunk.key, "the log names it, the store does not have it");
+                report.fault(
+                    FaultKind::Missing,
+                    &chunk.key,
+                    "the log names it, the store does not have it",
+                );
                 continue;
             }
             Err(e) => return Err(e),
@@ -183,7 +220,11 @@ async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Resul
             continue;
         }
         if digest.sha256 != chunk.sha256 {
-            report.fault(FaultKind::Checksum, &chunk.key, "SHA-256 is not what the log says");
+            report.fault(
+                FaultKind::Checksum,
+                &chunk.key,
+                "SHA-256 is not what the log says",
+            );
             continue;
         }
         if let Err((kind, detail)) = check_rows(chunk, &bytes, &mut seen) {
@@ -194,12 +235,18 @@ async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Resul
     Ok(())
 }
 
-fn check_rows(chunk: &Chunk, bytes: &Bytes, seen: &mut HashSet<(i64, u64)>) -> Result<(), (FaultKind, String)> {
+fn check_rows(
+    chunk: &Chunk,
+    bytes: &Bytes,
+    seen: &mut HashSet<(i64, u64)>,
+) -> Result<(), (FaultKind, String)> {
     let content = |detail: String| (FaultKind::Content, detail);
     let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
     let metadata: BTreeMap<_, _> = footer.metadata.into_iter().collect();
     let says = |name: &str| metadata.get(name).map_or("", String::as_str);
-    if says("tarn.home") != chunk.key.home.as_str() || says("tarn.edge") != chunk.key.edge.to_string() {
+    if says("tarn.home") != chunk.key.home.as_str()
+        || says("tarn.edge") != chunk.key.edge.to_string()
+    {
         return Err(content("its footer names another home or edge".into()));
     }
     let mut rows = 0;
@@ -222,7 +269,9 @@ fn check_batch(
     seen: &mut HashSet<(i64, u64)>,
 ) -> Result<(), (FaultKind, String)> {
     let content = |detail: String| (FaultKind::Content, detail);
-    let ts = batch.column(0).as_primitive_opt::<TimestampMillisecondType>();
+    let ts = batch
+        .column(0)
+        .as_primitive_opt::<TimestampMillisecondType>();
     let seq = batch.column(7).as_primitive_opt::<Int64Type>();
     let device = batch.column(1).as_string_opt::<i32>();
     let metric = batch.column(2).as_string_opt::<i32>();
@@ -232,8 +281,14 @@ fn check_batch(
     for row in 0..batch.num_rows() {
         let (t, s) = (ts.value(row), seq.value(row));
         let here = (device.value(row), metric.value(row), t);
-        if last.as_ref().is_some_and(|(d, m, t)| (d.as_str(), m.as_str(), *t) > here) {
-            return Err((FaultKind::Order, format!("row of {} {} at {t} comes too late", here.0, here.1)));
+        if last
+            .as_ref()
+            .is_some_and(|(d, m, t)| (d.as_str(), m.as_str(), *t) > here)
+        {
+            return Err((
+                FaultKind::Order,
+                format!("row of {} {} at {t} comes too late", here.0, here.1),
+            ));
         }
         *last = Some((here.0.to_owned(), here.1.to_owned(), t));
         if t.div_euclid(DAY_MS) != i64::from(chunk.key.day) {
@@ -243,7 +298,10 @@ fn check_batch(
             return Err(content(format!("record {s} is not of this cut")));
         }
         if !seen.insert((s, xxh3_64(here.1.as_bytes()))) {
-            return Err((FaultKind::Duplicate, format!("record {s} has {} twice", here.1)));
+            return Err((
+                FaultKind::Duplicate,
+                format!("record {s} has {} twice", here.1),
+            ));
         }
     }
     Ok(())

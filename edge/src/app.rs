@@ -1,4 +1,3 @@
-
 use std::{
     io,
     net::SocketAddr,
@@ -12,9 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_broker::{
-    Broker, Config, Limits as BrokerLimits, RouterDied,
-    auth::Passwords,
-    log::PublishLog,
+    Broker, Config, Limits as BrokerLimits, RouterDied, auth::Passwords, log::PublishLog,
 };
 use tarn_common::{
     clock::Clock,
@@ -148,7 +145,12 @@ impl Edge {
         )?);
         retire_cut(&journal, cut_upto);
         let tail = Arc::new(Tail::new(settings.topics.clone()));
-        let lake = BoxLake::new(identity.clone(), journal.clone(), shelf.clone(), tail.clone());
+        let lake = BoxLake::new(
+            identity.clone(),
+            journal.clone(),
+            shelf.clone(),
+            tail.clone(),
+        );
         let engine = Engine::new(Arc::new(lake), &settings.engine)?;
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
@@ -159,7 +161,11 @@ impl Edge {
 
         let broker = start_broker(&settings, journal.clone(), &mut registry).await?;
         let listener = TcpListener::bind(settings.http).await;
-        let listen = |source| StartError::Listen { what: "HTTP", address: settings.http, source };
+        let listen = |source| StartError::Listen {
+            what: "HTTP",
+            address: settings.http,
+            source,
+        };
         let (http, listener) = listener
             .and_then(|listener| Ok((listener.local_addr()?, listener)))
             .map_err(listen)?;
@@ -187,11 +193,19 @@ impl Edge {
         cutting.tasks.spawn(stage.run(cutting.stop.clone()));
         let shipper = settings.store.clone().map(|store| {
             let (ship, metrics) = (settings.ship.clone(), figures.ship.clone());
-            Arc::new(Shipper::new(shelf.clone(), store, ship, metrics, data.shipped()))
+            Arc::new(Shipper::new(
+                shelf.clone(),
+                store,
+                ship,
+                metrics,
+                data.shipped(),
+            ))
         });
         if let Some(shipper) = shipper.clone() {
             let stop = others.stop.clone();
-            others.tasks.spawn(async move { shipper.run(new_entries, stop).await });
+            others
+                .tasks
+                .spawn(async move { shipper.run(new_entries, stop).await });
         }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
@@ -202,7 +216,13 @@ impl Edge {
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));
         let registry = Arc::new(Mutex::new(registry));
-        let server = serve(listener, service.clone(), registry, HttpSettings::default(), serving.stop.clone());
+        let server = serve(
+            listener,
+            service.clone(),
+            registry,
+            HttpSettings::default(),
+            serving.stop.clone(),
+        );
         serving.tasks.spawn(async move {
             if let Err(e) = server.await {
                 tracing::error!(error = %e, "HTTP server");
@@ -211,7 +231,21 @@ impl Edge {
         service.ready.store(true, Ordering::Release);
         let mqtt = broker.local_addr();
         tracing::info!(home = %identity.home, edge = %identity.edge, %mqtt, %http, "box is up");
-        Ok(Edge { identity, mqtt, http, broker, journal, shipper, service, demands, figures, cutting, others, serving, _data: data })
+        Ok(Edge {
+            identity,
+            mqtt,
+            http,
+            broker,
+            journal,
+            shipper,
+            service,
+            demands,
+            figures,
+            cutting,
+            others,
+            serving,
+            _data: data,
+        })
     }
 
     /// Who this box is.
@@ -258,11 +292,13 @@ impl Edge {
         self.service.ready.store(false, Ordering::Release);
         self.broker.shutdown().await;
         self.cutting.end().await;
-        if let Some(shipper) = &self.shipper {
-            if timeout(SHIP_AT_STOP, shipper.drained()).await.is_err() {
-                tracing::info!(entries = shipper.waiting().len(), "stopping with entries to ship; they go at the next start");
+        if let Some(shipper) = &self.shipper
+            && timeout(SHIP_AT_STOP, shipper.drained()).await.is_err() {
+                tracing::info!(
+                    entries = shipper.waiting().len(),
+                    "stopping with entries to ship; they go at the next start"
+                );
             }
-        }
         self.others.end().await;
         self.serving.end().await;
         let journal = self.journal.clone();
@@ -276,11 +312,21 @@ async fn start_broker(
     log: Arc<dyn PublishLog>,
     registry: &mut Registry,
 ) -> Result<Broker, StartError> {
-    let config = Config { listen: settings.mqtt, limits: BrokerLimits::default() };
-    let passwords = Passwords { users: settings.users.clone(), anonymous: settings.anonymous };
+    let config = Config {
+        listen: settings.mqtt,
+        limits: BrokerLimits::default(),
+    };
+    let passwords = Passwords {
+        users: settings.users.clone(),
+        anonymous: settings.anonymous,
+    };
     Broker::start(config, log, Arc::new(passwords), registry)
         .await
-        .map_err(|source| StartError::Listen { what: "MQTT", address: settings.mqtt, source })
+        .map_err(|source| StartError::Listen {
+            what: "MQTT",
+            address: settings.mqtt,
+            source,
+        })
 }
 
 async fn keep_budget(budget: Budget, stop: CancellationToken) {

@@ -1,7 +1,6 @@
-
 use std::sync::Arc;
 
-use crate::{journal::Journal, metrics::ShipMetrics, ship::Shipper, shelf::Shelf};
+use crate::{journal::Journal, metrics::ShipMetrics, shelf::Shelf, ship::Shipper};
 
 /// Keeps the box's disk within its budget: evicts the oldest shipped chunks, and when what is left
 /// is unshipped and fills the budget, has publishes refused so that devices keep them.
@@ -28,7 +27,11 @@ impl Budget {
                 if over == 0 {
                     break;
                 }
-                if self.shipper.as_ref().is_some_and(|shipper| shipper.is_shipped(number)) {
+                if self
+                    .shipper
+                    .as_ref()
+                    .is_some_and(|shipper| shipper.is_shipped(number))
+                {
                     over = over.saturating_sub(self.evict(number));
                 }
             }
@@ -36,7 +39,10 @@ impl Budget {
         let full = over > 0;
         let was = self.metrics.refusing.set(i64::from(full));
         if full && was == 0 {
-            tracing::error!(budget_bytes = self.bytes, "the disk budget is full of data that no store has; publishes are refused until there is room");
+            tracing::error!(
+                budget_bytes = self.bytes,
+                "the disk budget is full of data that no store has; publishes are refused until there is room"
+            );
         }
         self.journal.set_full(full);
         self.metrics.local_bytes.set(self.shelf.bytes() as i64);

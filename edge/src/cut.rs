@@ -1,4 +1,3 @@
-
 /// The task that seals and cuts.
 pub mod stage;
 
@@ -99,7 +98,11 @@ const READ: &str = "read";
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CutError {
     let path = path.to_owned();
-    move |source| CutError::Io { action, path, source }
+    move |source| CutError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 impl Cutter {
@@ -119,11 +122,21 @@ impl Cutter {
     pub fn cut_as_lost(&self, segment: &Segment, number: u64) -> Result<Cut, CutError> {
         let records = segment.last.0 + 1 - segment.first.0;
         tracing::error!(segment = %segment.path.display(), records, "journal segment cannot be read; it is put aside and its records are logged as lost");
-        let damage = Damage { offset: 0, bytes: segment.bytes, records };
+        let damage = Damage {
+            offset: 0,
+            bytes: segment.bytes,
+            records,
+        };
         self.log(segment, number, Vec::new(), vec![damage])
     }
 
-    fn log(&self, segment: &Segment, number: u64, adds: Vec<Chunk>, damage: Vec<Damage>) -> Result<Cut, CutError> {
+    fn log(
+        &self,
+        segment: &Segment,
+        number: u64,
+        adds: Vec<Chunk>,
+        damage: Vec<Damage>,
+    ) -> Result<Cut, CutError> {
         let lost_records = damage.iter().map(|d| d.records).sum();
         let entry = Entry {
             v: VERSION,
@@ -150,7 +163,10 @@ impl Cutter {
         let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), before_first);
         let mut reached = before_first;
         // A segment given up after a failed sync may hold records that stand in the next one too.
-        for record in scan.by_ref().take_while(|record| record.seq <= segment.last) {
+        for record in scan
+            .by_ref()
+            .take_while(|record| record.seq <= segment.last)
+        {
             decoder.record(&record);
             reached = record.seq;
         }
@@ -158,7 +174,11 @@ impl Cutter {
         if reached < segment.last {
             let bytes = (bytes.len() - end.min(bytes.len())) as u64;
             let records = segment.last.0 - reached.0;
-            damage.push(Damage { offset: end as u64, bytes, records });
+            damage.push(Damage {
+                offset: end as u64,
+                bytes,
+                records,
+            });
         }
         for hole in &damage {
             tracing::error!(segment = %segment.path.display(), offset = hole.offset, bytes = hole.bytes, records = hole.records, "journal segment is damaged; its other records are kept");
@@ -178,19 +198,30 @@ impl Cutter {
             first: segment.first,
             last: segment.last,
         };
-        let chunk_error = |source| CutError::Chunk { key: key.to_string(), source };
-        let batch = rows.batch(part).map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
+        let chunk_error = |source| CutError::Chunk {
+            key: key.to_string(),
+            source,
+        };
+        let batch = rows
+            .batch(part)
+            .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
         drop(batch);
         let path = self.lake.join(key.to_string());
         let aside = durable::aside(&path);
         let dir = path.parent().unwrap_or(&self.lake);
         durable::create_dirs(&*self.disk, dir).map_err(io_error("make", dir))?;
-        self.disk.write(&aside, &encoded.bytes).map_err(io_error("write", &aside))?;
-        self.disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
+        self.disk
+            .write(&aside, &encoded.bytes)
+            .map_err(io_error("write", &aside))?;
+        self.disk
+            .sync_file(&aside)
+            .map_err(io_error("sync", &aside))?;
         let chunk = Chunk::new(key.clone(), &encoded, vec![MAIN.to_owned()]);
         let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
-        chunk.check(&back).map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
+        chunk
+            .check(&back)
+            .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let footer = chunk::footer(&back).map_err(chunk_error)?;
         if footer.rows != chunk.rows {
             let fault = format!("{} rows read back of {}", footer.rows, chunk.rows);
@@ -203,20 +234,27 @@ impl Cutter {
         let mut dirs = Vec::new();
         for chunk in chunks {
             let path = self.lake.join(chunk.key.to_string());
-            self.disk.rename(&durable::aside(&path), &path).map_err(io_error("name", &path))?;
+            self.disk
+                .rename(&durable::aside(&path), &path)
+                .map_err(io_error("name", &path))?;
             let dir = path.parent().unwrap_or(&self.lake).to_owned();
             if !dirs.contains(&dir) {
                 dirs.push(dir);
             }
         }
-        dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir).map_err(io_error("sync", dir)))
+        dirs.iter()
+            .try_for_each(|dir| self.disk.sync_dir(dir).map_err(io_error("sync", dir)))
     }
 
     fn count(&self, entry: &Entry) {
         self.metrics.cuts.inc();
         self.metrics.lost_records.inc_by(entry.lost_records);
         self.metrics.chunks.inc_by(entry.adds.len() as u64);
-        self.metrics.readings.inc_by(entry.adds.iter().map(|c| c.rows).sum());
-        self.metrics.bytes.inc_by(entry.adds.iter().map(|c| c.bytes).sum());
+        self.metrics
+            .readings
+            .inc_by(entry.adds.iter().map(|c| c.rows).sum());
+        self.metrics
+            .bytes
+            .inc_by(entry.adds.iter().map(|c| c.bytes).sum());
     }
 }

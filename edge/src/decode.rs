@@ -1,9 +1,8 @@
-
-/// Topic → (device, metric), by default or by patterns.
-pub mod topic;
+mod json;
 /// A payload, or a JSON string, that is one value: number, number with unit, switch word, text.
 pub mod scalar;
-mod json;
+/// Topic → (device, metric), by default or by patterns.
+pub mod topic;
 
 #[cfg(test)]
 mod tests;
@@ -67,7 +66,14 @@ impl<'t> Decoder<'t> {
     #[must_use]
     pub fn new(topics: &'t Topics) -> Self {
         let rows = Rows::default();
-        Decoder { topics, rows, voices: FxHashMap::default(), heard: Vec::new(), used: Vec::new(), odd_payloads: 0 }
+        Decoder {
+            topics,
+            rows,
+            voices: FxHashMap::default(),
+            heard: Vec::new(),
+            used: Vec::new(),
+            odd_payloads: 0,
+        }
     }
 
     /// Take a record in; only publishes give readings.
@@ -76,7 +82,12 @@ impl<'t> Decoder<'t> {
             return;
         }
         let received = record.received_ms;
-        let stamp = Stamp { ts: received, received, seq: record.seq, quality: Quality::Good };
+        let stamp = Stamp {
+            ts: received,
+            received,
+            seq: record.seq,
+            quality: Quality::Good,
+        };
         let place = match self.voices.get(record.topic) {
             Some(place) => *place,
             None => self.meet(record.topic),
@@ -94,8 +105,14 @@ impl<'t> Decoder<'t> {
 
     fn meet(&mut self, name: &str) -> usize {
         let voice = self.topics.voice(name);
-        let scalar = self.rows.series(voice.scalar_device(), voice.scalar_metric());
-        self.heard.push(Topic { voice, scalar, keys: FxHashMap::default() });
+        let scalar = self
+            .rows
+            .series(voice.scalar_device(), voice.scalar_metric());
+        self.heard.push(Topic {
+            voice,
+            scalar,
+            keys: FxHashMap::default(),
+        });
         self.voices.insert(name.into(), self.heard.len() - 1);
         self.heard.len() - 1
     }
@@ -103,7 +120,14 @@ impl<'t> Decoder<'t> {
     fn payload(&mut self, topic: &mut Topic, payload: &[u8], stamp: Stamp) {
         let Ok(text) = std::str::from_utf8(payload) else {
             let text = BASE64.encode(payload);
-            self.push(topic.scalar, Scalar::text(&text), Stamp { quality: Quality::Binary, ..stamp });
+            self.push(
+                topic.scalar,
+                Scalar::text(&text),
+                Stamp {
+                    quality: Quality::Binary,
+                    ..stamp
+                },
+            );
             return;
         };
         let text = text.trim();
@@ -120,9 +144,23 @@ impl<'t> Decoder<'t> {
 
     fn push(&mut self, series: SeriesId, scalar: Scalar<'_>, stamp: Stamp) {
         let unit = scalar.unit.map(|unit| self.rows.unit(unit));
-        let Stamp { ts, received, seq, quality } = stamp;
+        let Stamp {
+            ts,
+            received,
+            seq,
+            quality,
+        } = stamp;
         let Scalar { value, text, .. } = scalar;
-        self.rows.push(Row { series, ts, value, text, unit, received, seq, quality });
+        self.rows.push(Row {
+            series,
+            ts,
+            value,
+            text,
+            unit,
+            received,
+            seq,
+            quality,
+        });
     }
 }
 

@@ -1,4 +1,3 @@
-
 use std::{
     fs::{self, File},
     io,
@@ -81,7 +80,11 @@ impl DataDir {
     pub fn open(path: &Path, home: &HomeId, shards: u16) -> Result<DataDir, DataDirError> {
         let io = |action| {
             let path = path.to_owned();
-            move |source| DataDirError::Io { action, path, source }
+            move |source| DataDirError::Io {
+                action,
+                path,
+                source,
+            }
         };
         durable::create_dirs(&RealDisk, path).map_err(io("make"))?;
         let lock = File::create(path.join("lock")).map_err(io("lock"))?;
@@ -92,7 +95,12 @@ impl DataDir {
             Ok(bytes) => parse(&file, &bytes)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let edge = EdgeId(rand::random());
-                let identity = Identity { v: VERSION, edge, home: home.clone(), shards };
+                let identity = Identity {
+                    v: VERSION,
+                    edge,
+                    home: home.clone(),
+                    shards,
+                };
                 let json = serde_json::to_vec_pretty(&identity).unwrap_or_default();
                 durable::put(&RealDisk, &file, &json).map_err(io("write box.json in"))?;
                 identity
@@ -101,9 +109,17 @@ impl DataDir {
         };
         if identity.home != *home {
             let (found, wanted) = (identity.home, home.clone());
-            return Err(DataDirError::OtherHome { path: path.to_owned(), found, wanted });
+            return Err(DataDirError::OtherHome {
+                path: path.to_owned(),
+                found,
+                wanted,
+            });
         }
-        Ok(DataDir { path: path.to_owned(), identity, _lock: lock })
+        Ok(DataDir {
+            path: path.to_owned(),
+            identity,
+            _lock: lock,
+        })
     }
 
     /// Where the journal lies.
@@ -126,10 +142,16 @@ impl DataDir {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Identity, DataDirError> {
-    let damaged = |reason: String| DataDirError::Damaged { path: path.to_owned(), reason };
+    let damaged = |reason: String| DataDirError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
     let identity: Identity = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
     if identity.v != VERSION {
-        return Err(damaged(format!("format version {} is not known to this tarn", identity.v)));
+        return Err(damaged(format!(
+            "format version {} is not known to this tarn",
+            identity.v
+        )));
     }
     Ok(identity)
 }

@@ -1,10 +1,9 @@
-
 /// Byte layout of a record and of a segment's head.
 pub mod frame;
-/// Reading a segment back, whole or damaged.
-pub mod segment;
 /// What has been stored but may be sent again, so that it is not stored twice.
 pub mod redelivery;
+/// Reading a segment back, whole or damaged.
+pub mod segment;
 mod writer;
 
 #[cfg(test)]
@@ -91,7 +90,11 @@ pub struct JournalError {
 impl JournalError {
     fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
         let path = path.to_owned();
-        move |source| JournalError { action, path, source }
+        move |source| JournalError {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -177,7 +180,10 @@ impl Journal {
             move || writer.run(&shared)
         });
         let thread = thread.map_err(JournalError::at("start the writer of", dir))?;
-        Ok(Journal { shared, writer: Mutex::new(Some(thread)) })
+        Ok(Journal {
+            shared,
+            writer: Mutex::new(Some(thread)),
+        })
     }
 
     /// The segments now, the active one up to what is durable.
@@ -248,12 +254,11 @@ impl PublishLog for Journal {
         let shared = &self.shared;
         let received_ms = shared.clock.now_ms();
         let mut pending = shared.pending.lock();
-        if publish.qos > 0 {
-            if let Some(seq) = pending.redelivery.find(&publish) {
+        if publish.qos > 0
+            && let Some(seq) = pending.redelivery.find(&publish) {
                 shared.metrics.duplicates.inc();
                 return Ok(Appended::Duplicate(seq));
             }
-        }
         let record = Record {
             kind: Kind::Publish,
             qos: publish.qos,
@@ -278,7 +283,10 @@ impl PublishLog for Journal {
         if !pending.redelivery.knows(client, packet_id) {
             return Ok(Seq(pending.next.0 - 1));
         }
-        let record = Record { packet_id, ..self.shared.control(Kind::Release, pending.next, client) };
+        let record = Record {
+            packet_id,
+            ..self.shared.control(Kind::Release, pending.next, client)
+        };
         let seq = pending.push(&record, &self.shared.settings)?;
         pending.redelivery.apply(&record);
         Ok(seq)
@@ -290,8 +298,10 @@ impl PublishLog for Journal {
             return;
         }
         let payload = upto.0.to_le_bytes();
-        let record =
-            Record { payload: &payload, ..self.shared.control(Kind::Confirm, pending.next, client) };
+        let record = Record {
+            payload: &payload,
+            ..self.shared.control(Kind::Confirm, pending.next, client)
+        };
         // Refused means only that a redelivery stays possible to tell for longer.
         if pending.push(&record, &self.shared.settings).is_ok() {
             pending.redelivery.apply(&record);
@@ -314,7 +324,10 @@ impl PublishLog for Journal {
 impl Shared {
     fn control<'a>(&self, kind: Kind, seq: Seq, client: &'a str) -> Record<'a> {
         let received_ms = self.clock.now_ms();
-        Record { received_ms, ..Record::control(kind, seq, client) }
+        Record {
+            received_ms,
+            ..Record::control(kind, seq, client)
+        }
     }
 }
 

@@ -2,30 +2,30 @@
 //!
 //! In the order that data passes through it:
 
-/// Checked settings of a box.
-pub mod settings;
-/// The data directory: its lock and its identity.
-pub mod identity;
-/// Figures for `/metrics`.
-pub mod metrics;
-/// Acknowledged publishes, durable before their acknowledgement.
-pub mod journal;
-/// Journal records become readings.
-pub mod decode;
+/// Wires the stages, and stops them.
+pub mod app;
+/// The disk budget: what may be evicted, and when to refuse.
+pub mod budget;
 /// A sealed journal segment becomes chunks and one commit log entry.
 pub mod cut;
+/// Journal records become readings.
+pub mod decode;
+/// The data directory: its lock and its identity.
+pub mod identity;
+/// Acknowledged publishes, durable before their acknowledgement.
+pub mod journal;
+/// Figures for `/metrics`.
+pub mod metrics;
+/// What the REST interface asks of a box.
+pub mod service;
+/// Checked settings of a box.
+pub mod settings;
 /// The box's own lake: chunks on its disk, and its commit log.
 pub mod shelf;
 /// Chunks go to the store, and stay until they are there.
 pub mod ship;
-/// The disk budget: what may be evicted, and when to refuse.
-pub mod budget;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
-/// What the REST interface asks of a box.
-pub mod service;
-/// Wires the stages, and stops them.
-pub mod app;
 
 pub use app::Edge;
 pub use settings::Settings;

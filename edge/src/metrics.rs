@@ -1,4 +1,3 @@
-
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
@@ -24,11 +23,27 @@ impl JournalMetrics {
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let m = JournalMetrics::default();
-        registry.register("tarn_journal_records", "Records made durable", m.records.clone());
-        registry.register("tarn_journal_bytes", "Bytes of records made durable", m.bytes.clone());
+        registry.register(
+            "tarn_journal_records",
+            "Records made durable",
+            m.records.clone(),
+        );
+        registry.register(
+            "tarn_journal_bytes",
+            "Bytes of records made durable",
+            m.bytes.clone(),
+        );
         registry.register("tarn_journal_commits", "Group commits", m.commits.clone());
-        registry.register("tarn_journal_write_errors", "Failed writes and syncs", m.write_errors.clone());
-        registry.register("tarn_journal_duplicates", "Redeliveries not stored again", m.duplicates.clone());
+        registry.register(
+            "tarn_journal_write_errors",
+            "Failed writes and syncs",
+            m.write_errors.clone(),
+        );
+        registry.register(
+            "tarn_journal_duplicates",
+            "Redeliveries not stored again",
+            m.duplicates.clone(),
+        );
         m
     }
 }
@@ -59,11 +74,27 @@ impl CutMetrics {
         let m = CutMetrics::default();
         registry.register("tarn_cut_segments", "Journal segments cut", m.cuts.clone());
         registry.register("tarn_cut_chunks", "Chunks written", m.chunks.clone());
-        registry.register("tarn_cut_readings", "Readings written into chunks", m.readings.clone());
+        registry.register(
+            "tarn_cut_readings",
+            "Readings written into chunks",
+            m.readings.clone(),
+        );
         registry.register("tarn_cut_bytes", "Bytes of chunks written", m.bytes.clone());
-        registry.register("tarn_cut_errors", "Cuts that failed and are tried again", m.errors.clone());
-        registry.register("tarn_cut_lost_records", "Journal records damaged on disk", m.lost_records.clone());
-        registry.register("tarn_cut_odd_payloads", "Payloads like JSON kept as text", m.odd_payloads.clone());
+        registry.register(
+            "tarn_cut_errors",
+            "Cuts that failed and are tried again",
+            m.errors.clone(),
+        );
+        registry.register(
+            "tarn_cut_lost_records",
+            "Journal records damaged on disk",
+            m.lost_records.clone(),
+        );
+        registry.register(
+            "tarn_cut_odd_payloads",
+            "Payloads like JSON kept as text",
+            m.odd_payloads.clone(),
+        );
         m
     }
 }
@@ -98,16 +129,52 @@ impl ShipMetrics {
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let m = ShipMetrics::default();
-        registry.register("tarn_ship_chunks", "Chunks put into the store", m.chunks.clone());
-        registry.register("tarn_ship_bytes", "Bytes put into the store", m.bytes.clone());
-        registry.register("tarn_ship_entries", "Log entries put into the store", m.entries.clone());
+        registry.register(
+            "tarn_ship_chunks",
+            "Chunks put into the store",
+            m.chunks.clone(),
+        );
+        registry.register(
+            "tarn_ship_bytes",
+            "Bytes put into the store",
+            m.bytes.clone(),
+        );
+        registry.register(
+            "tarn_ship_entries",
+            "Log entries put into the store",
+            m.entries.clone(),
+        );
         registry.register("tarn_ship_errors", "Failed tries to ship", m.errors.clone());
-        registry.register("tarn_ship_backlog_entries", "Log entries waiting", m.backlog_entries.clone());
-        registry.register("tarn_ship_backlog_bytes", "Bytes of chunks waiting", m.backlog_bytes.clone());
-        registry.register("tarn_ship_quarantined", "Log entries that keep failing", m.quarantined.clone());
-        registry.register("tarn_disk_local_bytes", "Bytes of chunks on this disk", m.local_bytes.clone());
-        registry.register("tarn_disk_evicted_chunks", "Shipped chunks evicted", m.evicted.clone());
-        registry.register("tarn_disk_refusing", "1 while publishes are refused", m.refusing.clone());
+        registry.register(
+            "tarn_ship_backlog_entries",
+            "Log entries waiting",
+            m.backlog_entries.clone(),
+        );
+        registry.register(
+            "tarn_ship_backlog_bytes",
+            "Bytes of chunks waiting",
+            m.backlog_bytes.clone(),
+        );
+        registry.register(
+            "tarn_ship_quarantined",
+            "Log entries that keep failing",
+            m.quarantined.clone(),
+        );
+        registry.register(
+            "tarn_disk_local_bytes",
+            "Bytes of chunks on this disk",
+            m.local_bytes.clone(),
+        );
+        registry.register(
+            "tarn_disk_evicted_chunks",
+            "Shipped chunks evicted",
+            m.evicted.clone(),
+        );
+        registry.register(
+            "tarn_disk_refusing",
+            "1 while publishes are refused",
+            m.refusing.clone(),
+        );
         m
     }
 }

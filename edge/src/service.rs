@@ -1,8 +1,10 @@
-
 use std::{
     collections::HashSet,
     fs,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -35,8 +37,19 @@ const VIEW_TRIES: u32 = 5;
 impl BoxLake {
     /// The lake of this box.
     #[must_use]
-    pub fn new(identity: Identity, journal: Arc<Journal>, shelf: Arc<Shelf>, tail: Arc<Tail>) -> Self {
-        BoxLake { identity, journal, shelf, tail, verified: Arc::default() }
+    pub fn new(
+        identity: Identity,
+        journal: Arc<Journal>,
+        shelf: Arc<Shelf>,
+        tail: Arc<Tail>,
+    ) -> Self {
+        BoxLake {
+            identity,
+            journal,
+            shelf,
+            tail,
+            verified: Arc::default(),
+        }
     }
 
     fn look(&self) -> Result<View, LakeError> {
@@ -52,7 +65,10 @@ impl BoxLake {
                         edge: self.identity.edge,
                         batch,
                     };
-                    return Ok(View { chunks, tail: batches.into_iter().map(uncut).collect() });
+                    return Ok(View {
+                        chunks,
+                        tail: batches.into_iter().map(uncut).collect(),
+                    });
                 }
                 Err(e) => failure = Some(e),
             }
@@ -68,7 +84,9 @@ impl BoxLake {
         };
         if !self.verified.lock().contains(&chunk.key) {
             let bytes = fs::read(&path).map_err(|e| Missing::of(chunk, e.to_string()))?;
-            chunk.check(&bytes).map_err(|e| Missing::of(chunk, e.to_string()))?;
+            chunk
+                .check(&bytes)
+                .map_err(|e| Missing::of(chunk, e.to_string()))?;
             self.verified.lock().insert(chunk.key.clone());
         }
         Ok(ChunkFile { path, guard: None })
@@ -121,6 +139,10 @@ impl Service for BoxService {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        if self.ready.load(Ordering::Acquire) { Vec::new() } else { vec!["starting or stopping".into()] }
+        if self.ready.load(Ordering::Acquire) {
+            Vec::new()
+        } else {
+            vec!["starting or stopping".into()]
+        }
     }
 }

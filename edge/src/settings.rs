@@ -1,4 +1,3 @@
-
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;

@@ -1,4 +1,3 @@
-
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
@@ -49,7 +48,9 @@ pub enum ShelfError {
         source: io::Error,
     },
     /// A log entry is damaged, so what the disk holds is not known.
-    #[error("{path}: {reason}; restore the file from the store, where the same entry lies under the same key")]
+    #[error(
+        "{path}: {reason}; restore the file from the store, where the same entry lies under the same key"
+    )]
     Damaged {
         /// The entry's file.
         path: PathBuf,
@@ -60,7 +61,11 @@ pub enum ShelfError {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ShelfError {
     let path = path.to_owned();
-    move |source| ShelfError::Io { action, path, source }
+    move |source| ShelfError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 impl Shelf {
@@ -72,7 +77,11 @@ impl Shelf {
             inner.take(&entry);
         }
         inner.on_disk = sweep(lake, &identity, &inner.catalog)?;
-        Ok(Shelf { lake: lake.to_owned(), identity, inner: Mutex::new(inner) })
+        Ok(Shelf {
+            lake: lake.to_owned(),
+            identity,
+            inner: Mutex::new(inner),
+        })
     }
 
     /// The live chunks, and the journal position up to which they account for everything.
@@ -85,7 +94,14 @@ impl Shelf {
     /// Number of the next log entry.
     #[must_use]
     pub fn next_number(&self) -> u64 {
-        self.inner.lock().entries.keys().next_back().copied().unwrap_or(0) + 1
+        self.inner
+            .lock()
+            .entries
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or(0)
+            + 1
     }
 
     /// Take in an entry that is durable.
@@ -113,7 +129,12 @@ impl Shelf {
     /// The chunks that an entry adds.
     #[must_use]
     pub fn chunks(&self, number: u64) -> Vec<Arc<Chunk>> {
-        self.inner.lock().entries.get(&number).cloned().unwrap_or_default()
+        self.inner
+            .lock()
+            .entries
+            .get(&number)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// An entry's key and its bytes as they were written.
@@ -136,7 +157,9 @@ impl Shelf {
 
     /// Remove a chunk's file; its log entry stays. Says how many bytes that freed.
     pub fn evict(&self, key: &ChunkKey) -> Result<u64, ShelfError> {
-        let Some(bytes) = self.inner.lock().on_disk.remove(key) else { return Ok(0) };
+        let Some(bytes) = self.inner.lock().on_disk.remove(key) else {
+            return Ok(0);
+        };
         let path = self.lake.join(key.to_string());
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("evict", &path)(e)),
@@ -149,7 +172,11 @@ impl Inner {
     fn take(&mut self, entry: &Entry) {
         self.catalog.apply(entry);
         self.cut_upto = self.cut_upto.max(entry.last);
-        let chunks = entry.adds.iter().map(|chunk| Arc::new(chunk.clone())).collect();
+        let chunks = entry
+            .adds
+            .iter()
+            .map(|chunk| Arc::new(chunk.clone()))
+            .collect();
         self.entries.insert(entry.number, chunks);
     }
 }
@@ -158,30 +185,50 @@ fn read_log(lake: &Path, identity: &Identity) -> Result<Vec<Entry>, ShelfError> 
     let prefix = log_prefix(&identity.home, identity.edge);
     let mut entries = Vec::new();
     for path in files(&lake.join(&prefix))? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.ends_with(".tmp") {
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
             continue;
         }
-        let Ok(key) = format!("{prefix}{name}").parse::<EntryKey>() else { continue };
+        let Ok(key) = format!("{prefix}{name}").parse::<EntryKey>() else {
+            continue;
+        };
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-        let entry = Entry::parse(&key, &bytes)
-            .map_err(|e| ShelfError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        let entry = Entry::parse(&key, &bytes).map_err(|e| ShelfError::Damaged {
+            path: path.clone(),
+            reason: e.to_string(),
+        })?;
         entries.push(entry);
     }
     Ok(entries)
 }
 
 /// The chunks on disk with their sizes, after what no log entry names was removed.
-fn sweep(lake: &Path, identity: &Identity, catalog: &Catalog) -> Result<HashMap<ChunkKey, u64>, ShelfError> {
+fn sweep(
+    lake: &Path,
+    identity: &Identity,
+    catalog: &Catalog,
+) -> Result<HashMap<ChunkKey, u64>, ShelfError> {
     let snapshot = catalog.snapshot();
     let live: HashSet<&ChunkKey> = snapshot.iter().map(|chunk| &chunk.key).collect();
     let home = format!("{READINGS}/home={}", identity.home);
     let mut on_disk = HashMap::new();
     for dir in files(&lake.join(&home))? {
-        let date = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let date = dir
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         for path in files(&dir)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             match format!("{home}/{date}/{name}").parse::<ChunkKey>() {
                 Ok(key) if live.contains(&key) => {
                     let meta = fs::metadata(&path).map_err(io_error("stat", &path))?;

@@ -1,4 +1,3 @@
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -68,7 +67,11 @@ enum ShipError {
     #[error("{key} on this disk: {fault}")]
     Damaged { key: String, fault: ContentFault },
     #[error("{action} {path}")]
-    Disk { action: &'static str, path: PathBuf, source: io::Error },
+    Disk {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 impl ShipError {
@@ -130,7 +133,15 @@ impl Shipper {
     ) -> Self {
         let shipped = Shipped::load(&memory, store.url().as_str());
         let backlog = watch::Sender::new(0);
-        Shipper { shelf, store, settings, metrics, memory, shipped: Mutex::new(shipped), backlog }
+        Shipper {
+            shelf,
+            store,
+            settings,
+            metrics,
+            memory,
+            shipped: Mutex::new(shipped),
+            backlog,
+        }
     }
 
     /// Whether an entry is in the store.
@@ -153,7 +164,11 @@ impl Shipper {
     #[must_use]
     pub fn waiting(&self) -> Vec<u64> {
         let shipped = self.shipped.lock();
-        self.shelf.numbers().into_iter().filter(|n| !shipped.contains(*n)).collect()
+        self.shelf
+            .numbers()
+            .into_iter()
+            .filter(|n| !shipped.contains(*n))
+            .collect()
     }
 
     /// Ship until stopped. `cuts` tells of new entries.
@@ -194,15 +209,27 @@ impl Shipper {
         let waiting = self.waiting();
         self.tell_backlog(&waiting, progress);
         let not_before = |number: &u64| progress.troubles.get(number).and_then(|t| t.not_before);
-        let ready = waiting.iter().rev().find(|n| not_before(n).is_none_or(|until| until <= now));
+        let ready = waiting
+            .iter()
+            .rev()
+            .find(|n| not_before(n).is_none_or(|until| until <= now));
         match ready {
             Some(number) => Next::Ship(*number),
-            None => waiting.iter().filter_map(not_before).min().map_or(Next::Nothing, Next::Wait),
+            None => waiting
+                .iter()
+                .filter_map(not_before)
+                .min()
+                .map_or(Next::Nothing, Next::Wait),
         }
     }
 
     /// Take note of how a try went. Says until when to wait, if the store is to be left alone.
-    fn judge(&self, number: u64, result: Result<(), ShipError>, progress: &mut Progress) -> Option<Instant> {
+    fn judge(
+        &self,
+        number: u64,
+        result: Result<(), ShipError>,
+        progress: &mut Progress,
+    ) -> Option<Instant> {
         let error = match result {
             Ok(()) => {
                 if progress.store_failures > 0 {
@@ -210,7 +237,10 @@ impl Shipper {
                 }
                 progress.store_failures = 0;
                 progress.troubles.remove(&number);
-                progress.troubles.values_mut().for_each(|t| t.others_through += 1);
+                progress
+                    .troubles
+                    .values_mut()
+                    .for_each(|t| t.others_through += 1);
                 return None;
             }
             Err(error) => error,
@@ -220,7 +250,11 @@ impl Shipper {
         trouble.failures += 1;
         let poison = trouble.others_through > 0 || !error.is_the_stores();
         let quarantined = poison && trouble.failures >= self.settings.quarantine_after;
-        let pause = if quarantined { self.settings.quarantine_retry } else { self.pause(trouble.failures) };
+        let pause = if quarantined {
+            self.settings.quarantine_retry
+        } else {
+            self.pause(trouble.failures)
+        };
         trouble.not_before = Some(Instant::now() + pause);
         let report = Report(&error);
         if quarantined {
@@ -237,14 +271,20 @@ impl Shipper {
 
     /// Doubling pause with jitter: between half of it and all of it.
     fn pause(&self, failures: u32) -> Duration {
-        let doubled = self.settings.pause_min * 2u32.saturating_pow(failures.saturating_sub(1).min(20));
-        doubled.min(self.settings.pause_max).mul_f64(rand::rng().random_range(0.5..=1.0))
+        let doubled =
+            self.settings.pause_min * 2u32.saturating_pow(failures.saturating_sub(1).min(20));
+        doubled
+            .min(self.settings.pause_max)
+            .mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
     async fn ship(&self, number: u64) -> Result<(), ShipError> {
         let chunks = self.shelf.chunks(number);
         let puts = chunks.into_iter().map(|chunk| self.ship_chunk(chunk));
-        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect::<Vec<()>>().await?;
+        stream::iter(puts)
+            .buffer_unordered(PUTS_AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
         let (key, bytes) = self.shelf.entry(number).map_err(|e| ShipError::Disk {
             action: "read log entry in",
             path: self.memory.clone(),
@@ -259,11 +299,22 @@ impl Shipper {
         let key = chunk.key.to_string();
         let Some(path) = self.shelf.path(&chunk.key) else {
             let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(ShipError::Disk { action: "read", path: key.into(), source });
+            return Err(ShipError::Disk {
+                action: "read",
+                path: key.into(),
+                source,
+            });
         };
         let bytes = tokio::fs::read(&path).await;
-        let bytes = bytes.map_err(|source| ShipError::Disk { action: "read", path, source })?;
-        chunk.check(&bytes).map_err(|fault| ShipError::Damaged { key: key.clone(), fault })?;
+        let bytes = bytes.map_err(|source| ShipError::Disk {
+            action: "read",
+            path,
+            source,
+        })?;
+        chunk.check(&bytes).map_err(|fault| ShipError::Damaged {
+            key: key.clone(),
+            fault,
+        })?;
         self.put(key, bytes.into()).await?;
         self.metrics.chunks.inc();
         self.metrics.bytes.inc_by(chunk.bytes);
@@ -285,7 +336,11 @@ impl Shipper {
         let mut shipped = self.shipped.lock();
         shipped.insert(number);
         let saved = shipped.save(&self.memory);
-        saved.map_err(|source| ShipError::Disk { action: "write", path: self.memory.clone(), source })
+        saved.map_err(|source| ShipError::Disk {
+            action: "write",
+            path: self.memory.clone(),
+            source,
+        })
     }
 
     fn backlog_now(&self) -> usize {
@@ -293,11 +348,18 @@ impl Shipper {
     }
 
     fn tell_backlog(&self, waiting: &[u64], progress: &Progress) {
-        let bytes: u64 = waiting.iter().flat_map(|n| self.shelf.chunks(*n)).map(|c| c.bytes).sum();
-        let aside = |t: &&Trouble| t.failures >= self.settings.quarantine_after && t.others_through > 0;
+        let bytes: u64 = waiting
+            .iter()
+            .flat_map(|n| self.shelf.chunks(*n))
+            .map(|c| c.bytes)
+            .sum();
+        let aside =
+            |t: &&Trouble| t.failures >= self.settings.quarantine_after && t.others_through > 0;
         self.metrics.backlog_entries.set(waiting.len() as i64);
         self.metrics.backlog_bytes.set(bytes as i64);
-        self.metrics.quarantined.set(progress.troubles.values().filter(aside).count() as i64);
+        self.metrics
+            .quarantined
+            .set(progress.troubles.values().filter(aside).count() as i64);
         self.backlog.send_replace(waiting.len());
     }
 }
@@ -322,13 +384,22 @@ impl std::fmt::Display for Report<'_> {
 
 impl Shipped {
     fn load(path: &Path, store: &str) -> Shipped {
-        let known = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Shipped>(&bytes).ok());
+        let known = std::fs::read(path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Shipped>(&bytes).ok());
         let known = known.filter(|shipped| shipped.store == store);
-        known.unwrap_or_else(|| Shipped { store: store.to_owned(), ..Shipped::default() })
+        known.unwrap_or_else(|| Shipped {
+            store: store.to_owned(),
+            ..Shipped::default()
+        })
     }
 
     fn save(&self, path: &Path) -> io::Result<()> {
-        durable::put(&RealDisk, path, &serde_json::to_vec(self).unwrap_or_default())
+        durable::put(
+            &RealDisk,
+            path,
+            &serde_json::to_vec(self).unwrap_or_default(),
+        )
     }
 
     fn contains(&self, number: u64) -> bool {

@@ -1,4 +1,3 @@
-
 use std::{collections::BTreeMap, io};
 
 use arrow::array::RecordBatch;
@@ -33,7 +32,10 @@ impl Tail {
     /// Nothing decoded yet.
     #[must_use]
     pub fn new(topics: Topics) -> Self {
-        Tail { topics, decoded: Mutex::default() }
+        Tail {
+            topics,
+            decoded: Mutex::default(),
+        }
     }
 
     /// Readings of the segments that start after `cut_upto`. Blocks.
@@ -73,10 +75,13 @@ impl Decoded {
         let bytes = segment::read(segment, self.upto_bytes)?;
         let mut decoder = Decoder::new(topics);
         let mut scan = Scan::new(&bytes, 0, self.last);
-        scan.by_ref().take_while(|r| r.seq <= segment.last).for_each(|r| decoder.record(&r));
+        scan.by_ref()
+            .take_while(|r| r.seq <= segment.last)
+            .for_each(|r| decoder.record(&r));
         let (rows, _) = decoder.finish();
         if !rows.is_empty() {
-            self.batches.push(rows.batch(&rows.all()).map_err(io::Error::other)?);
+            self.batches
+                .push(rows.batch(&rows.all()).map_err(io::Error::other)?);
         }
         self.upto_bytes = segment.bytes;
         self.last = segment.last;

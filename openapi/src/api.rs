@@ -21,7 +21,8 @@ use crate::{
     server::SharedRegistry,
     service::Service,
     types::{
-        Column, Device, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage, SqlAnswer, SqlRequest,
+        Column, Device, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage, SqlAnswer,
+        SqlRequest,
     },
 };
 
@@ -123,7 +124,10 @@ enum TextOk {
 #[derive(ApiResponse)]
 enum MetricsOk {
     /// The metrics.
-    #[oai(status = 200, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")]
+    #[oai(
+        status = 200,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    )]
     Text(PlainText<String>),
 }
 
@@ -132,16 +136,28 @@ impl Api {
     /// List the homes
     ///
     /// Every home of the lake with its size and its first and last reading. Costs no reading of chunks.
-    #[oai(path = "/v1/homes", method = "get", operation_id = "listHomes", tag = "Tag::Readings")]
+    #[oai(
+        path = "/v1/homes",
+        method = "get",
+        operation_id = "listHomes",
+        tag = "Tag::Readings"
+    )]
     async fn list_homes(&self) -> Result<HomesOk, Failure> {
         let homes = self.service()?.engine().homes().await?;
-        Ok(HomesOk::Homes(Json(Homes { homes: homes.into_iter().map(Home::from).collect() })))
+        Ok(HomesOk::Homes(Json(Homes {
+            homes: homes.into_iter().map(Home::from).collect(),
+        })))
     }
 
     /// List the devices of a home
     ///
     /// Each device with its metrics, their units and their latest readings.
-    #[oai(path = "/v1/homes/:home/devices", method = "get", operation_id = "listDevices", tag = "Tag::Readings")]
+    #[oai(
+        path = "/v1/homes/:home/devices",
+        method = "get",
+        operation_id = "listDevices",
+        tag = "Tag::Readings"
+    )]
     async fn list_devices(
         &self,
         /// Name of the home.
@@ -150,9 +166,15 @@ impl Api {
     ) -> Result<DevicesOk, Failure> {
         let home = self.home(&home).await?;
         let service = self.service()?;
-        let Devices { devices, missing } = service.engine().devices(&home, service.limits().time).await?;
+        let Devices { devices, missing } = service
+            .engine()
+            .devices(&home, service.limits().time)
+            .await?;
         let devices = devices.into_iter().map(Device::from).collect();
-        Ok(DevicesOk::Devices(Json(DeviceList { devices, missing: listed(&missing) })))
+        Ok(DevicesOk::Devices(Json(DeviceList {
+            devices,
+            missing: listed(&missing),
+        })))
     }
 
     /// Read a device's readings
@@ -196,19 +218,27 @@ impl Api {
         let format = format(headers)?;
         let service = self.service()?;
         let now = service.clock().now_ms();
-        let moment = |name, text: Option<String>| text.map(|text| when::moment(name, &text, now)).transpose();
+        let moment = |name, text: Option<String>| {
+            text.map(|text| when::moment(name, &text, now)).transpose()
+        };
         let query = ReadingsQuery {
             home: self.home(&home).await?,
             device: device.0,
             metrics: metric.0,
             from: moment("from", from.0)?,
             to: moment("to", to.0)?,
-            every: every.0.map(|text| when::width("every", &text)).transpose()?,
+            every: every
+                .0
+                .map(|text| when::width("every", &text))
+                .transpose()?,
             aggregate: agg.0.map(|text| text.parse()).transpose()?,
             limit: limit.0.map(|limit| limit as usize),
             cursor: cursor.0,
         };
-        let Page { answer, next_cursor } = service.engine().readings(&query, service.limits()).await?;
+        let Page {
+            answer,
+            next_cursor,
+        } = service.engine().readings(&query, service.limits()).await?;
         let missing = answer.missing.len() as u64;
         check_size(answer.bytes())?;
         let body = readings_body(format, answer, query.device, next_cursor.clone()).await?;
@@ -219,8 +249,17 @@ impl Api {
     ///
     /// One query that only reads, within the limits of the service for time, memory and rows. `Accept` chooses
     /// JSON, CSV, an Arrow stream or Parquet.
-    #[oai(path = "/v1/sql", method = "post", operation_id = "querySql", tag = "Tag::Sql")]
-    async fn query_sql(&self, headers: &HeaderMap, request: Json<SqlRequest>) -> Result<SqlOk, Failure> {
+    #[oai(
+        path = "/v1/sql",
+        method = "post",
+        operation_id = "querySql",
+        tag = "Tag::Sql"
+    )]
+    async fn query_sql(
+        &self,
+        headers: &HeaderMap,
+        request: Json<SqlRequest>,
+    ) -> Result<SqlOk, Failure> {
         let format = format(headers)?;
         let service = self.service()?;
         let answer = service.engine().sql(&request.sql, service.limits()).await?;
@@ -238,7 +277,12 @@ impl Api {
     /// Whether the service is alive
     ///
     /// Says `ok` for as long as the process can answer at all.
-    #[oai(path = "/healthz", method = "get", operation_id = "getHealth", tag = "Tag::Service")]
+    #[oai(
+        path = "/healthz",
+        method = "get",
+        operation_id = "getHealth",
+        tag = "Tag::Service"
+    )]
     async fn get_health(&self) -> TextOk {
         TextOk::Text(PlainText("ok\n".into()))
     }
@@ -246,7 +290,12 @@ impl Api {
     /// Whether the service is ready
     ///
     /// Says `ok`, or 503 with the reasons in the problem's detail.
-    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness", tag = "Tag::Service")]
+    #[oai(
+        path = "/readyz",
+        method = "get",
+        operation_id = "getReadiness",
+        tag = "Tag::Service"
+    )]
     async fn get_readiness(&self) -> Result<TextOk, Failure> {
         let reasons = self.service()?.not_ready();
         if reasons.is_empty() {
@@ -258,7 +307,12 @@ impl Api {
     /// Metrics
     ///
     /// The service's own metrics as OpenMetrics text, for Prometheus.
-    #[oai(path = "/metrics", method = "get", operation_id = "getMetrics", tag = "Tag::Service")]
+    #[oai(
+        path = "/metrics",
+        method = "get",
+        operation_id = "getMetrics",
+        tag = "Tag::Service"
+    )]
     async fn get_metrics(&self) -> Result<MetricsOk, Failure> {
         let (_, registry) = self.host.as_ref().ok_or_else(no_host)?;
         let mut text = String::new();
@@ -270,18 +324,24 @@ impl Api {
 
 impl Api {
     fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
-        self.host.as_ref().map(|(service, _)| service).ok_or_else(no_host)
+        self.host
+            .as_ref()
+            .map(|(service, _)| service)
+            .ok_or_else(no_host)
     }
 
     /// The home of this name, if the lake has it.
     async fn home(&self, name: &str) -> Result<HomeId, Failure> {
-        let home: HomeId =
-            name.parse().map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
+        let home: HomeId = name
+            .parse()
+            .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
         let homes = self.service()?.engine().homes().await?;
         if homes.iter().any(|known| known.home == home) {
             return Ok(home);
         }
-        Err(Failure::not_found(format!("there is no home {home}; GET /v1/homes lists those that are")))
+        Err(Failure::not_found(format!(
+            "there is no home {home}; GET /v1/homes lists those that are"
+        )))
     }
 }
 
@@ -290,7 +350,10 @@ fn no_host() -> Failure {
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Failure> {
-    let values = headers.get_all("accept").iter().filter_map(|v| v.to_str().ok());
+    let values = headers
+        .get_all("accept")
+        .iter()
+        .filter_map(|v| v.to_str().ok());
     let accept = values.collect::<Vec<_>>().join(",");
     accept::choose(Some(&accept)).ok_or_else(Failure::not_acceptable)
 }
@@ -305,7 +368,11 @@ async fn readings_body(
         Format::Json => {
             let page = move || {
                 let readings = readings(&answer.batches, &device)?;
-                Ok(ReadingsPage { readings, next_cursor, missing: listed(&answer.missing) })
+                Ok(ReadingsPage {
+                    readings,
+                    next_cursor,
+                    missing: listed(&answer.missing),
+                })
             };
             ReadingsBody::Json(Json(on_thread(page).await?))
         }
@@ -318,7 +385,9 @@ async fn readings_body(
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Encoding is work for a thread that may be busy, not for one that serves sockets.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Cause> + Send + 'static) -> Result<T, Failure> {
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Cause> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(cause)) => Err(Failure::internal(format!("encode the answer: {cause}"))),
@@ -332,9 +401,17 @@ async fn rows_as(format: Format, answer: Answer) -> Result<Binary<Vec<u8>>, Fail
         Format::Arrow => encode::arrow_stream,
         Format::Parquet => encode::parquet,
     };
-    let nested = answer.schema.fields().iter().find(|field| field.data_type().is_nested());
+    let nested = answer
+        .schema
+        .fields()
+        .iter()
+        .find(|field| field.data_type().is_nested());
     if let (Format::Csv, Some(field)) = (format, nested) {
-        let detail = format!("column {} is {}, which CSV cannot hold", field.name(), field.data_type());
+        let detail = format!(
+            "column {} is {}, which CSV cannot hold",
+            field.name(),
+            field.data_type()
+        );
         return Err(Failure::bad_request(detail));
     }
     let bytes = on_thread(move || encoder(&answer.schema, &answer.batches)).await?;
@@ -346,14 +423,24 @@ fn check_size(bytes: usize) -> Result<(), Failure> {
     if bytes <= ANSWER_BYTES_MAX {
         return Ok(());
     }
-    let detail = format!("the answer has {bytes} bytes, the limit is {ANSWER_BYTES_MAX}; ask for fewer rows");
+    let detail = format!(
+        "the answer has {bytes} bytes, the limit is {ANSWER_BYTES_MAX}; ask for fewer rows"
+    );
     Err(Failure::too_expensive(detail))
 }
 
 fn listed(missing: &[Missing]) -> Vec<MissingChunk> {
-    let mut listed: Vec<_> = missing.iter().take(MISSING_LISTED_MAX).map(MissingChunk::from).collect();
+    let mut listed: Vec<_> = missing
+        .iter()
+        .take(MISSING_LISTED_MAX)
+        .map(MissingChunk::from)
+        .collect();
     if let (Some(last), true) = (listed.last_mut(), missing.len() > MISSING_LISTED_MAX) {
-        last.reason = format!("{} (and {} chunks more)", last.reason, missing.len() - MISSING_LISTED_MAX);
+        last.reason = format!(
+            "{} (and {} chunks more)",
+            last.reason,
+            missing.len() - MISSING_LISTED_MAX
+        );
     }
     listed
 }
@@ -366,7 +453,10 @@ fn sql_answer(answer: Answer) -> Result<SqlAnswer, Cause> {
     let rows = encode::rows(&answer.batches)?;
     Ok(SqlAnswer {
         columns: answer.schema.fields().iter().map(column).collect(),
-        rows: rows.into_iter().map(|row| row.into_iter().map(Any).collect()).collect(),
+        rows: rows
+            .into_iter()
+            .map(|row| row.into_iter().map(Any).collect())
+            .collect(),
         truncated: answer.truncated,
         missing: listed(&answer.missing),
         took_ms: answer.took_ms,
@@ -376,7 +466,12 @@ fn sql_answer(answer: Answer) -> Result<SqlAnswer, Cause> {
 fn readings(batches: &[RecordBatch], device: &str) -> Result<Vec<Reading>, Cause> {
     let mut readings = Vec::new();
     for batch in batches {
-        let names: Vec<String> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let names: Vec<String> = batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
         for row in encode::rows(std::slice::from_ref(batch))? {
             readings.push(reading(names.iter().cloned().zip(row).collect(), device));
         }

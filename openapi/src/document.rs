@@ -51,7 +51,8 @@ pub(crate) fn document(kind: Kind) -> String {
     for name in SENT {
         always_there(&mut document["components"]["schemas"][name]);
     }
-    document["components"]["schemas"]["SqlAnswer"]["properties"]["rows"]["items"]["items"]["nullable"] = json!(true);
+    document["components"]["schemas"]["SqlAnswer"]["properties"]["rows"]["items"]["items"]["nullable"] =
+        json!(true);
     add_examples(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
@@ -64,8 +65,14 @@ fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             // Generated clients look for the plain media type; JSON is UTF-8 anyway.
-            let plain = |name: String| name.strip_suffix("; charset=utf-8").map_or(name.clone(), str::to_owned);
-            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, v)| (plain(name), sorted(v))).collect();
+            let plain = |name: String| {
+                name.strip_suffix("; charset=utf-8")
+                    .map_or(name.clone(), str::to_owned)
+            };
+            let fields: BTreeMap<String, Value> = fields
+                .into_iter()
+                .map(|(name, v)| (plain(name), sorted(v)))
+                .collect();
             Value::Object(fields.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
@@ -76,7 +83,9 @@ fn sorted(value: Value) -> Value {
 /// Say of a shape that is only sent what the library cannot: optional fields are there, as null.
 fn always_there(schema: &mut Value) {
     let required: Vec<String> = strings(&schema["required"]);
-    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    let Some(properties) = schema["properties"].as_object_mut() else {
+        return;
+    };
     let names: BTreeSet<String> = properties.keys().cloned().collect();
     for (name, property) in properties {
         if !required.contains(name) {
@@ -88,7 +97,9 @@ fn always_there(schema: &mut Value) {
 
 fn strings(value: &Value) -> Vec<String> {
     let values = value.as_array().into_iter().flatten();
-    values.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    values
+        .filter_map(|v| v.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Examples of parameters and bodies, by name.
@@ -116,8 +127,7 @@ fn add_examples(document: &mut Value) {
             }
         }
     }
-    document["components"]["schemas"]["SqlRequest"]["example"] =
-        json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
+    document["components"]["schemas"]["SqlRequest"]["example"] = json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
 }
 
 /// A page that shows the document and loads nothing from outside.
@@ -125,7 +135,11 @@ pub(crate) fn docs_html(document: &str) -> String {
     let service = OpenApiService::new(Api { host: None }, "Tarn", env!("CARGO_PKG_VERSION"));
     let page = service.rapidoc_html();
     // The library's page names a font of another host, and embeds its own document; ours says more.
-    let page: String = page.lines().filter(|line| !line.contains("<link href=\"http")).collect::<Vec<_>>().join("\n");
+    let page: String = page
+        .lines()
+        .filter(|line| !line.contains("<link href=\"http"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let own = service.spec();
     // Inside of a script the text must not end it.
     page.replace(&own, &document.replace("</", "<\\/"))

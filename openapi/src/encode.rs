@@ -4,8 +4,8 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
     csv::WriterBuilder,
     datatypes::{
-        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type,
-        UInt16Type, UInt32Type, UInt64Type,
+        DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
+        UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
     ipc::writer::StreamWriter,
     util::display::{ArrayFormatter, FormatOptions},
@@ -51,9 +51,12 @@ pub(crate) fn arrow_stream(schema: &SchemaRef, batches: &[RecordBatch]) -> Encod
 
 /// A Parquet file, zstd.
 pub(crate) fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
-    let properties =
-        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .build();
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?;
     for batch in batches {
         writer.write(batch)?;
@@ -63,13 +66,24 @@ pub(crate) fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
 
 /// Rows as arrays of JSON values: numbers that JSON cannot say (NaN, infinite) are null, moments are
 /// RFC 3339, and what JSON has no type for is text.
-pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, Box<dyn Error + Send + Sync>> {
+pub(crate) fn rows(
+    batches: &[RecordBatch],
+) -> Result<Vec<Vec<Value>>, Box<dyn Error + Send + Sync>> {
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in batches {
-        let columns = batch.columns().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let columns = batch
+            .columns()
+            .iter()
+            .map(column)
+            .collect::<Result<Vec<_>, _>>()?;
         let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
         for _ in 0..batch.num_rows() {
-            rows.push(columns.iter_mut().map(|c| c.next().unwrap_or(Value::Null)).collect());
+            rows.push(
+                columns
+                    .iter_mut()
+                    .map(|c| c.next().unwrap_or(Value::Null))
+                    .collect(),
+            );
         }
     }
     Ok(rows)
@@ -79,13 +93,24 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, Box<dyn E
 pub(crate) fn column(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
     macro_rules! numbers {
         ($kind:ty) => {
-            array.as_primitive::<$kind>().iter().map(|v| v.map_or(Value::Null, Value::from)).collect()
+            array
+                .as_primitive::<$kind>()
+                .iter()
+                .map(|v| v.map_or(Value::Null, Value::from))
+                .collect()
         };
     }
-    let float = |v: Option<f64>| v.and_then(Number::from_f64).map_or(Value::Null, Value::Number);
+    let float = |v: Option<f64>| {
+        v.and_then(Number::from_f64)
+            .map_or(Value::Null, Value::Number)
+    };
     Ok(match array.data_type() {
         DataType::Null => vec![Value::Null; array.len()],
-        DataType::Boolean => array.as_boolean().iter().map(|v| v.map_or(Value::Null, Value::Bool)).collect(),
+        DataType::Boolean => array
+            .as_boolean()
+            .iter()
+            .map(|v| v.map_or(Value::Null, Value::Bool))
+            .collect(),
         DataType::Int8 => numbers!(Int8Type),
         DataType::Int16 => numbers!(Int16Type),
         DataType::Int32 => numbers!(Int32Type),
@@ -94,13 +119,21 @@ pub(crate) fn column(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Sen
         DataType::UInt16 => numbers!(UInt16Type),
         DataType::UInt32 => numbers!(UInt32Type),
         DataType::UInt64 => numbers!(UInt64Type),
-        DataType::Float32 => {
-            array.as_primitive::<Float32Type>().iter().map(|v| float(v.map(f64::from))).collect()
-        }
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(float).collect(),
-        DataType::Utf8 => {
-            array.as_string::<i32>().iter().map(|v| v.map_or(Value::Null, Value::from)).collect()
-        }
+        DataType::Float32 => array
+            .as_primitive::<Float32Type>()
+            .iter()
+            .map(|v| float(v.map(f64::from)))
+            .collect(),
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(float)
+            .collect(),
+        DataType::Utf8 => array
+            .as_string::<i32>()
+            .iter()
+            .map(|v| v.map_or(Value::Null, Value::from))
+            .collect(),
         _ => texts(array)?,
     })
 }

@@ -2,24 +2,24 @@
 //!
 //! In the order that a request passes through:
 
-/// What a host gives: an engine, a clock, whether it is ready.
-pub mod service;
-/// The HTTP server: routes, limits, graceful stop.
-pub mod server;
+/// What `Accept` asks for.
+mod accept;
+/// Operations, as the document shows them.
+mod api;
+/// The committed documents.
+pub mod document;
+/// Arrow batches as JSON, CSV, Arrow or Parquet.
+mod encode;
 /// Counts and times of requests.
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
 pub mod problem;
-/// Operations, as the document shows them.
-mod api;
+/// The HTTP server: routes, limits, graceful stop.
+pub mod server;
+/// What a host gives: an engine, a clock, whether it is ready.
+pub mod service;
 /// The shapes of JSON answers.
 pub mod types;
-/// What `Accept` asks for.
-mod accept;
-/// Arrow batches as JSON, CSV, Arrow or Parquet.
-mod encode;
-/// The committed documents.
-pub mod document;
 
 pub use document::{cloud_document, edge_document};
 pub use server::{HttpSettings, SharedRegistry, serve};

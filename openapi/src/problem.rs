@@ -23,7 +23,10 @@ pub struct Problem {
 
 impl poem_openapi::types::Example for Problem {
     fn example() -> Self {
-        Problem::new(StatusCode::BAD_REQUEST, "every: \"1y\" is no width; use 1ms to 366d, like 30s, 15m, 1h or 1d")
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "every: \"1y\" is no width; use 1ms to 366d, like 30s, 15m, 1h or 1d",
+        )
     }
 }
 
@@ -35,10 +38,17 @@ impl Problem {
             StatusCode::BAD_REQUEST => ("bad-request", "The request is wrong"),
             StatusCode::NOT_FOUND => ("not-found", "There is no such thing"),
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The path has no such method"),
-            StatusCode::NOT_ACCEPTABLE => ("not-acceptable", "The answer does not come in that form"),
+            StatusCode::NOT_ACCEPTABLE => {
+                ("not-acceptable", "The answer does not come in that form")
+            }
             StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The request is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The request comes in another form"),
-            StatusCode::UNPROCESSABLE_ENTITY => ("too-expensive", "The answer needs more than its limit"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+                "unsupported-media-type",
+                "The request comes in another form",
+            ),
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                ("too-expensive", "The answer needs more than its limit")
+            }
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not now; try again later"),
             StatusCode::GATEWAY_TIMEOUT => ("timeout", "It took too long"),
             _ if status.is_client_error() => ("refused", "The request was refused"),
@@ -57,7 +67,9 @@ impl Problem {
     pub fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = Json(self).into_response();
-        body.with_content_type(PROBLEM_JSON).with_status(status).into_response()
+        body.with_content_type(PROBLEM_JSON)
+            .with_status(status)
+            .into_response()
     }
 }
 
@@ -116,7 +128,10 @@ impl Failure {
     pub(crate) fn internal(detail: impl Into<String>) -> Failure {
         let detail = detail.into();
         tracing::error!(%detail, "a request failed");
-        Failure::Internal(Json(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)))
+        Failure::Internal(Json(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            detail,
+        )))
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Failure {

@@ -30,8 +30,7 @@ pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// The docs page may load nothing from outside: it has all that it needs.
-const DOCS_POLICY: &str =
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+const DOCS_POLICY: &str = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
 /// Settings of the server.
 #[derive(Debug, Clone)]
@@ -42,7 +41,9 @@ pub struct HttpSettings {
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        HttpSettings { request_timeout: Duration::from_secs(60) }
+        HttpSettings {
+            request_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -62,21 +63,40 @@ pub async fn serve(
 }
 
 /// The whole interface as one endpoint.
-pub fn app(service: Arc<dyn Service>, registry: SharedRegistry, settings: &HttpSettings) -> impl Endpoint + 'static {
+pub fn app(
+    service: Arc<dyn Service>,
+    registry: SharedRegistry,
+    settings: &HttpSettings,
+) -> impl Endpoint + 'static {
     let text = document(service.kind());
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
-    let api = OpenApiService::new(Api { host: Some((service, registry)) }, "Tarn", env!("CARGO_PKG_VERSION"));
-    let document = move |_| Response::builder().content_type("application/json").body(text.clone());
+    let api = OpenApiService::new(
+        Api {
+            host: Some((service, registry)),
+        },
+        "Tarn",
+        env!("CARGO_PKG_VERSION"),
+    );
+    let document = move |_| {
+        Response::builder()
+            .content_type("application/json")
+            .body(text.clone())
+    };
     let docs = move |_| {
         let page = Response::builder().content_type("text/html; charset=utf-8");
-        page.header(header::CONTENT_SECURITY_POLICY, DOCS_POLICY).body(docs.clone())
+        page.header(header::CONTENT_SECURITY_POLICY, DOCS_POLICY)
+            .body(docs.clone())
     };
     let routes = Route::new()
         .at("/openapi.json", poem::get(make_sync(document)))
         .at("/docs", poem::get(make_sync(docs)))
         .nest("/", api);
-    Guarded { routes, metrics, timeout: settings.request_timeout }
+    Guarded {
+        routes,
+        metrics,
+        timeout: settings.request_timeout,
+    }
 }
 
 /// Bounds each request, counts it, and turns whatever failed into a problem.
@@ -94,10 +114,17 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
         let answered = tokio::time::timeout(self.timeout, self.answer(request)).await;
         let (route, response) = answered.unwrap_or_else(|_| {
             let detail = format!("no answer within {} s", self.timeout.as_secs_f64());
-            (None, Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).into_response())
+            (
+                None,
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).into_response(),
+            )
         });
-        let route = route.as_deref().filter(|route| !route.is_empty()).unwrap_or("unmatched");
-        self.metrics.note(route, response.status().as_u16(), started.elapsed());
+        let route = route
+            .as_deref()
+            .filter(|route| !route.is_empty())
+            .unwrap_or("unmatched");
+        self.metrics
+            .note(route, response.status().as_u16(), started.elapsed());
         Ok(response)
     }
 }
@@ -111,7 +138,10 @@ impl<E: Endpoint> Guarded<E> {
         match self.routes.call(request).await {
             Ok(output) => {
                 let response = output.into_response();
-                (response.data::<PathPattern>().map(|p| p.0.to_string()), as_problem(response).await)
+                (
+                    response.data::<PathPattern>().map(|p| p.0.to_string()),
+                    as_problem(response).await,
+                )
             }
             Err(error) => {
                 let route = error.data::<PathPattern>().map(|p| p.0.to_string());
@@ -120,7 +150,10 @@ impl<E: Endpoint> Guarded<E> {
                 if is_problem(&response) {
                     return (route, response);
                 }
-                (route, Problem::new(response.status(), detail).into_response())
+                (
+                    route,
+                    Problem::new(response.status(), detail).into_response(),
+                )
             }
         }
     }
@@ -143,7 +176,9 @@ async fn bounded(mut request: Request) -> Result<Request, Problem> {
 }
 
 fn is_problem(response: &Response) -> bool {
-    response.content_type().is_some_and(|kind| kind.starts_with(PROBLEM_JSON))
+    response
+        .content_type()
+        .is_some_and(|kind| kind.starts_with(PROBLEM_JSON))
 }
 
 async fn as_problem(mut response: Response) -> Response {
@@ -152,6 +187,10 @@ async fn as_problem(mut response: Response) -> Response {
         return response;
     }
     let detail = response.take_body().into_string().await.unwrap_or_default();
-    let detail = if detail.is_empty() { status.to_string() } else { detail };
+    let detail = if detail.is_empty() {
+        status.to_string()
+    } else {
+        detail
+    };
     Problem::new(status, detail).into_response()
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::{array::{AsArray, RecordBatch}, datatypes::Int64Type, ipc::reader::StreamReader};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::Int64Type,
+    ipc::reader::StreamReader,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -42,7 +46,11 @@ impl Lake for TestLake {
 
     async fn file(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
         let path = self.directory.path().join(chunk.key.to_string());
-        if path.exists() { Ok(ChunkFile { path, guard: None }) } else { Err(Missing::of(chunk, "gone")) }
+        if path.exists() {
+            Ok(ChunkFile { path, guard: None })
+        } else {
+            Err(Missing::of(chunk, "gone"))
+        }
     }
 }
 
@@ -84,7 +92,13 @@ fn lake() -> TestLake {
         }
         chunks.push(Arc::new(Chunk::new(key, &encoded, vec![])));
     }
-    TestLake { directory, view: View { chunks: Arc::new(chunks), tail: vec![] } }
+    TestLake {
+        directory,
+        view: View {
+            chunks: Arc::new(chunks),
+            tail: vec![],
+        },
+    }
 }
 
 #[derive(Debug)]
@@ -108,7 +122,10 @@ impl Service for Host {
     }
 
     fn limits(&self) -> Limits {
-        Limits { rows: 50, ..Limits::default() }
+        Limits {
+            rows: 50,
+            ..Limits::default()
+        }
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -126,7 +143,10 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Fixture {
-        let settings = EngineSettings { threads: 2, ..EngineSettings::default() };
+        let settings = EngineSettings {
+            threads: 2,
+            ..EngineSettings::default()
+        };
         let host = Arc::new(Host {
             engine: Arc::new(Engine::new(Arc::new(lake()), &settings).unwrap()),
             clock: ManualClock::at(DAY + DAY_MS),
@@ -135,12 +155,29 @@ impl Fixture {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let served = serve(listener, host.clone(), Arc::default(), HttpSettings::default(), stop.clone());
-        Fixture { url, http: Client::new(), host, stop, served: tokio::spawn(served) }
+        let served = serve(
+            listener,
+            host.clone(),
+            Arc::default(),
+            HttpSettings::default(),
+            stop.clone(),
+        );
+        Fixture {
+            url,
+            http: Client::new(),
+            host,
+            stop,
+            served: tokio::spawn(served),
+        }
     }
 
     async fn get(&self, path: &str, accept: &str) -> Response {
-        self.http.get(format!("{}{path}", self.url)).header("accept", accept).send().await.unwrap()
+        self.http
+            .get(format!("{}{path}", self.url))
+            .header("accept", accept)
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn json(&self, path: &str) -> Value {
@@ -150,20 +187,38 @@ impl Fixture {
     }
 
     async fn sql(&self, sql: &str, accept: &str) -> Response {
-        let request = self.http.post(format!("{}/v1/sql", self.url)).header("accept", accept);
+        let request = self
+            .http
+            .post(format!("{}/v1/sql", self.url))
+            .header("accept", accept);
         let body = json!({ "sql": sql }).to_string();
-        request.header("content-type", "application/json").body(body).send().await.unwrap()
+        request
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap()
     }
 }
 
 async fn problem(response: Response, status: u16) -> Value {
-    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let kind = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let url = response.url().clone();
-    assert_eq!((response.status().as_u16(), kind.as_str()), (status, "application/problem+json"), "{url}");
+    assert_eq!(
+        (response.status().as_u16(), kind.as_str()),
+        (status, "application/problem+json"),
+        "{url}"
+    );
     let problem: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     assert_eq!(problem["status"], status);
     for field in ["type", "title", "detail"] {
-        assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        assert!(
+            problem[field].as_str().is_some_and(|text| !text.is_empty()),
+            "{problem}"
+        );
     }
     problem
 }
@@ -176,13 +231,32 @@ async fn readings_come_alike_in_every_form() {
     let readings = page["readings"].as_array().unwrap();
     assert_eq!(readings.len(), 20);
     assert_eq!(readings[0]["ts"], "2024-10-04T00:00:00.000Z");
-    assert_eq!((&readings[1]["value"], &readings[1]["text"], &readings[1]["seq"]), (&json!(0.25), &Value::Null, &json!(2)));
-    assert_eq!((&readings[2]["value"], &readings[2]["text"]), (&Value::Null, &json!("a \"b\", c")));
+    assert_eq!(
+        (
+            &readings[1]["value"],
+            &readings[1]["text"],
+            &readings[1]["seq"]
+        ),
+        (&json!(0.25), &Value::Null, &json!(2))
+    );
+    assert_eq!(
+        (&readings[2]["value"], &readings[2]["text"]),
+        (&Value::Null, &json!("a \"b\", c"))
+    );
     assert!(readings[0].as_object().unwrap().contains_key("count"));
     assert_eq!(page["missing"][0]["rows"], 30);
-    let seqs: Vec<i64> = readings.iter().map(|r| r["seq"].as_i64().unwrap()).collect();
+    let seqs: Vec<i64> = readings
+        .iter()
+        .map(|r| r["seq"].as_i64().unwrap())
+        .collect();
     let of = |batches: Vec<RecordBatch>| -> Vec<i64> {
-        let column = |b: &RecordBatch| b.column_by_name("seq").unwrap().as_primitive::<Int64Type>().values().to_vec();
+        let column = |b: &RecordBatch| {
+            b.column_by_name("seq")
+                .unwrap()
+                .as_primitive::<Int64Type>()
+                .values()
+                .to_vec()
+        };
         batches.iter().flat_map(column).collect()
     };
     let bytes = |response: Response| async move {
@@ -193,17 +267,34 @@ async fn readings_come_alike_in_every_form() {
     let csv = bytes(fixture.get(&path, "text/csv").await).await;
     let csv = std::str::from_utf8(&csv).unwrap();
     assert_eq!(csv.lines().count(), 21);
-    assert!(csv.contains("2024-10-04T00:00:00.000Z,attic/t °,temperature,0.0,,°C"), "{csv}");
+    assert!(
+        csv.contains("2024-10-04T00:00:00.000Z,attic/t °,temperature,0.0,,°C"),
+        "{csv}"
+    );
     assert!(csv.contains("\"a \"\"b\"\", c\""));
-    let arrow = bytes(fixture.get(&path, "application/vnd.apache.arrow.stream").await).await;
+    let arrow = bytes(
+        fixture
+            .get(&path, "application/vnd.apache.arrow.stream")
+            .await,
+    )
+    .await;
     let arrow = StreamReader::try_new(std::io::Cursor::new(arrow), None).unwrap();
     assert_eq!(of(arrow.map(Result::unwrap).collect()), seqs);
     let parquet: Bytes = bytes(fixture.get(&path, "application/vnd.apache.parquet").await).await;
-    let parquet = ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap().build().unwrap();
+    let parquet = ParquetRecordBatchReaderBuilder::try_new(parquet)
+        .unwrap()
+        .build()
+        .unwrap();
     assert_eq!(of(parquet.map(Result::unwrap).collect()), seqs);
     let next = format!("{path}&cursor={}", page["next_cursor"].as_str().unwrap());
     let page = fixture.json(&next).await;
-    assert_eq!((page["readings"].as_array().unwrap().len(), &page["next_cursor"]), (10, &Value::Null));
+    assert_eq!(
+        (
+            page["readings"].as_array().unwrap().len(),
+            &page["next_cursor"]
+        ),
+        (10, &Value::Null)
+    );
     problem(fixture.get(&path, "image/png").await, 406).await;
 }
 
@@ -211,16 +302,37 @@ async fn readings_come_alike_in_every_form() {
 async fn windows_metrics_and_buckets_are_heard() {
     let fixture = Fixture::new().await;
     let base = format!("/v1/homes/h/devices/{ENCODED}/readings");
-    let count = async |query: &str| fixture.json(&format!("{base}?{query}")).await["readings"].as_array().unwrap().len();
+    let count = async |query: &str| {
+        fixture.json(&format!("{base}?{query}")).await["readings"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     assert_eq!(count("from=-12h&to=now").await, 15);
     assert_eq!(count("metric=power").await, 0);
     assert_eq!(count("metric=power&metric=temperature").await, 30);
     assert_eq!(count("to=2024-10-04T12:00:00Z").await, 15);
-    let page = fixture.json(&format!("{base}?every=12h&agg=max&to=2024-10-05")).await;
-    let values: Vec<_> = page["readings"].as_array().unwrap().iter().map(|r| r["value"].clone()).collect();
+    let page = fixture
+        .json(&format!("{base}?every=12h&agg=max&to=2024-10-05"))
+        .await;
+    let values: Vec<_> = page["readings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["value"].clone())
+        .collect();
     assert_eq!(values, [json!(3.25), json!(7.0)]);
     assert_eq!(page["missing"], json!([]));
-    for query in ["every=1y", "agg=max", "from=soon", "limit=0", "limit=100001", "limit=x", "cursor=abc", "every=1h&agg=median"] {
+    for query in [
+        "every=1y",
+        "agg=max",
+        "from=soon",
+        "limit=0",
+        "limit=100001",
+        "limit=x",
+        "cursor=abc",
+        "every=1h&agg=median",
+    ] {
         problem(fixture.get(&format!("{base}?{query}"), "*/*").await, 400).await;
     }
 }
@@ -229,10 +341,16 @@ async fn windows_metrics_and_buckets_are_heard() {
 async fn homes_and_devices_are_listed() {
     let fixture = Fixture::new().await;
     let homes = fixture.json("/v1/homes").await;
-    assert_eq!((&homes["homes"][0]["home"], &homes["homes"][0]["rows"]), (&json!("h"), &json!(60)));
+    assert_eq!(
+        (&homes["homes"][0]["home"], &homes["homes"][0]["rows"]),
+        (&json!("h"), &json!(60))
+    );
     let devices = fixture.json("/v1/homes/h/devices").await;
     let device = &devices["devices"][0];
-    assert_eq!((&device["device"], &device["rows"]), (&json!(DEVICE), &json!(30)));
+    assert_eq!(
+        (&device["device"], &device["rows"]),
+        (&json!(DEVICE), &json!(30))
+    );
     assert_eq!(device["metrics"][0]["text"], "a \"b\", c");
     assert_eq!(devices["missing"].as_array().unwrap().len(), 1);
 }
@@ -240,22 +358,45 @@ async fn homes_and_devices_are_listed() {
 #[tokio::test]
 async fn sql_answers_in_every_form() {
     let fixture = Fixture::new().await;
-    let sql = "SELECT seq, value, ts, date, CAST('NaN' AS DOUBLE) AS nan FROM readings ORDER BY seq";
-    let answer: Value = serde_json::from_slice(&fixture.sql(sql, "*/*").await.bytes().await.unwrap()).unwrap();
+    let sql =
+        "SELECT seq, value, ts, date, CAST('NaN' AS DOUBLE) AS nan FROM readings ORDER BY seq";
+    let answer: Value =
+        serde_json::from_slice(&fixture.sql(sql, "*/*").await.bytes().await.unwrap()).unwrap();
     assert!(answer["columns"].is_array(), "{answer}");
-    assert_eq!(answer["columns"][0], json!({"name": "seq", "type": "Int64"}));
-    assert_eq!(answer["rows"][1], json!([2, 0.25, "2024-10-04T00:48:00.000Z", "2024-10-04", null]));
-    assert_eq!((&answer["truncated"], &answer["missing"][0]["reason"]), (&json!(false), &json!("gone")));
+    assert_eq!(
+        answer["columns"][0],
+        json!({"name": "seq", "type": "Int64"})
+    );
+    assert_eq!(
+        answer["rows"][1],
+        json!([2, 0.25, "2024-10-04T00:48:00.000Z", "2024-10-04", null])
+    );
+    assert_eq!(
+        (&answer["truncated"], &answer["missing"][0]["reason"]),
+        (&json!(false), &json!("gone"))
+    );
     let cross = "SELECT a.seq FROM readings a, readings b";
     let response = fixture.sql(cross, "text/csv").await;
     assert_eq!(response.headers()["tarn-truncated"], "true");
     assert_eq!(response.text().await.unwrap().lines().count(), 51);
-    let response = fixture.sql("SELECT seq FROM readings WHERE seq < 0", "text/csv").await;
+    let response = fixture
+        .sql("SELECT seq FROM readings WHERE seq < 0", "text/csv")
+        .await;
     assert_eq!(response.text().await.unwrap(), "seq\n");
-    for accept in ["application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"] {
-        assert_eq!(fixture.sql(sql, accept).await.headers()["content-type"], accept);
+    for accept in [
+        "application/vnd.apache.arrow.stream",
+        "application/vnd.apache.parquet",
+    ] {
+        assert_eq!(
+            fixture.sql(sql, accept).await.headers()["content-type"],
+            accept
+        );
     }
-    problem(fixture.sql("SELECT nothing FROM readings", "*/*").await, 400).await;
+    problem(
+        fixture.sql("SELECT nothing FROM readings", "*/*").await,
+        400,
+    )
+    .await;
     problem(fixture.sql("SELECT make_array(1)", "text/csv").await, 400).await;
     problem(fixture.sql("DROP TABLE readings", "*/*").await, 400).await;
 }
@@ -274,47 +415,97 @@ async fn every_error_is_a_problem() {
         problem(fixture.get(path, "application/json").await, status).await;
     }
     let post = |body: String, kind: &'static str| {
-        let request = fixture.http.post(format!("{}/v1/sql", fixture.url)).header("content-type", kind);
+        let request = fixture
+            .http
+            .post(format!("{}/v1/sql", fixture.url))
+            .header("content-type", kind);
         let sent = request.body(body).send();
         async { sent.await.unwrap() }
     };
     problem(post("{".into(), "application/json").await, 400).await;
     problem(post("{\"sql\": 1}".into(), "application/json").await, 400).await;
-    problem(post("{\"sql\": \"SELECT 1\", \"more\": 1}".into(), "application/json").await, 400).await;
+    problem(
+        post(
+            "{\"sql\": \"SELECT 1\", \"more\": 1}".into(),
+            "application/json",
+        )
+        .await,
+        400,
+    )
+    .await;
     problem(post("SELECT 1".into(), "text/plain").await, 415).await;
-    problem(post(" ".repeat((1 << 20) + 1), "application/json").await, 413).await;
+    problem(
+        post(" ".repeat((1 << 20) + 1), "application/json").await,
+        413,
+    )
+    .await;
     problem(post("[".repeat(100_000), "application/json").await, 400).await;
 }
 
 #[tokio::test]
 async fn the_service_tells_its_state_and_stops() {
     let fixture = Fixture::new().await;
-    assert_eq!(fixture.get("/healthz", "*/*").await.text().await.unwrap(), "ok\n");
+    assert_eq!(
+        fixture.get("/healthz", "*/*").await.text().await.unwrap(),
+        "ok\n"
+    );
     assert_eq!(fixture.get("/readyz", "*/*").await.status(), 200);
     fixture.host.reasons.lock().push("no store".into());
     let told = problem(fixture.get("/readyz", "*/*").await, 503).await;
     assert_eq!(told["detail"], "no store");
     fixture.get("/nothing", "*/*").await;
     let response = fixture.get("/metrics", "*/*").await;
-    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("application/openmetrics-text")
+    );
     let text = response.text().await.unwrap();
-    assert!(text.contains("tarn_http_requests_total{route=\"/healthz\",status=\"200\"} 1"), "{text}");
-    assert!(text.contains("tarn_http_requests_total{route=\"unmatched\",status=\"404\"} 1"), "{text}");
-    assert_eq!(fixture.get("/openapi.json", "*/*").await.text().await.unwrap(), edge_document());
+    assert!(
+        text.contains("tarn_http_requests_total{route=\"/healthz\",status=\"200\"} 1"),
+        "{text}"
+    );
+    assert!(
+        text.contains("tarn_http_requests_total{route=\"unmatched\",status=\"404\"} 1"),
+        "{text}"
+    );
+    assert_eq!(
+        fixture
+            .get("/openapi.json", "*/*")
+            .await
+            .text()
+            .await
+            .unwrap(),
+        edge_document()
+    );
     let docs = fixture.get("/docs", "text/html").await;
-    assert!(docs.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'self'"));
+    assert!(
+        docs.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'self'")
+    );
     let docs = docs.text().await.unwrap();
-    assert!(docs.contains("listReadings") && !docs.contains("fonts.googleapis.com/css2?family=Open"));
+    assert!(
+        docs.contains("listReadings") && !docs.contains("fonts.googleapis.com/css2?family=Open")
+    );
     fixture.stop.cancel();
     fixture.served.await.unwrap().unwrap();
 }
 
 #[test]
 fn the_documents_are_current() {
-    for (name, text) in [("edge.json", edge_document()), ("cloud.json", cloud_document())] {
+    for (name, text) in [
+        ("edge.json", edge_document()),
+        ("cloud.json", cloud_document()),
+    ] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "openapi/{name} is not current: run `make openapi`");
+        assert!(
+            committed == text,
+            "openapi/{name} is not current: run `make openapi`"
+        );
     }
 }
 
@@ -333,8 +524,20 @@ fn operations_and_their_errors_are_described() {
     let readings = &paths["/v1/homes/{home}/devices/{device}/readings"]["get"];
     for status in ["400", "404", "406", "422", "500", "503"] {
         let content = &readings["responses"][status]["content"];
-        assert!(content.get("application/problem+json").is_some(), "{status}: {content}");
+        assert!(
+            content.get("application/problem+json").is_some(),
+            "{status}: {content}"
+        );
     }
-    assert_eq!(readings["responses"]["200"]["content"].as_object().unwrap().len(), 4);
-    assert_eq!(document["components"]["schemas"]["Reading"]["properties"]["value"]["nullable"], true);
+    assert_eq!(
+        readings["responses"]["200"]["content"]
+            .as_object()
+            .unwrap()
+            .len(),
+        4
+    );
+    assert_eq!(
+        document["components"]["schemas"]["Reading"]["properties"]["value"]["nullable"],
+        true
+    );
 }

@@ -1,7 +1,8 @@
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 use tarn_common::query::{
-    Missing, devices::{DeviceSummary, SeriesSummary},
+    Missing,
+    devices::{DeviceSummary, SeriesSummary},
     homes::HomeSummary,
 };
 
@@ -186,7 +187,11 @@ impl From<HomeSummary> for Home {
 
 impl From<DeviceSummary> for Device {
     fn from(device: DeviceSummary) -> Device {
-        let metrics = device.metrics.iter().map(|(name, series)| metric(name, series)).collect();
+        let metrics = device
+            .metrics
+            .iter()
+            .map(|(name, series)| metric(name, series))
+            .collect();
         Device {
             device: device.device.to_string(),
             rows: device.rows,

@@ -68,7 +68,10 @@ async fn many_calls_fetch_once() {
     for file in files {
         assert_eq!(std::fs::read(file.unwrap().path).unwrap(), bytes);
     }
-    assert_eq!((cache.figures().misses.get(), cache.figures().hits.get()), (1, 19));
+    assert_eq!(
+        (cache.figures().misses.get(), cache.figures().hits.get()),
+        (1, 19)
+    );
 }
 
 #[tokio::test]
@@ -105,7 +108,14 @@ async fn files_found_at_the_start_are_verified_before_use() {
         assert_eq!(std::fs::read(file.path).unwrap(), chunk(number).1);
     }
     let figures = cache.figures();
-    assert_eq!((figures.hits.get(), figures.misses.get(), figures.crc_faults.get()), (1, 1, 1));
+    assert_eq!(
+        (
+            figures.hits.get(),
+            figures.misses.get(),
+            figures.crc_faults.get()
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -113,12 +123,24 @@ async fn a_wrong_object_is_refused_and_the_next_store_is_asked() {
     let fixture = Fixture::new(1).await;
     let wrong = Store::directory(&fixture.directory.path().join("wrong")).unwrap();
     let (chunk, bytes) = chunk(1);
-    wrong.put(&chunk.key.to_string(), Bytes::from(vec![7; SIZE])).await.unwrap();
+    wrong
+        .put(&chunk.key.to_string(), Bytes::from(vec![7; SIZE]))
+        .await
+        .unwrap();
     let cache = fixture.cache(10 * SIZE);
     let refused = cache.file(std::slice::from_ref(&wrong), &chunk).await;
-    assert!(matches!(refused, Err(CacheError::Content(_))), "{refused:?}");
-    let file = cache.file(&[wrong, fixture.store.clone()], &chunk).await.unwrap();
+    assert!(
+        matches!(refused, Err(CacheError::Content(_))),
+        "{refused:?}"
+    );
+    let file = cache
+        .file(&[wrong, fixture.store.clone()], &chunk)
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(file.path).unwrap(), bytes);
     assert_eq!(cache.figures().crc_faults.get(), 2);
-    assert!(matches!(cache.file(&[], &self::chunk(2).0).await, Err(CacheError::NoStore)));
+    assert!(matches!(
+        cache.file(&[], &self::chunk(2).0).await,
+        Err(CacheError::NoStore)
+    ));
 }

@@ -22,7 +22,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { time: Duration::from_secs(30), memory_bytes: 256 << 20, rows: 100_000 }
+        Limits {
+            time: Duration::from_secs(30),
+            memory_bytes: 256 << 20,
+            rows: 100_000,
+        }
     }
 }
 
@@ -71,18 +75,27 @@ pub(super) fn plain_schema(schema: &Schema) -> SchemaRef {
         Some(plain) => Arc::new(field.as_ref().clone().with_data_type(plain)),
         None => field.clone(),
     };
-    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        schema.fields().iter().map(plain).collect::<Vec<_>>(),
+    ))
 }
 
 /// The batch with the types of [`plain_schema`].
-pub(super) fn plain_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
-        if column.data_type() == field.data_type() {
-            Ok(column.clone())
-        } else {
-            compute::cast(column, field.data_type())
-        }
-    });
+pub(super) fn plain_batch(
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+) -> Result<RecordBatch, ArrowError> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column.clone())
+            } else {
+                compute::cast(column, field.data_type())
+            }
+        });
     let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
@@ -92,7 +105,9 @@ fn plain_type(from: &DataType) -> Option<DataType> {
     match from {
         DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
         DataType::BinaryView | DataType::LargeBinary => Some(DataType::Binary),
-        DataType::Dictionary(_, values) => Some(plain_type(values).unwrap_or_else(|| values.as_ref().clone())),
+        DataType::Dictionary(_, values) => {
+            Some(plain_type(values).unwrap_or_else(|| values.as_ref().clone()))
+        }
         _ => None,
     }
 }

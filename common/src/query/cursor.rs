@@ -22,6 +22,8 @@ impl Cursor {
     pub(super) fn parse(text: &str) -> Result<Cursor, QueryError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
         let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        cursor.ok_or_else(|| QueryError::bad("cursor: use the next_cursor of the page before, unchanged"))
+        cursor.ok_or_else(|| {
+            QueryError::bad("cursor: use the next_cursor of the page before, unchanged")
+        })
     }
 }

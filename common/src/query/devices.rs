@@ -42,14 +42,30 @@ pub struct Devices {
 
 impl Engine {
     /// The devices of a home. Each chunk is read once; later calls merge what is remembered.
-    pub async fn devices(self: &Arc<Self>, home: &HomeId, time: Duration) -> Result<Devices, QueryError> {
-        let view = self.lake.view().await.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+    pub async fn devices(
+        self: &Arc<Self>,
+        home: &HomeId,
+        time: Duration,
+    ) -> Result<Devices, QueryError> {
+        let view = self
+            .lake
+            .view()
+            .await
+            .map_err(|e| QueryError::Unavailable(e.to_string()))?;
         let (engine, home) = (self.clone(), home.clone());
-        self.on_threads(time, async move { Ok(engine.collect_devices(&view, &home).await) }).await
+        self.on_threads(time, async move {
+            Ok(engine.collect_devices(&view, &home).await)
+        })
+        .await
     }
 
     async fn collect_devices(self: &Arc<Self>, view: &View, home: &HomeId) -> Devices {
-        let chunks: Vec<Arc<Chunk>> = view.chunks.iter().filter(|c| c.key.home == *home).cloned().collect();
+        let chunks: Vec<Arc<Chunk>> = view
+            .chunks
+            .iter()
+            .filter(|c| c.key.home == *home)
+            .cloned()
+            .collect();
         let summaries = stream::iter(chunks).map(|chunk| {
             let engine = self.clone();
             async move { engine.summary(&chunk).await }
@@ -67,7 +83,10 @@ impl Engine {
             // The host's batches have the schema that its contract names, so every column is there.
             let _ = all.add(&tail.batch, &mut names);
         }
-        Devices { devices: all.devices.into_iter().filter_map(device).collect(), missing }
+        Devices {
+            devices: all.devices.into_iter().filter_map(device).collect(),
+            missing,
+        }
     }
 
     async fn summary(&self, chunk: &Chunk) -> Result<Arc<Summary>, Missing> {
@@ -89,7 +108,9 @@ impl Engine {
     }
 }
 
-fn device((device, metrics): (Arc<str>, BTreeMap<Arc<str>, SeriesSummary>)) -> Option<DeviceSummary> {
+fn device(
+    (device, metrics): (Arc<str>, BTreeMap<Arc<str>, SeriesSummary>),
+) -> Option<DeviceSummary> {
     Some(DeviceSummary {
         device,
         first_ts: metrics.values().map(|m| m.first_ts).min()?,

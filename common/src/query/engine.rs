@@ -2,8 +2,11 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider},
     catalog::CatalogProviderList,
+    catalog::{
+        CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+        SchemaProvider,
+    },
     common::DataFusionError,
     dataframe::DataFrame,
     execution::{
@@ -55,7 +58,11 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        EngineSettings { memory_bytes: 512 << 20, threads, queries_at_once: 4 }
+        EngineSettings {
+            memory_bytes: 512 << 20,
+            threads,
+            queries_at_once: 4,
+        }
     }
 }
 
@@ -75,7 +82,9 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("lake", &self.lake).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("lake", &self.lake)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +112,9 @@ impl Engine {
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(memory.clone())
             // A box's flash is not for spilling: what does not fit is refused.
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+            )
             .with_metadata_cache_limit(FOOTERS_BYTES)
             .build_arc()
             .map_err(|e| internal(&e))?;
@@ -124,7 +135,8 @@ impl Engine {
     /// Queries that run now, those that are being stopped included.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.queries_at_once.saturating_sub(self.places.available_permits())
+        self.queries_at_once
+            .saturating_sub(self.places.available_permits())
     }
 
     /// Answer one SQL query that reads. The only table is `readings`: the columns of a reading, and
@@ -135,8 +147,10 @@ impl Engine {
         self.ask(limits, move |context: SessionContext| {
             let text = text.clone();
             async move {
-                let reads_only =
-                    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+                let reads_only = SQLOptions::new()
+                    .with_allow_ddl(false)
+                    .with_allow_dml(false)
+                    .with_allow_statements(false);
                 let frame = context.sql_with_options(&text, reads_only).await?;
                 check_plan(frame.logical_plan())?;
                 Ok(frame)
@@ -148,7 +162,11 @@ impl Engine {
 
     /// Plan and run a question within its limits, on the engine's threads. It is stopped when its
     /// time is over, and when nobody waits for it any more.
-    pub(super) async fn ask(self: &Arc<Self>, limits: Limits, question: impl Question) -> Result<Answer, QueryError> {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        limits: Limits,
+        question: impl Question,
+    ) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let engine = self.clone();
         let stop = Stop::default();
@@ -166,7 +184,9 @@ impl Engine {
             let memory = limits.memory_bytes.min(engine.memory_bytes);
             let got = result.map_err(|e| sort_out(&e, memory))?;
             if got.over_memory {
-                return Err(QueryError::TooExpensive { limit: memory_limit(memory) });
+                return Err(QueryError::TooExpensive {
+                    limit: memory_limit(memory),
+                });
             }
             Ok(Answer {
                 schema: got.schema,
@@ -188,7 +208,9 @@ impl Engine {
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
     ) -> Result<T, QueryError> {
         let Some(runtime) = &self.runtime else {
-            return Err(QueryError::Unavailable("the query engine has stopped".into()));
+            return Err(QueryError::Unavailable(
+                "the query engine has stopped".into(),
+            ));
         };
         let places = self.places.clone();
         // The place is held by the task: work that is slow to stop still counts as running.
@@ -199,7 +221,9 @@ impl Engine {
             done
         }));
         match tokio::time::timeout(time, task).await {
-            Err(_) => Err(QueryError::TooExpensive { limit: format!("{} s of time", time.as_secs_f64()) }),
+            Err(_) => Err(QueryError::TooExpensive {
+                limit: format!("{} s of time", time.as_secs_f64()),
+            }),
             Ok(Ok(done)) => done,
             Ok(Err(failed)) => Err(QueryError::Internal(failed.to_string())),
         }
@@ -223,7 +247,11 @@ impl Engine {
         stop: &Stop,
     ) -> (Result<Got, DataFusionError>, Arc<Files>) {
         let run = async {
-            let view = self.lake.view().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let view = self
+                .lake
+                .view()
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
             let context = self.context(view, files.clone(), limits)?;
             let frame = question.plan(context).await?;
             collect(frame, limits, stop).await
@@ -232,7 +260,12 @@ impl Engine {
     }
 
     /// A session of its own for one query: the moment of the lake, and its share of the memory.
-    fn context(&self, view: View, files: Arc<Files>, limits: Limits) -> Result<SessionContext, DataFusionError> {
+    fn context(
+        &self,
+        view: View,
+        files: Arc<Files>,
+        limits: Limits,
+    ) -> Result<SessionContext, DataFusionError> {
         let pool = QueryPool::new(self.memory.clone(), limits.memory_bytes);
         let environment = RuntimeEnvBuilder::from_runtime_env(&self.environment)
             .with_memory_pool(Arc::new(pool))
@@ -287,7 +320,12 @@ async fn collect(frame: DataFrame, limits: Limits, stop: &Stop) -> Result<Got, D
     let plan = stoppable(frame.create_physical_plan().await?, stop)?;
     let mut stream = execute_stream(plan, context)?;
     let schema = plain_schema(&stream.schema());
-    let mut got = Got { schema, batches: Vec::new(), truncated: false, over_memory: false };
+    let mut got = Got {
+        schema,
+        batches: Vec::new(),
+        truncated: false,
+        over_memory: false,
+    };
     let (mut rows, mut bytes) = (0, 0);
     while let Some(batch) = stream.next().await {
         let batch = plain_batch(&got.schema, &batch?)?;
@@ -329,7 +367,8 @@ fn base_state(threads: usize, environment: Arc<RuntimeEnv>) -> SessionState {
         .with_table_function_list(Vec::new());
     if let Some(functions) = builder.scalar_functions() {
         functions.retain(|f| {
-            let named = |name: &str| f.name() == name || f.aliases().iter().any(|alias| alias == name);
+            let named =
+                |name: &str| f.name() == name || f.aliases().iter().any(|alias| alias == name);
             !REFUSED_FUNCTIONS.iter().any(|refused| named(refused))
         });
     }

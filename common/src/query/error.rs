@@ -32,7 +32,9 @@ impl QueryError {
 pub(super) fn sort_out(error: &DataFusionError, memory: usize) -> QueryError {
     let told = || message(error);
     match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => QueryError::TooExpensive { limit: memory_limit(memory) },
+        DataFusionError::ResourcesExhausted(_) => QueryError::TooExpensive {
+            limit: memory_limit(memory),
+        },
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)
         | DataFusionError::NotImplemented(_)
@@ -42,7 +44,9 @@ pub(super) fn sort_out(error: &DataFusionError, memory: usize) -> QueryError {
         | DataFusionError::Configuration(_)
         | DataFusionError::Execution(_)
         | DataFusionError::ArrowError(..) => QueryError::BadQuery(told()),
-        DataFusionError::External(e) if e.is::<LakeError>() => QueryError::Unavailable(e.to_string()),
+        DataFusionError::External(e) if e.is::<LakeError>() => {
+            QueryError::Unavailable(e.to_string())
+        }
         _ => QueryError::Internal(told()),
     }
 }
@@ -65,15 +69,18 @@ pub(super) fn may_be_a_file(error: &DataFusionError) -> bool {
 
 fn message(error: &DataFusionError) -> String {
     let text = match error.find_root() {
-        DataFusionError::Collection(errors) => {
-            errors.first().map_or_else(|| error.strip_backtrace(), DataFusionError::strip_backtrace)
-        }
+        DataFusionError::Collection(errors) => errors
+            .first()
+            .map_or_else(|| error.strip_backtrace(), DataFusionError::strip_backtrace),
         root => root.strip_backtrace(),
     };
     let place = error.diagnostic().and_then(|d| d.span.as_ref());
     match place {
         Some(span) if !text.contains("Line: ") => {
-            format!("{text} at line {}, column {}", span.start.line, span.start.column)
+            format!(
+                "{text} at line {}, column {}",
+                span.start.line, span.start.column
+            )
         }
         _ => text,
     }

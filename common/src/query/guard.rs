@@ -17,8 +17,16 @@ pub(super) const SQL_TEXT_BYTES_MAX: usize = 64 << 10;
 pub(super) const SQL_WORDS_MAX: usize = 600;
 
 /// Functions that make much out of little, before any memory limit sees it.
-pub(super) const REFUSED_FUNCTIONS: [&str; 8] =
-    ["repeat", "lpad", "rpad", "range", "generate_series", "array_repeat", "array_resize", "gen_series"];
+pub(super) const REFUSED_FUNCTIONS: [&str; 8] = [
+    "repeat",
+    "lpad",
+    "rpad",
+    "range",
+    "generate_series",
+    "array_repeat",
+    "array_resize",
+    "gen_series",
+];
 
 /// Refuse a text that the parser or the planner could not take.
 pub(super) fn check_text(text: &str) -> Result<(), QueryError> {
@@ -43,7 +51,9 @@ pub(super) fn check_text(text: &str) -> Result<(), QueryError> {
 /// a bracket nests too, but the parser bounds those itself.
 fn deepens(token: &Token) -> bool {
     match token {
-        Token::Word(word) => word.keyword != datafusion::sql::sqlparser::keywords::Keyword::NoKeyword,
+        Token::Word(word) => {
+            word.keyword != datafusion::sql::sqlparser::keywords::Keyword::NoKeyword
+        }
         Token::EOF
         | Token::Whitespace(_)
         | Token::Comma
@@ -62,9 +72,9 @@ fn deepens(token: &Token) -> bool {
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), DataFusionError> {
     match plan {
         // Executing it for its timings would answer outside of the row limit, and its text names files.
-        LogicalPlan::Analyze(_) => {
-            Err(DataFusionError::Plan("EXPLAIN ANALYZE is not allowed here; use EXPLAIN".into()))
-        }
+        LogicalPlan::Analyze(_) => Err(DataFusionError::Plan(
+            "EXPLAIN ANALYZE is not allowed here; use EXPLAIN".into(),
+        )),
         _ => Ok(()),
     }
 }

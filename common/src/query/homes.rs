@@ -25,7 +25,11 @@ pub struct HomeSummary {
 impl Engine {
     /// Every home of the lake, by name. Reads no chunk.
     pub async fn homes(self: &Arc<Self>) -> Result<Vec<HomeSummary>, QueryError> {
-        let view = self.lake.view().await.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        let view = self
+            .lake
+            .view()
+            .await
+            .map_err(|e| QueryError::Unavailable(e.to_string()))?;
         Ok(summarize(&view))
     }
 }
@@ -35,7 +39,14 @@ impl Engine {
 pub fn summarize(view: &View) -> Vec<HomeSummary> {
     let mut homes: BTreeMap<HomeId, HomeSummary> = BTreeMap::new();
     let mut take = |home: &HomeId, chunks: u64, rows: u64, bytes: u64, ts: Option<(i64, i64)>| {
-        let empty = || HomeSummary { home: home.clone(), chunks: 0, rows: 0, bytes: 0, first_ts: None, last_ts: None };
+        let empty = || HomeSummary {
+            home: home.clone(),
+            chunks: 0,
+            rows: 0,
+            bytes: 0,
+            first_ts: None,
+            last_ts: None,
+        };
         let summary = homes.entry(home.clone()).or_insert_with(empty);
         summary.chunks += chunks;
         summary.rows += rows;
@@ -46,10 +57,19 @@ pub fn summarize(view: &View) -> Vec<HomeSummary> {
         }
     };
     for chunk in view.chunks.iter() {
-        take(&chunk.key.home, 1, chunk.rows, chunk.bytes, Some((chunk.min_ts, chunk.max_ts)));
+        take(
+            &chunk.key.home,
+            1,
+            chunk.rows,
+            chunk.bytes,
+            Some((chunk.min_ts, chunk.max_ts)),
+        );
     }
     for tail in &view.tail {
-        let ts = tail.batch.column(0).as_primitive_opt::<TimestampMillisecondType>();
+        let ts = tail
+            .batch
+            .column(0)
+            .as_primitive_opt::<TimestampMillisecondType>();
         let range = ts.and_then(|ts| compute::min(ts).zip(compute::max(ts)));
         take(&tail.home, 0, tail.batch.num_rows() as u64, 0, range);
     }

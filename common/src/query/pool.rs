@@ -21,13 +21,22 @@ pub(super) struct QueryPool {
 
 impl QueryPool {
     pub(super) fn new(engine: Arc<dyn MemoryPool>, limit: usize) -> QueryPool {
-        QueryPool { engine, limit, used: AtomicUsize::new(0) }
+        QueryPool {
+            engine,
+            limit,
+            used: AtomicUsize::new(0),
+        }
     }
 }
 
 impl fmt::Display for QueryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "query({} of {} bytes)", self.used.load(Ordering::Relaxed), self.limit)
+        write!(
+            f,
+            "query({} of {} bytes)",
+            self.used.load(Ordering::Relaxed),
+            self.limit
+        )
     }
 }
 
@@ -54,14 +63,29 @@ impl MemoryPool for QueryPool {
         self.engine.shrink(reservation, shrink);
     }
 
-    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<(), DataFusionError> {
-        let grown = |used: usize| used.checked_add(additional).filter(|&sum| sum <= self.limit);
-        if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
-            return Err(DataFusionError::ResourcesExhausted("the query's memory limit".into()));
+    fn try_grow(
+        &self,
+        reservation: &MemoryReservation,
+        additional: usize,
+    ) -> Result<(), DataFusionError> {
+        let grown = |used: usize| {
+            used.checked_add(additional)
+                .filter(|&sum| sum <= self.limit)
+        };
+        if self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+            .is_err()
+        {
+            return Err(DataFusionError::ResourcesExhausted(
+                "the query's memory limit".into(),
+            ));
         }
-        self.engine.try_grow(reservation, additional).inspect_err(|_| {
-            self.used.fetch_sub(additional, Ordering::Relaxed);
-        })
+        self.engine
+            .try_grow(reservation, additional)
+            .inspect_err(|_| {
+                self.used.fetch_sub(additional, Ordering::Relaxed);
+            })
     }
 
     fn reserved(&self) -> usize {

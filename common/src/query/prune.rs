@@ -1,7 +1,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Date32Array, Int64Array, StringViewArray, TimestampMillisecondArray, UInt64Array},
+    array::{
+        ArrayRef, BooleanArray, Date32Array, Int64Array, StringViewArray,
+        TimestampMillisecondArray, UInt64Array,
+    },
     datatypes::SchemaRef,
 };
 use datafusion::{
@@ -28,11 +31,24 @@ pub(super) fn prune(
     let keep = || {
         let df_schema = DFSchema::try_from(schema.as_ref().clone()).ok()?;
         let predicate = session.create_physical_expr(filter, &df_schema).ok()?;
-        let predicate = PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(predicate).ok()?;
-        predicate.prune(&Logged { chunks: &chunks, summaries }).ok()
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(schema.clone())
+            .try_build(predicate)
+            .ok()?;
+        predicate
+            .prune(&Logged {
+                chunks: &chunks,
+                summaries,
+            })
+            .ok()
     };
     match keep() {
-        Some(keep) => chunks.iter().zip(keep).filter(|(_, keep)| *keep).map(|(c, _)| c.clone()).collect(),
+        Some(keep) => chunks
+            .iter()
+            .zip(keep)
+            .filter(|(_, keep)| *keep)
+            .map(|(c, _)| c.clone())
+            .collect(),
         None => chunks,
     }
 }
@@ -44,19 +60,27 @@ struct Logged<'a> {
 }
 
 impl Logged<'_> {
-    fn bounds(&self, name: &str, ts: impl Fn(&Chunk) -> i64, seq: impl Fn(&Chunk) -> u64) -> Option<ArrayRef> {
+    fn bounds(
+        &self,
+        name: &str,
+        ts: impl Fn(&Chunk) -> i64,
+        seq: impl Fn(&Chunk) -> u64,
+    ) -> Option<ArrayRef> {
         let chunks = self.chunks.iter();
         Some(match name {
-            column::TS => {
-                Arc::new(TimestampMillisecondArray::from_iter_values(chunks.map(|c| ts(c))).with_timezone("UTC"))
-            }
+            column::TS => Arc::new(
+                TimestampMillisecondArray::from_iter_values(chunks.map(|c| ts(c)))
+                    .with_timezone("UTC"),
+            ),
             column::SEQ => Arc::new(Int64Array::from_iter_values(
                 chunks.map(|c| i64::try_from(seq(c)).unwrap_or(i64::MAX)),
             )),
-            extra::HOME => Arc::new(StringViewArray::from_iter_values(chunks.map(|c| c.key.home.as_str()))),
-            extra::EDGE => {
-                Arc::new(StringViewArray::from_iter_values(chunks.map(|c| c.key.edge.to_string())))
-            }
+            extra::HOME => Arc::new(StringViewArray::from_iter_values(
+                chunks.map(|c| c.key.home.as_str()),
+            )),
+            extra::EDGE => Arc::new(StringViewArray::from_iter_values(
+                chunks.map(|c| c.key.edge.to_string()),
+            )),
             extra::DATE => Arc::new(Date32Array::from_iter_values(chunks.map(|c| c.key.day))),
             _ => return None,
         })
@@ -77,12 +101,17 @@ impl PruningStatistics for Logged<'_> {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let never_null = !matches!(column.name.as_str(), column::VALUE | column::TEXT | column::UNIT);
+        let never_null = !matches!(
+            column.name.as_str(),
+            column::VALUE | column::TEXT | column::UNIT
+        );
         never_null.then(|| Arc::new(UInt64Array::from(vec![0; self.chunks.len()])) as ArrayRef)
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(UInt64Array::from_iter_values(self.chunks.iter().map(|c| c.rows))))
+        Some(Arc::new(UInt64Array::from_iter_values(
+            self.chunks.iter().map(|c| c.rows),
+        )))
     }
 
     /// A chunk whose summary is at hand names all its devices.
@@ -90,8 +119,7 @@ impl PruningStatistics for Logged<'_> {
         if column.name != column::DEVICE {
             return None;
         }
-        let names: Option<Vec<&str>> =
-            values.iter().map(|v| v.try_as_str().flatten()).collect();
+        let names: Option<Vec<&str>> = values.iter().map(|v| v.try_as_str().flatten()).collect();
         let names = names?;
         let holds = |chunk: &Arc<Chunk>| {
             let summary = self.summaries.known(&chunk.key)?;

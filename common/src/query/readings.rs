@@ -70,7 +70,11 @@ impl FromStr for Aggregate {
             "count" => Aggregate::Count,
             "first" => Aggregate::First,
             "last" => Aggregate::Last,
-            _ => return Err(QueryError::bad(format!("agg: {text:?}; use avg, min, max, sum, count, first or last"))),
+            _ => {
+                return Err(QueryError::bad(format!(
+                    "agg: {text:?}; use avg, min, max, sum, count, first or last"
+                )));
+            }
         })
     }
 }
@@ -113,28 +117,55 @@ pub struct Page {
 
 impl Engine {
     /// One page of a device's readings, raw or in buckets.
-    pub async fn readings(self: &Arc<Self>, query: &ReadingsQuery, limits: Limits) -> Result<Page, QueryError> {
+    pub async fn readings(
+        self: &Arc<Self>,
+        query: &ReadingsQuery,
+        limits: Limits,
+    ) -> Result<Page, QueryError> {
         let limit = query.limit.unwrap_or(PAGE_ROWS_DEFAULT);
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
             return Err(QueryError::bad(format!("limit: use 1 to {PAGE_ROWS_MAX}")));
         }
         if query.metrics.len() > METRICS_MAX {
-            return Err(QueryError::bad(format!("metric: name at most {METRICS_MAX}")));
+            return Err(QueryError::bad(format!(
+                "metric: name at most {METRICS_MAX}"
+            )));
         }
         if query.aggregate.is_some() && query.every.is_none() {
-            return Err(QueryError::bad("agg: it needs every, the width of a bucket"));
+            return Err(QueryError::bad(
+                "agg: it needs every, the width of a bucket",
+            ));
         }
         let cursor = query.cursor.as_deref().map(Cursor::parse).transpose()?;
-        if matches!((&cursor, query.every), (Some(Cursor::Raw(..)), Some(_)) | (Some(Cursor::Bucket(..)), None)) {
+        if matches!(
+            (&cursor, query.every),
+            (Some(Cursor::Raw(..)), Some(_)) | (Some(Cursor::Bucket(..)), None)
+        ) {
             return Err(QueryError::bad("cursor: it is of another query"));
         }
-        let plan = Plan { query: query.clone(), cursor, limit };
-        let limits = Limits { rows: limit, ..limits };
+        let plan = Plan {
+            query: query.clone(),
+            cursor,
+            limit,
+        };
+        let limits = Limits {
+            rows: limit,
+            ..limits
+        };
         let bucketed = query.every.is_some();
-        let answer = self.ask(limits, move |context: SessionContext| plan.clone().frame(context).boxed()).await?;
+        let answer = self
+            .ask(limits, move |context: SessionContext| {
+                plan.clone().frame(context).boxed()
+            })
+            .await?;
         let last = answer.truncated.then(|| answer.batches.last()).flatten();
-        let next_cursor = last.and_then(|batch| cursor_of(batch, bucketed)).map(|c| c.to_text());
-        Ok(Page { answer, next_cursor })
+        let next_cursor = last
+            .and_then(|batch| cursor_of(batch, bucketed))
+            .map(|c| c.to_text());
+        Ok(Page {
+            answer,
+            next_cursor,
+        })
     }
 }
 
@@ -150,7 +181,12 @@ impl Plan {
         let frame = context.table(TABLE).await?.filter(self.filter())?;
         let frame = match self.query.every {
             None => raw(frame, self.cursor)?,
-            Some(width) => buckets(frame, width, self.query.aggregate.unwrap_or_default(), self.cursor)?,
+            Some(width) => buckets(
+                frame,
+                width,
+                self.query.aggregate.unwrap_or_default(),
+                self.cursor,
+            )?,
         };
         // One row more than the page tells whether there is a next one.
         frame.limit(0, Some(self.limit + 1))
@@ -166,7 +202,10 @@ impl Plan {
             filter = filter.and(ident(column::METRIC).in_list(metrics, false));
         }
         // What lies before the cursor's moment is in no further page: it is not even read.
-        let after = self.cursor.as_ref().map(|(Cursor::Raw(ts, ..) | Cursor::Bucket(ts, ..))| *ts);
+        let after = self
+            .cursor
+            .as_ref()
+            .map(|(Cursor::Raw(ts, ..) | Cursor::Bucket(ts, ..))| *ts);
         if let Some(from) = query.from.max(after) {
             filter = filter.and(ident(column::TS).gt_eq(time(from)));
         }
@@ -200,7 +239,9 @@ fn raw(frame: DataFrame, cursor: Option<Cursor>) -> Result<DataFrame, DataFusion
         column::QUALITY,
         extra::EDGE,
     ];
-    frame.sort(order.map(|name| ident(name).sort(true, true)).to_vec())?.select(columns.map(ident).to_vec())
+    frame
+        .sort(order.map(|name| ident(name).sort(true, true)).to_vec())?
+        .select(columns.map(ident).to_vec())
 }
 
 fn buckets(
@@ -210,17 +251,25 @@ fn buckets(
     cursor: Option<Cursor>,
 ) -> Result<DataFrame, DataFusionError> {
     let nanoseconds = width_ms.checked_mul(1_000_000).unwrap_or(i64::MAX);
-    let width = ScalarValue::IntervalMonthDayNano(Some(arrow::datatypes::IntervalMonthDayNano::new(
-        0,
-        0,
-        nanoseconds,
-    )));
-    let start = cast(date_bin(lit(width), ident(column::TS), time(0)), timestamp()).alias(BUCKET);
+    let width = ScalarValue::IntervalMonthDayNano(Some(
+        arrow::datatypes::IntervalMonthDayNano::new(0, 0, nanoseconds),
+    ));
+    let start = cast(
+        date_bin(lit(width), ident(column::TS), time(0)),
+        timestamp(),
+    )
+    .alias(BUCKET);
     let group = vec![start, ident(column::METRIC), ident(column::UNIT)];
     let (value, text) = aggregated(aggregate)?;
     let rows = count(lit(1)).alias(COUNT);
-    let mut frame = frame.aggregate(group, vec![value.alias(VALUE_OF), text.alias(TEXT_OF), rows])?;
-    if !matches!(aggregate, Aggregate::Count | Aggregate::First | Aggregate::Last) {
+    let mut frame = frame.aggregate(
+        group,
+        vec![value.alias(VALUE_OF), text.alias(TEXT_OF), rows],
+    )?;
+    if !matches!(
+        aggregate,
+        Aggregate::Count | Aggregate::First | Aggregate::Last
+    ) {
         // A bucket of texts alone has no number to tell.
         frame = frame.filter(ident(VALUE_OF).is_not_null())?;
     }
@@ -251,16 +300,27 @@ fn aggregated(aggregate: Aggregate) -> Result<(Expr, Expr), DataFusionError> {
     let value = || ident(column::VALUE);
     let no_text = || max(lit(ScalarValue::Utf8View(None)));
     let order = || -> Vec<SortExpr> {
-        [column::TS, extra::EDGE, column::SEQ].map(|name| ident(name).sort(true, true)).to_vec()
+        [column::TS, extra::EDGE, column::SEQ]
+            .map(|name| ident(name).sort(true, true))
+            .to_vec()
     };
     Ok(match aggregate {
         Aggregate::Avg => (avg(value()), no_text()),
         Aggregate::Min => (min(value()), no_text()),
         Aggregate::Max => (max(value()), no_text()),
         Aggregate::Sum => (sum(value()), no_text()),
-        Aggregate::Count => (cast(count(lit(1)), arrow::datatypes::DataType::Float64), no_text()),
-        Aggregate::First => (first_value(value(), order()), first_value(ident(column::TEXT), order())),
-        Aggregate::Last => (last_value(value(), order()), last_value(ident(column::TEXT), order())),
+        Aggregate::Count => (
+            cast(count(lit(1)), arrow::datatypes::DataType::Float64),
+            no_text(),
+        ),
+        Aggregate::First => (
+            first_value(value(), order()),
+            first_value(ident(column::TEXT), order()),
+        ),
+        Aggregate::Last => (
+            last_value(value(), order()),
+            last_value(ident(column::TEXT), order()),
+        ),
     })
 }
 
@@ -282,12 +342,21 @@ fn after_bucket(ts: i64, metric: String, unit: Option<String>) -> Expr {
         None => ident(column::UNIT).is_not_null(),
         Some(unit) => ident(column::UNIT).gt(lit(unit)),
     };
-    let same = ident(BUCKET).eq(time(ts)).and(ident(column::METRIC).eq(lit(metric.clone())));
-    after(&[(ident(BUCKET), time(ts)), (ident(column::METRIC), lit(metric))]).or(same.and(later_unit))
+    let same = ident(BUCKET)
+        .eq(time(ts))
+        .and(ident(column::METRIC).eq(lit(metric.clone())));
+    after(&[
+        (ident(BUCKET), time(ts)),
+        (ident(column::METRIC), lit(metric)),
+    ])
+    .or(same.and(later_unit))
 }
 
 fn time(ms: i64) -> Expr {
-    lit(ScalarValue::TimestampMillisecond(Some(ms), Some("UTC".into())))
+    lit(ScalarValue::TimestampMillisecond(
+        Some(ms),
+        Some("UTC".into()),
+    ))
 }
 
 /// The key of a batch's last row.
@@ -297,11 +366,17 @@ fn cursor_of(batch: &RecordBatch, bucketed: bool) -> Option<Cursor> {
         let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
         column.is_valid(row).then(|| column.value(row).to_owned())
     };
-    let ts = batch.column_by_name(column::TS)?.as_primitive_opt::<TimestampMillisecondType>()?.value(row);
+    let ts = batch
+        .column_by_name(column::TS)?
+        .as_primitive_opt::<TimestampMillisecondType>()?
+        .value(row);
     let metric = text(column::METRIC)?;
     if bucketed {
         return Some(Cursor::Bucket(ts, metric, text(column::UNIT)));
     }
-    let seq = batch.column_by_name(column::SEQ)?.as_primitive_opt::<Int64Type>()?.value(row);
+    let seq = batch
+        .column_by_name(column::SEQ)?
+        .as_primitive_opt::<Int64Type>()?
+        .value(row);
     Some(Cursor::Raw(ts, metric, text(extra::EDGE)?, seq))
 }

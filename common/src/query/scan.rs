@@ -7,7 +7,9 @@ use std::{
 
 use futures::{StreamExt, future, stream};
 use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 use super::lake::{ChunkFile, Lake, Missing};
 use crate::{commit_log::Chunk, layout::ChunkKey, reading::chunk_schema};
@@ -47,7 +49,12 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(lake: Arc<dyn Lake>, readable: Arc<Readable>) -> Files {
-        Files { lake, readable, held: Mutex::default(), missing: Mutex::default() }
+        Files {
+            lake,
+            readable,
+            held: Mutex::default(),
+            missing: Mutex::default(),
+        }
     }
 
     /// The chunks that can be had, in the order given, each with its file. The others are told.
@@ -56,7 +63,11 @@ impl Files {
             let file = self.open_one(&chunk).await?;
             Some((chunk, file))
         });
-        opened.buffered(FILES_AT_ONCE).filter_map(future::ready).collect().await
+        opened
+            .buffered(FILES_AT_ONCE)
+            .filter_map(future::ready)
+            .collect()
+            .await
     }
 
     /// Chunks told as missing so far.
@@ -92,7 +103,9 @@ impl Files {
         }
         match self.fetch(chunk).await {
             Ok(file) => {
-                self.held.lock().insert(chunk.key.clone(), (chunk.clone(), file.clone()));
+                self.held
+                    .lock()
+                    .insert(chunk.key.clone(), (chunk.clone(), file.clone()));
                 Some(file)
             }
             Err(missing) => {
@@ -123,13 +136,17 @@ impl Files {
 /// A file may hold what the log says and still be no chunk that this version can read.
 fn check_footer(path: &Path, rows: u64) -> Result<(), String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| e.to_string())?;
+    let metadata =
+        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| e.to_string())?;
     let found = metadata.metadata().file_metadata().num_rows();
     if u64::try_from(found) != Ok(rows) {
         return Err(format!("its footer says {found} rows, the log says {rows}"));
     }
     for field in chunk_schema().fields() {
-        let type_of = metadata.schema().field_with_name(field.name()).map(|f| f.data_type().clone());
+        let type_of = metadata
+            .schema()
+            .field_with_name(field.name())
+            .map(|f| f.data_type().clone());
         match type_of {
             Ok(found) if found == *field.data_type() => {}
             Ok(found) => return Err(format!("column {} is {found}", field.name())),
@@ -143,5 +160,7 @@ fn read_to_end(path: &Path) -> Result<(), String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
     let mut batches = reader.build().map_err(|e| e.to_string())?;
-    batches.try_for_each(|batch| batch.map(|_| ())).map_err(|e| e.to_string())
+    batches
+        .try_for_each(|batch| batch.map(|_| ()))
+        .map_err(|e| e.to_string())
 }

@@ -47,7 +47,9 @@ impl Stop {
 
     fn check(&self) -> Result<(), DataFusionError> {
         if self.0.load(Ordering::Relaxed) {
-            return Err(DataFusionError::Execution("nobody waits for the answer".into()));
+            return Err(DataFusionError::Execution(
+                "nobody waits for the answer".into(),
+            ));
         }
         Ok(())
     }
@@ -60,29 +62,49 @@ impl Drop for Waiting {
 }
 
 /// The plan, with a place to stop after each input and each join, and within each nested loop join.
-pub(super) fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+pub(super) fn stoppable(
+    plan: Arc<dyn ExecutionPlan>,
+    stop: &Stop,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let wrap = |node: Arc<dyn ExecutionPlan>| {
         let node = match node.downcast_ref::<NestedLoopJoinExec>() {
             Some(join) => stoppable_join(join, stop)?,
             None => node,
         };
         if node.children().is_empty() || node.name().contains("Join") {
-            return Ok(Transformed::yes(Arc::new(StopExec { input: node, stop: stop.clone() }) as _));
+            return Ok(Transformed::yes(Arc::new(StopExec {
+                input: node,
+                stop: stop.clone(),
+            }) as _));
         }
         Ok(Transformed::no(node))
     };
     plan.transform_up(wrap).data()
 }
 
-fn stoppable_join(join: &NestedLoopJoinExec, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+fn stoppable_join(
+    join: &NestedLoopJoinExec,
+    stop: &Stop,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let filter = join.filter().map(|filter| {
-        let checked = StopExpr { inner: filter.expression().clone(), stop: stop.clone() };
-        JoinFilter::new(Arc::new(checked), filter.column_indices().to_vec(), filter.schema().clone())
+        let checked = StopExpr {
+            inner: filter.expression().clone(),
+            stop: stop.clone(),
+        };
+        JoinFilter::new(
+            Arc::new(checked),
+            filter.column_indices().to_vec(),
+            filter.schema().clone(),
+        )
     });
-    let join = NestedLoopJoinExecBuilder::new(join.left().clone(), join.right().clone(), *join.join_type())
-        .with_filter(filter)
-        .with_projection_ref(join.projection().clone())
-        .build()?;
+    let join = NestedLoopJoinExecBuilder::new(
+        join.left().clone(),
+        join.right().clone(),
+        *join.join_type(),
+    )
+    .with_filter(filter)
+    .with_projection_ref(join.projection().clone())
+    .build()?;
     Ok(Arc::new(join))
 }
 
@@ -128,17 +150,27 @@ impl ExecutionPlan for StopExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let input = children.into_iter().next();
-        let input = input.ok_or_else(|| DataFusionError::Internal("StopExec needs an input".into()))?;
-        Ok(Arc::new(StopExec { input, stop: self.stop.clone() }))
+        let input =
+            input.ok_or_else(|| DataFusionError::Internal("StopExec needs an input".into()))?;
+        Ok(Arc::new(StopExec {
+            input,
+            stop: self.stop.clone(),
+        }))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream, DataFusionError> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
         self.stop.check()?;
         let stop = self.stop.clone();
         let batches = self.input.execute(partition, context)?;
         let schema = batches.schema();
         let checked = batches.map(move |batch| stop.check().and(batch));
-        Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, checked))))
+        Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(
+            schema, checked,
+        ))))
     }
 }
 
@@ -188,8 +220,12 @@ impl PhysicalExpr for StopExpr {
         children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
         let inner = children.into_iter().next();
-        let inner = inner.ok_or_else(|| DataFusionError::Internal("StopExpr needs an input".into()))?;
-        Ok(Arc::new(StopExpr { inner, stop: self.stop.clone() }))
+        let inner =
+            inner.ok_or_else(|| DataFusionError::Internal("StopExpr needs an input".into()))?;
+        Ok(Arc::new(StopExpr {
+            inner,
+            stop: self.stop.clone(),
+        }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

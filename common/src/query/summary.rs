@@ -1,4 +1,9 @@
-use std::{collections::{BTreeMap, HashMap, HashSet, VecDeque}, fs::File, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    fs::File,
+    path::Path,
+    sync::Arc,
+};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -68,9 +73,15 @@ impl Summary {
         );
         let (devices, metrics) = (devices.as_string::<i32>(), metrics.as_string::<i32>());
         let (units, texts) = (units.as_string::<i32>(), texts.as_string::<i32>());
-        let ts = batch.column_by_name(column::TS)?.as_primitive_opt::<TimestampMillisecondType>()?;
-        let seq = batch.column_by_name(column::SEQ)?.as_primitive_opt::<Int64Type>()?;
-        let values = batch.column_by_name(column::VALUE)?.as_primitive_opt::<Float64Type>()?;
+        let ts = batch
+            .column_by_name(column::TS)?
+            .as_primitive_opt::<TimestampMillisecondType>()?;
+        let seq = batch
+            .column_by_name(column::SEQ)?
+            .as_primitive_opt::<Int64Type>()?;
+        let values = batch
+            .column_by_name(column::VALUE)?
+            .as_primitive_opt::<Float64Type>()?;
         let mut name = |text: &str| match names.get(text) {
             Some(name) => name.clone(),
             None => {
@@ -84,7 +95,10 @@ impl Summary {
             let (device, metric) = (devices.value(row), metrics.value(row));
             let (start, mut first, mut last) = (row, row, row);
             // Rows of a series stand together in a chunk; in a tail they need not.
-            while row < batch.num_rows() && devices.value(row) == device && metrics.value(row) == metric {
+            while row < batch.num_rows()
+                && devices.value(row) == device
+                && metrics.value(row) == metric
+            {
                 if ts.value(row) < ts.value(first) {
                     first = row;
                 }
@@ -130,14 +144,27 @@ impl Summary {
     pub(super) fn of_file(path: &Path) -> Result<Summary, String> {
         let file = File::open(path).map_err(|e| e.to_string())?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
-        let wanted = [column::TS, column::DEVICE, column::METRIC, column::VALUE, column::TEXT, column::UNIT, column::SEQ];
+        let wanted = [
+            column::TS,
+            column::DEVICE,
+            column::METRIC,
+            column::VALUE,
+            column::TEXT,
+            column::UNIT,
+            column::SEQ,
+        ];
         let columns = ProjectionMask::columns(reader.parquet_schema(), wanted);
-        let batches = reader.with_projection(columns).build().map_err(|e| e.to_string())?;
+        let batches = reader
+            .with_projection(columns)
+            .build()
+            .map_err(|e| e.to_string())?;
         let mut summary = Summary::default();
         let mut names = HashSet::new();
         for batch in batches {
             let batch = batch.map_err(|e| e.to_string())?;
-            summary.add(&batch, &mut names).ok_or("its columns are not those of a chunk")?;
+            summary
+                .add(&batch, &mut names)
+                .ok_or("its columns are not those of a chunk")?;
         }
         Ok(summary)
     }
@@ -168,7 +195,9 @@ impl Summaries {
         kept.oldest_first.push_back(key.clone());
         kept.summaries.insert(key, summary);
         while kept.series > SUMMARY_SERIES_MAX {
-            let Some(oldest) = kept.oldest_first.pop_front() else { break };
+            let Some(oldest) = kept.oldest_first.pop_front() else {
+                break;
+            };
             if let Some(summary) = kept.summaries.remove(&oldest) {
                 kept.series -= summary.series;
             }

@@ -30,7 +30,10 @@ use super::{
     scan::Files,
     summary::Summaries,
 };
-use crate::{commit_log::Chunk, reading::{self, column}};
+use crate::{
+    commit_log::Chunk,
+    reading::{self, column},
+};
 
 /// Name of the only table.
 pub(super) const TABLE: &str = "readings";
@@ -53,7 +56,9 @@ fn file_schema() -> SchemaRef {
             DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
             _ => field.clone(),
         };
-        Arc::new(Schema::new(schema.fields().iter().map(view).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            schema.fields().iter().map(view).collect::<Vec<_>>(),
+        ))
     });
     SCHEMA.clone()
 }
@@ -69,7 +74,12 @@ fn extra_columns() -> Vec<Arc<Field>> {
 /// The columns of the table: a reading's own, then [`extra`].
 pub(super) fn table_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let fields = file_schema().fields().iter().cloned().chain(extra_columns()).collect::<Vec<_>>();
+        let fields = file_schema()
+            .fields()
+            .iter()
+            .cloned()
+            .chain(extra_columns())
+            .collect::<Vec<_>>();
         Arc::new(Schema::new(fields))
     });
     SCHEMA.clone()
@@ -85,7 +95,11 @@ pub(super) struct Readings {
 
 impl Readings {
     pub(super) fn new(view: View, files: Arc<Files>, summaries: Arc<Summaries>) -> Readings {
-        Readings { view, files, summaries }
+        Readings {
+            view,
+            files,
+            summaries,
+        }
     }
 
     fn scan_files(
@@ -95,37 +109,61 @@ impl Readings {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let files = files.iter().map(|(chunk, file)| partitioned_file(chunk, file));
+        let files = files
+            .iter()
+            .map(|(chunk, file)| partitioned_file(chunk, file));
         let files = files.collect::<Result<Vec<_>, _>>()?;
-        let statistics: Vec<Arc<Statistics>> = files.iter().filter_map(|f| f.statistics.clone()).collect();
-        let statistics = Statistics::try_merge_iter(statistics.iter().map(Arc::as_ref), &table_schema())?;
+        let statistics: Vec<Arc<Statistics>> =
+            files.iter().filter_map(|f| f.statistics.clone()).collect();
+        let statistics =
+            Statistics::try_merge_iter(statistics.iter().map(Arc::as_ref), &table_schema())?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let source = ParquetSource::new(
-            TableSchema::builder(file_schema()).with_table_partition_cols(extra_columns()).build(),
+            TableSchema::builder(file_schema())
+                .with_table_partition_cols(extra_columns())
+                .build(),
         )
-            .with_table_parquet_options(session.table_options().parquet.clone())
-            .with_enable_page_index(true)
-            .with_pushdown_filters(session.config_options().execution.parquet.pushdown_filters);
-        let store = session.runtime_env().object_store(ObjectStoreUrl::local_filesystem())?;
-        let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let reader = datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory::new(store, cache);
+        .with_table_parquet_options(session.table_options().parquet.clone())
+        .with_enable_page_index(true)
+        .with_pushdown_filters(session.config_options().execution.parquet.pushdown_filters);
+        let store = session
+            .runtime_env()
+            .object_store(ObjectStoreUrl::local_filesystem())?;
+        let cache = session
+            .runtime_env()
+            .cache_manager
+            .get_file_metadata_cache();
+        let reader =
+            datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory::new(
+                store, cache,
+            );
         let source = source.with_parquet_file_reader_factory(Arc::new(reader));
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(groups)
+                .with_statistics(statistics)
+                .with_projection_indices(projection.cloned())?
+                .with_limit(limit)
+                .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn scan_tail(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
-        let batches = self.view.tail.iter().filter(|tail| tail.batch.num_rows() > 0).map(tail_batch);
+    fn scan_tail(
+        &self,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
+        let batches = self
+            .view
+            .tail
+            .iter()
+            .filter(|tail| tail.batch.num_rows() > 0)
+            .map(tail_batch);
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         if batches.is_empty() {
             return Ok(None);
         }
-        let plan = MemorySourceConfig::try_new_exec(&[batches], table_schema(), projection.cloned())?;
+        let plan =
+            MemorySourceConfig::try_new_exec(&[batches], table_schema(), projection.cloned())?;
         Ok(Some(plan))
     }
 }
@@ -147,7 +185,13 @@ impl TableProvider for Readings {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let chunks = prune(self.view.chunks.to_vec(), filters, &table_schema(), session, &self.summaries);
+        let chunks = prune(
+            self.view.chunks.to_vec(),
+            filters,
+            &table_schema(),
+            session,
+            &self.summaries,
+        );
         let files = self.files.open(chunks).await;
         let mut inputs = Vec::new();
         if !files.is_empty() {
@@ -175,7 +219,8 @@ impl TableProvider for Readings {
 
 fn partitioned_file(chunk: &Chunk, file: &ChunkFile) -> Result<PartitionedFile, DataFusionError> {
     let meta = ObjectMeta {
-        location: Path::from_absolute_path(&file.path).map_err(|e| DataFusionError::External(e.into()))?,
+        location: Path::from_absolute_path(&file.path)
+            .map_err(|e| DataFusionError::External(e.into()))?,
         // Chunks never change, so one moment for all keeps their footers cached.
         last_modified: Default::default(),
         size: chunk.bytes,
@@ -198,8 +243,17 @@ fn partitioned_file(chunk: &Chunk, file: &ChunkFile) -> Result<PartitionedFile, 
 /// What the log says of a file's columns. `ts` and `seq` are never null, their bounds are exact.
 fn statistics(chunk: &Chunk) -> Statistics {
     let schema = file_schema();
-    let ts = |at: i64| Precision::Exact(ScalarValue::TimestampMillisecond(Some(at), Some("UTC".into())));
-    let seq = |at: u64| Precision::Exact(ScalarValue::Int64(Some(i64::try_from(at).unwrap_or(i64::MAX))));
+    let ts = |at: i64| {
+        Precision::Exact(ScalarValue::TimestampMillisecond(
+            Some(at),
+            Some("UTC".into()),
+        ))
+    };
+    let seq = |at: u64| {
+        Precision::Exact(ScalarValue::Int64(Some(
+            i64::try_from(at).unwrap_or(i64::MAX),
+        )))
+    };
     let columns = schema.fields().iter().map(|field| {
         let unknown = ColumnStatistics::new_unknown();
         let (min_value, max_value) = match field.name().as_str() {
@@ -207,7 +261,12 @@ fn statistics(chunk: &Chunk) -> Statistics {
             column::SEQ => (seq(chunk.min_seq.0), seq(chunk.max_seq.0)),
             _ => return unknown,
         };
-        ColumnStatistics { null_count: Precision::Exact(0), min_value, max_value, ..unknown }
+        ColumnStatistics {
+            null_count: Precision::Exact(0),
+            min_value,
+            max_value,
+            ..unknown
+        }
     });
     Statistics {
         num_rows: Precision::Exact(usize::try_from(chunk.rows).unwrap_or(usize::MAX)),
@@ -219,16 +278,31 @@ fn statistics(chunk: &Chunk) -> Statistics {
 /// A tail's rows as the table has them.
 fn tail_batch(tail: &Tail) -> Result<RecordBatch, ArrowError> {
     let rows = tail.batch.num_rows();
-    let ts = tail.batch.column(0).as_primitive::<TimestampMillisecondType>();
+    let ts = tail
+        .batch
+        .column(0)
+        .as_primitive::<TimestampMillisecondType>();
     let day = |ts: &i64| i32::try_from(ts.div_euclid(reading::DAY_MS)).unwrap_or(i32::MAX);
     let edge = tail.edge.to_string();
     let extra: [ArrayRef; 3] = [
-        Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(tail.home.as_str(), rows))),
-        Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(edge.as_str(), rows))),
+        Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(
+            tail.home.as_str(),
+            rows,
+        ))),
+        Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(
+            edge.as_str(),
+            rows,
+        ))),
         Arc::new(Date32Array::from_iter_values(ts.values().iter().map(day))),
     ];
-    let own = tail.batch.columns().iter().zip(file_schema().fields().to_vec());
+    let own = tail
+        .batch
+        .columns()
+        .iter()
+        .zip(file_schema().fields().to_vec());
     let own = own.map(|(column, field)| compute::cast(column, field.data_type()));
-    let columns = own.chain(extra.into_iter().map(Ok)).collect::<Result<Vec<_>, _>>()?;
+    let columns = own
+        .chain(extra.into_iter().map(Ok))
+        .collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(table_schema(), columns)
 }

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{array::AsArray, datatypes::{Float64Type, Int64Type, TimestampMillisecondType}};
+use arrow::{
+    array::AsArray,
+    datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
+};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::{
-    Aggregate, Answer, ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing, QueryError,
-    ReadingsQuery, Tail, View, when,
+    Aggregate, Answer, ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing,
+    QueryError, ReadingsQuery, Tail, View, when,
 };
 use crate::{
     chunk,
@@ -43,7 +46,9 @@ impl Lake for TestLake {
         self.asked.lock().push(chunk.key.clone());
         let path = self.directory.path().join(chunk.key.to_string());
         let bytes = std::fs::read(&path).map_err(|e| Missing::of(chunk, e.to_string()))?;
-        chunk.check(&bytes).map_err(|e| Missing::of(chunk, e.to_string()))?;
+        chunk
+            .check(&bytes)
+            .map_err(|e| Missing::of(chunk, e.to_string()))?;
         Ok(ChunkFile { path, guard: None })
     }
 }
@@ -81,7 +86,11 @@ impl TestLake {
     fn add_tail(&mut self, home: &str, edge: u64, rows: &Rows) {
         for part in rows.partition(1) {
             let batch = rows.batch(&part).unwrap();
-            self.view.tail.push(Tail { home: home.parse().unwrap(), edge: EdgeId(edge), batch });
+            self.view.tail.push(Tail {
+                home: home.parse().unwrap(),
+                edge: EdgeId(edge),
+                batch,
+            });
         }
     }
 
@@ -103,7 +112,9 @@ impl TestLake {
     }
 
     fn path(&self, index: usize) -> std::path::PathBuf {
-        self.directory.path().join(self.view.chunks[index].key.to_string())
+        self.directory
+            .path()
+            .join(self.view.chunks[index].key.to_string())
     }
 }
 
@@ -133,25 +144,53 @@ fn rows(device: &str, metric: &str, ts: i64, step: i64, count: u64, first_seq: u
 fn lake() -> TestLake {
     let mut lake = TestLake::new();
     for day in 0..3 {
-        lake.add("alpha", 1, &rows("attic/t", "temperature", DAY + day * DAY_MS, HOUR_MS, 24, 1 + 24 * day as u64));
+        lake.add(
+            "alpha",
+            1,
+            &rows(
+                "attic/t",
+                "temperature",
+                DAY + day * DAY_MS,
+                HOUR_MS,
+                24,
+                1 + 24 * day as u64,
+            ),
+        );
     }
     lake.add("beta", 2, &rows("cellar", "humidity", DAY, HOUR_MS, 24, 1));
-    lake.add_tail("alpha", 1, &rows("attic/t", "temperature", DAY + 3 * DAY_MS, HOUR_MS, 2, 73));
+    lake.add_tail(
+        "alpha",
+        1,
+        &rows("attic/t", "temperature", DAY + 3 * DAY_MS, HOUR_MS, 2, 73),
+    );
     lake
 }
 
 fn engine(lake: TestLake) -> (Arc<TestLake>, Arc<Engine>) {
     let lake = Arc::new(lake);
-    let settings = EngineSettings { threads: 2, memory_bytes: 256 << 20, queries_at_once: 4 };
-    (lake.clone(), Arc::new(Engine::new(lake, &settings).unwrap()))
+    let settings = EngineSettings {
+        threads: 2,
+        memory_bytes: 256 << 20,
+        queries_at_once: 4,
+    };
+    (
+        lake.clone(),
+        Arc::new(Engine::new(lake, &settings).unwrap()),
+    )
 }
 
 fn limits() -> Limits {
-    Limits { time: Duration::from_secs(60), ..Limits::default() }
+    Limits {
+        time: Duration::from_secs(60),
+        ..Limits::default()
+    }
 }
 
 fn integer(answer: &Answer) -> i64 {
-    answer.batches[0].column(0).as_primitive::<Int64Type>().value(0)
+    answer.batches[0]
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .value(0)
 }
 
 fn query(home: &str, device: &str) -> ReadingsQuery {
@@ -171,9 +210,18 @@ fn query(home: &str, device: &str) -> ReadingsQuery {
 #[tokio::test]
 async fn sql_counts_chunks_and_tail() {
     let (_, engine) = engine(lake());
-    let answer = engine.sql("SELECT count(*) FROM readings", limits()).await.unwrap();
+    let answer = engine
+        .sql("SELECT count(*) FROM readings", limits())
+        .await
+        .unwrap();
     assert_eq!(integer(&answer), 98);
-    let answer = engine.sql("SELECT count(value) FROM readings WHERE quality = 0", limits()).await.unwrap();
+    let answer = engine
+        .sql(
+            "SELECT count(value) FROM readings WHERE quality = 0",
+            limits(),
+        )
+        .await
+        .unwrap();
     assert_eq!(integer(&answer), 98);
     assert!(answer.missing.is_empty());
     let text = "SELECT home, edge, date, max(ts) m, count(*) n FROM readings GROUP BY home, edge, date ORDER BY home, date";
@@ -189,11 +237,20 @@ async fn only_the_chunks_that_may_hold_an_answer_are_asked_for() {
         let (lake, engine) = engine(lake());
         let text = format!("SELECT count(value) FROM readings WHERE {filter}");
         let answer = engine.sql(&text, limits()).await.unwrap();
-        assert_eq!((lake.asked.lock().len(), integer(&answer)), (chunks, count), "{filter}");
+        assert_eq!(
+            (lake.asked.lock().len(), integer(&answer)),
+            (chunks, count),
+            "{filter}"
+        );
     };
     check("home = 'beta'", 1, 24).await;
     check("home = 'alpha' AND date = '2024-10-05'", 1, 24).await;
-    check("ts >= '2024-10-05T12:00:00Z' AND ts < '2024-10-06T01:00:00Z'", 2, 13).await;
+    check(
+        "ts >= '2024-10-05T12:00:00Z' AND ts < '2024-10-06T01:00:00Z'",
+        2,
+        13,
+    )
+    .await;
     check("ts > '2024-10-07T00:30:00Z'", 0, 1).await;
     check("edge = '0000000000000002' OR date < '2024-10-04'", 1, 24).await;
     check("home = 'nobody'", 0, 0).await;
@@ -204,8 +261,14 @@ async fn only_the_chunks_that_may_hold_an_answer_are_asked_for() {
 #[tokio::test]
 async fn known_devices_prune_chunks() {
     let (lake, engine) = engine(lake());
-    engine.devices(&"alpha".parse().unwrap(), limits().time).await.unwrap();
-    engine.devices(&"beta".parse().unwrap(), limits().time).await.unwrap();
+    engine
+        .devices(&"alpha".parse().unwrap(), limits().time)
+        .await
+        .unwrap();
+    engine
+        .devices(&"beta".parse().unwrap(), limits().time)
+        .await
+        .unwrap();
     lake.asked.lock().clear();
     let text = "SELECT count(value) FROM readings WHERE device = 'cellar'";
     assert_eq!(integer(&engine.sql(text, limits()).await.unwrap()), 24);
@@ -216,7 +279,10 @@ async fn known_devices_prune_chunks() {
 async fn paging_gives_every_row_once_and_in_order() {
     for limit in [1, 7, 24, 37, 73, 74, 75, 100] {
         let (_, engine) = engine(lake());
-        let mut query = ReadingsQuery { limit: Some(limit), ..query("alpha", "attic/t") };
+        let mut query = ReadingsQuery {
+            limit: Some(limit),
+            ..query("alpha", "attic/t")
+        };
         let mut seen = Vec::new();
         loop {
             let page = engine.readings(&query, limits()).await.unwrap();
@@ -242,14 +308,28 @@ async fn paging_breaks_ties_of_time_metric_and_edge() {
         }
     }
     let (_, engine) = engine(lake);
-    let mut query = ReadingsQuery { limit: Some(3), ..query("h", "d") };
+    let mut query = ReadingsQuery {
+        limit: Some(3),
+        ..query("h", "d")
+    };
     let mut seen = Vec::new();
     loop {
         let page = engine.readings(&query, limits()).await.unwrap();
         for batch in &page.answer.batches {
             for row in 0..batch.num_rows() {
-                let text = |name| batch.column_by_name(name).unwrap().as_string::<i32>().value(row).to_owned();
-                let seq = batch.column_by_name(column::SEQ).unwrap().as_primitive::<Int64Type>().value(row);
+                let text = |name| {
+                    batch
+                        .column_by_name(name)
+                        .unwrap()
+                        .as_string::<i32>()
+                        .value(row)
+                        .to_owned()
+                };
+                let seq = batch
+                    .column_by_name(column::SEQ)
+                    .unwrap()
+                    .as_primitive::<Int64Type>()
+                    .value(row);
                 seen.push((text(column::METRIC), text("edge"), seq));
             }
         }
@@ -275,13 +355,21 @@ async fn buckets_aggregate_and_page() {
         ..query("alpha", "attic/t")
     };
     let values = async |aggregate| {
-        let (mut query, mut values) = (ReadingsQuery { aggregate, ..query.clone() }, Vec::new());
+        let (mut query, mut values) = (
+            ReadingsQuery {
+                aggregate,
+                ..query.clone()
+            },
+            Vec::new(),
+        );
         loop {
             let page = engine.readings(&query, limits()).await.unwrap();
             for batch in &page.answer.batches {
                 let ts = batch.column(0).as_primitive::<TimestampMillisecondType>();
                 let value = batch.column(3).as_primitive::<Float64Type>();
-                values.extend((0..batch.num_rows()).map(|r| ((ts.value(r) - DAY) / HOUR_MS, value.value(r))));
+                values.extend(
+                    (0..batch.num_rows()).map(|r| ((ts.value(r) - DAY) / HOUR_MS, value.value(r))),
+                );
             }
             query.cursor = page.next_cursor;
             if query.cursor.is_none() {
@@ -291,10 +379,22 @@ async fn buckets_aggregate_and_page() {
     };
     let hours = [0, 6, 12, 18, 24, 30, 36, 42];
     let with = |v: [f64; 8]| hours.into_iter().zip(v).collect::<Vec<_>>();
-    assert_eq!(values(None).await, with([3.0, 8.5, 14.5, 20.5, 2.5, 8.5, 14.5, 20.5]));
-    assert_eq!(values(Some(Aggregate::Min)).await, with([1.0, 6.0, 12.0, 18.0, 0.0, 6.0, 12.0, 18.0]));
-    assert_eq!(values(Some(Aggregate::Last)).await, with([5.0, 11.0, 17.0, 23.0, 5.0, 11.0, 17.0, 23.0]));
-    assert_eq!(values(Some(Aggregate::Count)).await, with([5.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0]));
+    assert_eq!(
+        values(None).await,
+        with([3.0, 8.5, 14.5, 20.5, 2.5, 8.5, 14.5, 20.5])
+    );
+    assert_eq!(
+        values(Some(Aggregate::Min)).await,
+        with([1.0, 6.0, 12.0, 18.0, 0.0, 6.0, 12.0, 18.0])
+    );
+    assert_eq!(
+        values(Some(Aggregate::Last)).await,
+        with([5.0, 11.0, 17.0, 23.0, 5.0, 11.0, 17.0, 23.0])
+    );
+    assert_eq!(
+        values(Some(Aggregate::Count)).await,
+        with([5.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
+    );
     assert_eq!(values(Some(Aggregate::Sum)).await[0], (0, 15.0));
 }
 
@@ -307,13 +407,27 @@ async fn damaged_absent_and_unreadable_chunks_are_told() {
     std::fs::write(damaged.path(1), bytes).unwrap();
     damaged.replace(2, b"verified, and no Parquet");
     let (lake, engine) = engine(damaged);
-    let answer = engine.sql("SELECT count(value) FROM readings", limits()).await.unwrap();
+    let answer = engine
+        .sql("SELECT count(value) FROM readings", limits())
+        .await
+        .unwrap();
     assert_eq!(integer(&answer), 26);
-    let told: Vec<_> = answer.missing.iter().map(|m| (m.chunk.day, m.rows)).collect();
+    let told: Vec<_> = answer
+        .missing
+        .iter()
+        .map(|m| (m.chunk.day, m.rows))
+        .collect();
     assert_eq!(told, [(20_000, 24), (20_001, 24), (20_002, 24)]);
-    assert!(answer.missing[1].reason.contains("CRC32"), "{:?}", answer.missing[1]);
+    assert!(
+        answer.missing[1].reason.contains("CRC32"),
+        "{:?}",
+        answer.missing[1]
+    );
     assert_eq!(answer.missing[2].to, DAY + 2 * DAY_MS + 23 * HOUR_MS);
-    let devices = engine.devices(&"alpha".parse().unwrap(), limits().time).await.unwrap();
+    let devices = engine
+        .devices(&"alpha".parse().unwrap(), limits().time)
+        .await
+        .unwrap();
     assert_eq!((devices.devices[0].rows, devices.missing.len()), (2, 3));
     drop(lake);
 }
@@ -325,7 +439,13 @@ async fn a_page_damaged_behind_a_good_footer_is_told() {
     bytes[10..60].fill(0xff);
     damaged.replace(1, &bytes);
     let (_, engine) = engine(damaged);
-    let answer = engine.sql("SELECT count(*), sum(CAST(ts AS BIGINT) - seq) FROM readings", limits()).await.unwrap();
+    let answer = engine
+        .sql(
+            "SELECT count(*), sum(CAST(ts AS BIGINT) - seq) FROM readings",
+            limits(),
+        )
+        .await
+        .unwrap();
     assert_eq!(integer(&answer), 74);
     assert_eq!(answer.missing.len(), 1, "{:?}", answer.missing);
 }
@@ -353,10 +473,19 @@ async fn what_does_more_than_read_is_refused() {
         "SELECT 1/0",
     ] {
         let refused = engine.sql(text, limits()).await;
-        assert!(matches!(refused, Err(QueryError::BadQuery(_))), "{text}: {refused:?}");
+        assert!(
+            matches!(refused, Err(QueryError::BadQuery(_))),
+            "{text}: {refused:?}"
+        );
         println!("{text}: {}", refused.unwrap_err());
     }
-    for text in ["SHOW COLUMNS FROM readings", "DESCRIBE readings", "SHOW TABLES", "EXPLAIN SELECT 1", "SELECT 1"] {
+    for text in [
+        "SHOW COLUMNS FROM readings",
+        "DESCRIBE readings",
+        "SHOW TABLES",
+        "EXPLAIN SELECT 1",
+        "SELECT 1",
+    ] {
         engine.sql(text, limits()).await.unwrap();
     }
 }
@@ -379,12 +508,23 @@ async fn deep_nesting_is_an_error_and_no_crash() {
         deep("", "1", " UNION ALL SELECT 1", 3_000),
     ] {
         let refused = engine.sql(&text, limits()).await;
-        assert!(matches!(refused, Err(QueryError::BadQuery(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(QueryError::BadQuery(_))),
+            "{refused:?}"
+        );
     }
     // As deep as is allowed must fit the stack.
-    for text in [deep("", "1", "+1", 590), deep("", "seq", "+seq", 590) + " FROM readings", deep("", "true", " OR seq > 5", 290) + " FROM readings", deep("", "1", " UNION ALL SELECT 1", 190)] {
+    for text in [
+        deep("", "1", "+1", 590),
+        deep("", "seq", "+seq", 590) + " FROM readings",
+        deep("", "true", " OR seq > 5", 290) + " FROM readings",
+        deep("", "1", " UNION ALL SELECT 1", 190),
+    ] {
         let answered = engine.sql(&text, limits()).await;
-        assert!(matches!(answered, Ok(_) | Err(QueryError::BadQuery(_))), "{answered:?}");
+        assert!(
+            matches!(answered, Ok(_) | Err(QueryError::BadQuery(_))),
+            "{answered:?}"
+        );
     }
 }
 
@@ -393,7 +533,10 @@ async fn time_limit_stops_the_work() {
     let mut big = TestLake::new();
     big.add("h", 1, &rows("d", "m", DAY, 1, 20_000, 1));
     let (_, engine) = engine(big);
-    let limits = Limits { time: Duration::from_millis(500), ..limits() };
+    let limits = Limits {
+        time: Duration::from_millis(500),
+        ..limits()
+    };
     for text in [
         "SELECT count(*) FROM readings a, readings b, readings c WHERE a.value + b.value < c.value",
         "SELECT sum(a.value * b.value + c.value) FROM readings a, readings b, readings c WHERE a.seq <> b.seq + c.seq",
@@ -401,14 +544,23 @@ async fn time_limit_stops_the_work() {
     ] {
         let started = Instant::now();
         let stopped = engine.sql(text, limits).await;
-        assert!(matches!(stopped, Err(QueryError::TooExpensive { .. })), "{text}: {stopped:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(
+            matches!(stopped, Err(QueryError::TooExpensive { .. })),
+            "{text}: {stopped:?}"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
         let idle = async {
             while engine.busy() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), idle).await.unwrap_or_else(|_| panic!("{text}: the work goes on after its limit"));
+        tokio::time::timeout(Duration::from_secs(20), idle)
+            .await
+            .unwrap_or_else(|_| panic!("{text}: the work goes on after its limit"));
         println!("{text}: idle after {:?}", started.elapsed());
     }
 }
@@ -418,14 +570,42 @@ async fn rows_and_memory_are_limited() {
     let mut big = TestLake::new();
     big.add("h", 1, &rows("d", "m", DAY, 1, 50_000, 1));
     let (_, engine) = engine(big);
-    let answer = engine.sql("SELECT * FROM readings", Limits { rows: 10, ..limits() }).await.unwrap();
+    let answer = engine
+        .sql(
+            "SELECT * FROM readings",
+            Limits {
+                rows: 10,
+                ..limits()
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!((answer.rows(), answer.truncated), (10, true));
-    let answer = engine.sql("SELECT 1", Limits { rows: 1, ..limits() }).await.unwrap();
+    let answer = engine
+        .sql(
+            "SELECT 1",
+            Limits {
+                rows: 1,
+                ..limits()
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!((answer.rows(), answer.truncated), (1, false));
-    let little = Limits { memory_bytes: 1 << 20, rows: 1_000_000, ..limits() };
-    for text in ["SELECT * FROM readings", "SELECT seq, array_agg(value) FROM readings GROUP BY seq ORDER BY seq"] {
+    let little = Limits {
+        memory_bytes: 1 << 20,
+        rows: 1_000_000,
+        ..limits()
+    };
+    for text in [
+        "SELECT * FROM readings",
+        "SELECT seq, array_agg(value) FROM readings GROUP BY seq ORDER BY seq",
+    ] {
         let refused = engine.sql(text, little).await;
-        assert!(matches!(refused, Err(QueryError::TooExpensive { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(QueryError::TooExpensive { .. })),
+            "{refused:?}"
+        );
     }
 }
 
@@ -435,7 +615,10 @@ async fn devices_and_homes_are_summed_up_once() {
     let homes = engine.homes().await.unwrap();
     let alpha: HomeId = "alpha".parse().unwrap();
     assert_eq!((homes.len(), homes[0].rows, homes[0].chunks), (2, 74, 3));
-    assert_eq!((homes[0].first_ts, homes[0].last_ts), (Some(DAY), Some(DAY + 3 * DAY_MS + HOUR_MS)));
+    assert_eq!(
+        (homes[0].first_ts, homes[0].last_ts),
+        (Some(DAY), Some(DAY + 3 * DAY_MS + HOUR_MS))
+    );
     assert!(lake.asked.lock().is_empty());
     for _ in 0..2 {
         let devices = engine.devices(&alpha, limits().time).await.unwrap().devices;
@@ -449,7 +632,9 @@ async fn devices_and_homes_are_summed_up_once() {
 
 #[test]
 fn dropping_an_engine_inside_of_a_task_is_no_panic() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async { drop(engine(lake())) });
 }
 

@@ -39,7 +39,11 @@ pub fn moment(name: &str, text: &str, now_ms: i64) -> Result<i64, QueryError> {
 /// The width of buckets in milliseconds, from `15m`, `1h`, `1d` and the like.
 pub fn width(name: &str, text: &str) -> Result<i64, QueryError> {
     let width = duration_ms(text.trim()).filter(|w| (WIDTH_MS_MIN..=WIDTH_MS_MAX).contains(w));
-    width.ok_or_else(|| QueryError::bad(format!("{name}: {text:?} is no width; use 1ms to 366d, like 30s, 15m, 1h or 1d")))
+    width.ok_or_else(|| {
+        QueryError::bad(format!(
+            "{name}: {text:?} is no width; use 1ms to 366d, like 30s, 15m, 1h or 1d"
+        ))
+    })
 }
 
 /// A whole number and a unit: ms, s, m, h, d or w.

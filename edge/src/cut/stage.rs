@@ -1,4 +1,3 @@
-
 use std::{sync::Arc, time::Duration};
 
 use tarn_common::ids::Seq;
@@ -128,11 +127,10 @@ impl CutStage {
 /// Remove the sealed segments that a cut before a crash has taken already.
 pub fn retire_cut(journal: &Journal, cut_upto: Seq) {
     for segment in journal.segments().sealed {
-        if segment.last <= cut_upto {
-            if let Err(e) = journal.retire(&segment, false) {
+        if segment.last <= cut_upto
+            && let Err(e) = journal.retire(&segment, false) {
                 tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
             }
-        }
     }
 }
 

@@ -44,7 +44,10 @@ enum Unsynced {
 
 impl FailingDisk {
     fn after(operations: usize) -> Self {
-        FailingDisk { operations_left: AtomicUsize::new(operations), unsynced: Mutex::default() }
+        FailingDisk {
+            operations_left: AtomicUsize::new(operations),
+            unsynced: Mutex::default(),
+        }
     }
 
     fn operate(&self, operation: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
@@ -68,7 +71,9 @@ impl FailingDisk {
                     fs::write(&path, &bytes[..bytes.len() / 2]).expect("tears");
                 }
                 (Fate::Lost, Unsynced::Content(path)) => fs::write(&path, b"").expect("empties"),
-                (Fate::Lost, Unsynced::Rename { from, to }) => fs::rename(to, from).expect("takes back"),
+                (Fate::Lost, Unsynced::Rename { from, to }) => {
+                    fs::rename(to, from).expect("takes back");
+                }
                 (Fate::Lost, Unsynced::Dir(dir)) => fs::remove_dir_all(dir).expect("takes back"),
             }
         }
@@ -78,14 +83,18 @@ impl FailingDisk {
 impl Disk for FailingDisk {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.operate(|| {
-            self.unsynced.lock().push(Unsynced::Content(path.to_owned()));
+            self.unsynced
+                .lock()
+                .push(Unsynced::Content(path.to_owned()));
             RealDisk.write(path, bytes)
         })
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.operate(|| {
-            self.unsynced.lock().retain(|u| !matches!(u, Unsynced::Content(p) if p == path));
+            self.unsynced
+                .lock()
+                .retain(|u| !matches!(u, Unsynced::Content(p) if p == path));
             Ok(())
         })
     }
@@ -102,7 +111,9 @@ impl Disk for FailingDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.operate(|| {
             self.unsynced.lock().retain(|u| match u {
-                Unsynced::Rename { to: path, .. } | Unsynced::Dir(path) => path.parent() != Some(dir),
+                Unsynced::Rename { to: path, .. } | Unsynced::Dir(path) => {
+                    path.parent() != Some(dir)
+                }
                 Unsynced::Content(_) => true,
             });
             Ok(())
@@ -127,23 +138,47 @@ const PUBLISHES: usize = 40;
 const DAY_END_MS: i64 = 1_800_057_600_000 - 5;
 
 fn identity() -> Identity {
-    Identity { v: 1, edge: EdgeId(9), home: "h".parse().expect("home"), shards: 3 }
+    Identity {
+        v: 1,
+        edge: EdgeId(9),
+        home: "h".parse().expect("home"),
+        shards: 3,
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime")
 }
 
 fn journal(dir: &Path) -> Journal {
     let clock = Arc::new(ManualClock::at(DAY_END_MS));
     let (settings, metrics) = (JournalSettings::default(), JournalMetrics::default());
-    let journal = Journal::open(&dir.join("journal"), EdgeId(9), Seq::ZERO, settings, clock.clone(), metrics).expect("opens");
+    let journal = Journal::open(
+        &dir.join("journal"),
+        EdgeId(9),
+        Seq::ZERO,
+        settings,
+        clock.clone(),
+        metrics,
+    )
+    .expect("opens");
     for n in 0..PUBLISHES {
         clock.set(DAY_END_MS + n as i64);
         let topic = format!("home/device-{}", n % DEVICES);
         let payload = format!(r#"{{"n":{n},"m":1}}"#);
         let (payload, topic) = (payload.as_bytes(), topic.as_str());
-        let publish = Publish { client: "c", topic, payload, qos: 0, packet_id: 0, dup: false, retain: false };
+        let publish = Publish {
+            client: "c",
+            topic,
+            payload,
+            qos: 0,
+            packet_id: 0,
+            dup: false,
+            retain: false,
+        };
         journal.append(publish).expect("appends");
     }
     runtime().block_on(journal.roll());
@@ -182,15 +217,27 @@ fn a_power_cut_between_any_two_file_operations_is_mended_by_the_next_start() {
 
             let shelf = Shelf::open(&dir.path().join("lake"), identity()).expect("opens");
             if shelf.view().1 < segment.last {
-                assert!(first_try.is_err(), "what was reported as cut must be logged");
+                assert!(
+                    first_try.is_err(),
+                    "what was reported as cut must be logged"
+                );
                 let number = shelf.next_number();
-                let cut = cutter(dir.path(), Arc::new(RealDisk)).cut(&segment, number).expect("cuts");
+                let cut = cutter(dir.path(), Arc::new(RealDisk))
+                    .cut(&segment, number)
+                    .expect("cuts");
                 shelf.take(&cut.entry);
             }
             let report = check_lake(dir.path());
-            assert_eq!(report.rows, 2 * PUBLISHES as u64, "{fate:?} after {operations} operations");
+            assert_eq!(
+                report.rows,
+                2 * PUBLISHES as u64,
+                "{fate:?} after {operations} operations"
+            );
             if first_try.is_ok() {
-                assert!(operations > 20, "a cut of many chunks takes many operations");
+                assert!(
+                    operations > 20,
+                    "a cut of many chunks takes many operations"
+                );
                 break;
             }
             operations += 1;
@@ -207,7 +254,9 @@ fn a_damaged_segment_gives_all_its_other_records_and_tells_the_loss() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
     fs::write(&segment.path, &bytes).expect("writes");
-    let cut = cutter(dir.path(), Arc::new(RealDisk)).cut(&segment, 1).expect("cuts");
+    let cut = cutter(dir.path(), Arc::new(RealDisk))
+        .cut(&segment, 1)
+        .expect("cuts");
     assert_eq!(cut.entry.lost_records, 1);
     assert_eq!(cut.damage.len(), 1);
     assert_eq!(check_lake(dir.path()).rows, 2 * (PUBLISHES as u64 - 1));
@@ -220,7 +269,9 @@ fn a_segment_cut_short_keeps_what_is_left() {
     let segment = journal.segments().sealed.pop_front().expect("sealed");
     let bytes = fs::read(&segment.path).expect("reads");
     fs::write(&segment.path, &bytes[..bytes.len() / 2]).expect("writes");
-    let cut = cutter(dir.path(), Arc::new(RealDisk)).cut(&segment, 1).expect("cuts");
+    let cut = cutter(dir.path(), Arc::new(RealDisk))
+        .cut(&segment, 1)
+        .expect("cuts");
     let rows = check_lake(dir.path()).rows;
     assert_eq!(rows, 2 * (PUBLISHES as u64 - cut.entry.lost_records));
     assert!(cut.entry.lost_records > 0 && rows > 0);

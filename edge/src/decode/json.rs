@@ -15,12 +15,26 @@ const TIME_KEYS: [&str; 3] = ["ts", "timestamp", "time"];
 /// Flatten a JSON object or array into readings. False when it is not valid JSON, is nested deeper
 /// than the parser goes (128), or gives more readings than [`READINGS_PER_PAYLOAD_MAX`]; rows
 /// pushed before that was found are the caller's to drop.
-pub(super) fn flatten(decoder: &mut Decoder<'_>, topic: &mut Topic, text: &str, stamp: Stamp) -> bool {
+pub(super) fn flatten(
+    decoder: &mut Decoder<'_>,
+    topic: &mut Topic,
+    text: &str,
+    stamp: Stamp,
+) -> bool {
     decoder.used.clear();
     let start = decoder.rows.len();
-    let mut walk = Walk { decoder, topic, stamp, path: String::new(), start, device_ts: None };
+    let mut walk = Walk {
+        decoder,
+        topic,
+        stamp,
+        path: String::new(),
+        start,
+        device_ts: None,
+    };
     let mut json = serde_json::Deserializer::from_str(text);
-    let parsed = Node(&mut walk).deserialize(&mut json).and_then(|()| json.end());
+    let parsed = Node(&mut walk)
+        .deserialize(&mut json)
+        .and_then(|()| json.end());
     if parsed.is_err() {
         return false;
     }
@@ -45,11 +59,10 @@ impl Walk<'_, '_, '_> {
         if self.decoder.rows.len() - self.start >= READINGS_PER_PAYLOAD_MAX {
             return Err(E::custom("too many values"));
         }
-        if TIME_KEYS.contains(&self.path.as_str()) {
-            if let Some(ts) = time_of(scalar) {
+        if TIME_KEYS.contains(&self.path.as_str())
+            && let Some(ts) = time_of(scalar) {
                 self.device_ts = Some(ts);
             }
-        }
         let mut series = self.series();
         // Keys that flatten to the same name ("a.b" and "a": {"b"}) are told apart by a number.
         let len = self.path.len();
@@ -72,7 +85,10 @@ impl Walk<'_, '_, '_> {
             return *series;
         }
         let metric = self.topic.voice.object_metric(&self.path);
-        let series = self.decoder.rows.series(self.topic.voice.object_device(), &metric);
+        let series = self
+            .decoder
+            .rows
+            .series(self.topic.voice.object_device(), &metric);
         self.topic.keys.insert(self.path.as_str().into(), series);
         series
     }
@@ -92,9 +108,14 @@ fn time_of(scalar: Scalar<'_>) -> Option<i64> {
     // Seconds until the year 5138; beyond that the number must be milliseconds.
     const SECONDS_MAX: f64 = 1e11;
     match (scalar.value, scalar.text) {
-        (Some(number), None) if number.abs() < SECONDS_MAX => Some((number * 1000.0).round() as i64),
+        (Some(number), None) if number.abs() < SECONDS_MAX => {
+            Some((number * 1000.0).round() as i64)
+        }
         (Some(number), None) => Some(number as i64),
-        (_, Some(text)) => text.parse::<jiff::Timestamp>().ok().map(|ts| ts.as_millisecond()),
+        (_, Some(text)) => text
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .map(|ts| ts.as_millisecond()),
         (None, None) => None,
     }
 }
@@ -117,7 +138,8 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<(), E> {
-        self.0.push(Scalar::switch(on, if on { "true" } else { "false" }))
+        self.0
+            .push(Scalar::switch(on, if on { "true" } else { "false" }))
     }
 
     fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
@@ -149,7 +171,11 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
             map.next_value_seed(Node(walk))?;
             walk.path.truncate(len);
         }
-        if empty { walk.push(Scalar::text("{}")) } else { Ok(()) }
+        if empty {
+            walk.push(Scalar::text("{}"))
+        } else {
+            Ok(())
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
@@ -159,7 +185,11 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
             let more = seq.next_element_seed(Node(walk))?.is_some();
             walk.path.truncate(len);
             if !more {
-                return if index == 0 { walk.push(Scalar::text("[]")) } else { Ok(()) };
+                return if index == 0 {
+                    walk.push(Scalar::text("[]"))
+                } else {
+                    Ok(())
+                };
             }
         }
         Err(A::Error::custom("array without end"))

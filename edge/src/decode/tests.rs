@@ -25,13 +25,27 @@ fn lines(topics: &Topics, topic: &str, payload: &[u8]) -> Vec<String> {
     let (device, metric, words, unit) = (text(1), text(2), text(4), text(5));
     let value = batch.column(3).as_primitive::<Float64Type>();
     let show = |a: &dyn Array, row: usize| {
-        if a.is_null(row) { "-".to_owned() } else { a.as_string::<i32>().value(row).to_owned() }
+        if a.is_null(row) {
+            "-".to_owned()
+        } else {
+            a.as_string::<i32>().value(row).to_owned()
+        }
     };
     (0..batch.num_rows())
         .map(|r| {
-            let number = if value.is_null(r) { "-".to_owned() } else { value.value(r).to_string() };
+            let number = if value.is_null(r) {
+                "-".to_owned()
+            } else {
+                value.value(r).to_string()
+            };
             let show = |a| show(a, r);
-            format!("{} {} {number} {} {}", show(&device), show(&metric), show(&words), show(&unit))
+            format!(
+                "{} {} {number} {} {}",
+                show(&device),
+                show(&metric),
+                show(&words),
+                show(&unit)
+            )
         })
         .collect()
 }
@@ -42,11 +56,31 @@ fn check(topic: &str, payload: impl AsRef<[u8]>, expected: &[&str]) {
 
 #[test]
 fn plain_values() {
-    check("home/kitchen/temperature", "21.5", &["home/kitchen temperature 21.5 - -"]);
-    check("home/kitchen/temperature", " -3e2\n", &["home/kitchen temperature -300 - -"]);
-    check("home/kitchen/temperature", "23°C", &["home/kitchen temperature 23 - °C"]);
-    check("home/kitchen/temperature", "23.1 °C", &["home/kitchen temperature 23.1 - °C"]);
-    check("home/kitchen/humidity", "45%", &["home/kitchen humidity 45 - %"]);
+    check(
+        "home/kitchen/temperature",
+        "21.5",
+        &["home/kitchen temperature 21.5 - -"],
+    );
+    check(
+        "home/kitchen/temperature",
+        " -3e2\n",
+        &["home/kitchen temperature -300 - -"],
+    );
+    check(
+        "home/kitchen/temperature",
+        "23°C",
+        &["home/kitchen temperature 23 - °C"],
+    );
+    check(
+        "home/kitchen/temperature",
+        "23.1 °C",
+        &["home/kitchen temperature 23.1 - °C"],
+    );
+    check(
+        "home/kitchen/humidity",
+        "45%",
+        &["home/kitchen humidity 45 - %"],
+    );
     check("home/kitchen/light", "on", &["home/kitchen light 1 on -"]);
     check("home/kitchen/light", "OFF", &["home/kitchen light 0 OFF -"]);
     check("home/door", "locked", &["home door - locked -"]);
@@ -57,7 +91,20 @@ fn plain_values() {
 
 #[test]
 fn what_only_looks_like_a_number_is_text() {
-    for text in ["12:30", "1.2.3.4", "2026-11-22", "3 apples", "NaN", "inf", "-Infinity", "1e400", "0x10", "", "null", "\"21\""] {
+    for text in [
+        "12:30",
+        "1.2.3.4",
+        "2026-11-22",
+        "3 apples",
+        "NaN",
+        "inf",
+        "-Infinity",
+        "1e400",
+        "0x10",
+        "",
+        "null",
+        "\"21\"",
+    ] {
         check("d/m", text, &[&format!("d m - {text} -")]);
     }
 }
@@ -67,7 +114,10 @@ fn objects_are_flattened() {
     check(
         "home/kitchen",
         r#"{"temperature":21.5,"humidity":40}"#,
-        &["home/kitchen temperature 21.5 - -", "home/kitchen humidity 40 - -"],
+        &[
+            "home/kitchen temperature 21.5 - -",
+            "home/kitchen humidity 40 - -",
+        ],
     );
     check(
         "tele/x/SENSOR",
@@ -91,14 +141,29 @@ fn objects_are_flattened() {
 #[test]
 fn names_that_collide_stay_apart() {
     let payload = r#"{"a.b":1,"a":{"b":2},"a.b#2":3,"a.b":4}"#;
-    check("d", payload, &["d a.b 1 - -", "d a.b#2 2 - -", "d a.b#2#2 3 - -", "d a.b#3 4 - -"]);
+    check(
+        "d",
+        payload,
+        &[
+            "d a.b 1 - -",
+            "d a.b#2 2 - -",
+            "d a.b#2#2 3 - -",
+            "d a.b#3 4 - -",
+        ],
+    );
 }
 
 #[test]
 fn bad_json_is_kept_whole() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = format!("[{}1]", "1,".repeat(READINGS_PER_PAYLOAD_MAX));
-    for text in [r#"{"a":1,"b":"#, r#"{"a":1e400}"#, r#"{"a":1} x"#, &deep, &wide] {
+    for text in [
+        r#"{"a":1,"b":"#,
+        r#"{"a":1e400}"#,
+        r#"{"a":1} x"#,
+        &deep,
+        &wide,
+    ] {
         check("d/m", text, &[&format!("d m - {text} -")]);
     }
 }
@@ -111,26 +176,57 @@ fn bytes_that_are_no_text_are_kept_as_base64() {
 #[test]
 fn a_devices_own_time_counts_where_it_is_plausible() {
     let cases = [
-        (r#"{"ts":1799999999,"t":1}"#, 1_799_999_999_000, Quality::Good),
-        (r#"{"t":1,"timestamp":1799999999500}"#, 1_799_999_999_500, Quality::Good),
-        (r#"{"time":"2027-01-15T08:00:00Z","t":1}"#, 1_800_000_000_000, Quality::Good),
-        (r#"{"ts":1790000000,"t":1}"#, 1_790_000_000_000, Quality::Late),
+        (
+            r#"{"ts":1799999999,"t":1}"#,
+            1_799_999_999_000,
+            Quality::Good,
+        ),
+        (
+            r#"{"t":1,"timestamp":1799999999500}"#,
+            1_799_999_999_500,
+            Quality::Good,
+        ),
+        (
+            r#"{"time":"2027-01-15T08:00:00Z","t":1}"#,
+            1_800_000_000_000,
+            Quality::Good,
+        ),
+        (
+            r#"{"ts":1790000000,"t":1}"#,
+            1_790_000_000_000,
+            Quality::Late,
+        ),
         (r#"{"ts":86400,"t":1}"#, RECEIVED, Quality::ClockMended),
-        (r#"{"ts":"2300-01-01T00:00:00Z","t":1}"#, RECEIVED, Quality::ClockMended),
+        (
+            r#"{"ts":"2300-01-01T00:00:00Z","t":1}"#,
+            RECEIVED,
+            Quality::ClockMended,
+        ),
         (r#"{"ts":"soon","t":1}"#, RECEIVED, Quality::Good),
         (r#"{"x":{"ts":5},"t":1}"#, RECEIVED, Quality::Good),
     ];
     for (payload, ts, quality) in cases {
         let topics = Topics::default();
         let mut decoder = Decoder::new(&topics);
-        let record = Record { topic: "d", payload: payload.as_bytes(), received_ms: RECEIVED, ..Record::control(Kind::Publish, Seq(1), "c") };
+        let record = Record {
+            topic: "d",
+            payload: payload.as_bytes(),
+            received_ms: RECEIVED,
+            ..Record::control(Kind::Publish, Seq(1), "c")
+        };
         decoder.record(&record);
         let (rows, _) = decoder.finish();
         let batch = rows.batch(&rows.all()).expect("batch");
         let found = batch.column(0).as_primitive::<TimestampMillisecondType>();
         let flags = batch.column(8).as_primitive::<Int8Type>();
-        assert!(found.values().iter().all(|t| *t == ts), "{payload}: {found:?}");
-        assert!(flags.values().iter().all(|f| *f == quality as i8), "{payload}: {flags:?}");
+        assert!(
+            found.values().iter().all(|t| *t == ts),
+            "{payload}: {found:?}"
+        );
+        assert!(
+            flags.values().iter().all(|f| *f == quality as i8),
+            "{payload}: {flags:?}"
+        );
     }
 }
 
@@ -139,8 +235,15 @@ fn patterns_name_device_and_metric() {
     let topics = |pattern: &str| Topics::new(vec![pattern.parse().expect("pattern")]);
     let t = topics("site/+/{device}/{metric}");
     assert_eq!(lines(&t, "site/1/boiler/flow", b"7"), ["boiler flow 7 - -"]);
-    assert_eq!(lines(&t, "site/1/boiler/flow", br#"{"a":7}"#), ["boiler flow.a 7 - -"]);
-    assert_eq!(lines(&t, "other/1/boiler/flow", b"7"), ["other/1/boiler flow 7 - -"], "falls to the default");
+    assert_eq!(
+        lines(&t, "site/1/boiler/flow", br#"{"a":7}"#),
+        ["boiler flow.a 7 - -"]
+    );
+    assert_eq!(
+        lines(&t, "other/1/boiler/flow", b"7"),
+        ["other/1/boiler flow 7 - -"],
+        "falls to the default"
+    );
     let t = topics("z/{device}/{device}/#");
     assert_eq!(lines(&t, "z/a/b/c/d", b"7"), ["a/b value 7 - -"]);
     for bad in ["a/#/{device}", "a/b", "a/x{device}"] {

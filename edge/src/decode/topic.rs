@@ -1,4 +1,3 @@
-
 use serde::Deserialize;
 
 /// Metric of a value whose topic names none.
@@ -45,7 +44,12 @@ impl std::str::FromStr for Pattern {
                 literal => Level::Literal(literal.to_owned()),
             })
             .collect();
-        let invalid = |reason| Err(InvalidPattern { pattern: pattern.to_owned(), reason });
+        let invalid = |reason| {
+            Err(InvalidPattern {
+                pattern: pattern.to_owned(),
+                reason,
+            })
+        };
         let inner = &levels[..levels.len() - 1];
         if inner.contains(&Level::Rest) {
             return invalid("`#` may stand only at the end");
@@ -63,7 +67,9 @@ impl std::str::FromStr for Pattern {
 
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -84,7 +90,10 @@ impl Pattern {
                 Level::Literal(_) | Level::Any | Level::Rest => {}
             }
         }
-        parts.next().is_none().then(|| Voice::named(&device, &metric))
+        parts
+            .next()
+            .is_none()
+            .then(|| Voice::named(&device, &metric))
     }
 }
 
@@ -108,7 +117,10 @@ impl Topics {
     /// Who speaks on a topic, and about what.
     #[must_use]
     pub fn voice(&self, topic: &str) -> Voice {
-        let by_pattern = self.patterns.iter().find_map(|pattern| pattern.voice(topic));
+        let by_pattern = self
+            .patterns
+            .iter()
+            .find_map(|pattern| pattern.voice(topic));
         by_pattern.unwrap_or_else(|| Voice::default_of(topic))
     }
 }
@@ -126,9 +138,21 @@ impl Voice {
     fn named(device: &[&str], metric: &[&str]) -> Voice {
         let device = device.join("/");
         let metric = metric.join("/");
-        let object_prefix = if metric.is_empty() { String::new() } else { format!("{metric}.") };
-        let scalar_metric = if metric.is_empty() { VALUE.to_owned() } else { metric };
-        Voice { scalar: (device.clone(), scalar_metric), object_device: device, object_prefix }
+        let object_prefix = if metric.is_empty() {
+            String::new()
+        } else {
+            format!("{metric}.")
+        };
+        let scalar_metric = if metric.is_empty() {
+            VALUE.to_owned()
+        } else {
+            metric
+        };
+        Voice {
+            scalar: (device.clone(), scalar_metric),
+            object_device: device,
+            object_prefix,
+        }
     }
 
     fn default_of(topic: &str) -> Voice {

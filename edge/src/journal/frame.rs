@@ -50,7 +50,9 @@ impl Kind {
     }
 
     fn of(code: u8) -> Option<Kind> {
-        [Kind::Publish, Kind::Release, Kind::Confirm, Kind::Snapshot].into_iter().find(|k| k.code() == code)
+        [Kind::Publish, Kind::Release, Kind::Confirm, Kind::Snapshot]
+            .into_iter()
+            .find(|k| k.code() == code)
     }
 }
 
@@ -102,9 +104,10 @@ impl<'a> Record<'a> {
 #[must_use]
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     let body = BODY_HEAD + record.client.len() + record.topic.len() + record.payload.len();
-    let (Ok(client_len), Ok(topic_len)) =
-        (u16::try_from(record.client.len()), u16::try_from(record.topic.len()))
-    else {
+    let (Ok(client_len), Ok(topic_len)) = (
+        u16::try_from(record.client.len()),
+        u16::try_from(record.topic.len()),
+    ) else {
         return false;
     };
     if body > BODY_BYTES_MAX {
@@ -134,7 +137,8 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
 pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     let head: &[u8; RECORD_HEAD] = bytes.first_chunk()?;
     let u16_at = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
-    let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let u32_at =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
     let len = u32_at(0) as usize;
     let kind = Kind::of(head[8])?;

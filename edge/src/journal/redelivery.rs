@@ -1,4 +1,3 @@
-
 use rustc_hash::FxHashMap;
 use tarn_broker::log::Publish;
 use tarn_common::ids::Seq;
@@ -51,14 +50,18 @@ impl Redelivery {
     /// Whether something is remembered under a packet id.
     #[must_use]
     pub fn knows(&self, client: &str, packet_id: u16) -> bool {
-        self.clients.get(client).is_some_and(|packets| packets.contains_key(&packet_id))
+        self.clients
+            .get(client)
+            .is_some_and(|packets| packets.contains_key(&packet_id))
     }
 
     /// Whether a confirmation up to there would make it forget something.
     #[must_use]
     pub fn awaits_confirmation(&self, client: &str, upto: Seq) -> bool {
         let awaits = |r: &Remembered| r.qos == 1 && r.seq <= upto;
-        self.clients.get(client).is_some_and(|packets| packets.values().any(awaits))
+        self.clients
+            .get(client)
+            .is_some_and(|packets| packets.values().any(awaits))
     }
 
     /// Take in a record of the journal; at start, every record of the newest segment in order.
@@ -66,7 +69,11 @@ impl Redelivery {
         match record.kind {
             Kind::Publish if record.qos > 0 => {
                 let fingerprint = fingerprint(record.topic, record.payload);
-                let remembered = Remembered { seq: record.seq, qos: record.qos, fingerprint };
+                let remembered = Remembered {
+                    seq: record.seq,
+                    qos: record.qos,
+                    fingerprint,
+                };
                 self.remember(record.client, record.packet_id, remembered);
             }
             Kind::Publish => {}
@@ -74,7 +81,10 @@ impl Redelivery {
                 self.forget(record.client, |packet_id, _| packet_id == record.packet_id);
             }
             Kind::Confirm => {
-                let upto = record.payload.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+                let upto = record
+                    .payload
+                    .first_chunk()
+                    .map_or(0, |b| u64::from_le_bytes(*b));
                 self.forget(record.client, |_, r| r.qos == 1 && r.seq.0 <= upto);
             }
             Kind::Snapshot => self.restore(record),
@@ -85,7 +95,10 @@ impl Redelivery {
     pub fn snapshot(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
         self.clients.iter().flat_map(|(client, packets)| {
             let entries: Vec<_> = packets.iter().collect();
-            let records: Vec<_> = entries.chunks(SNAPSHOT_ENTRIES).map(encode_entries).collect();
+            let records: Vec<_> = entries
+                .chunks(SNAPSHOT_ENTRIES)
+                .map(encode_entries)
+                .collect();
             records.into_iter().map(move |payload| (&**client, payload))
         })
     }
@@ -93,11 +106,16 @@ impl Redelivery {
     fn restore(&mut self, record: &Record<'_>) {
         for entry in record.payload.chunks_exact(ENTRY_BYTES) {
             let u64_at = |at: usize| {
-                entry[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+                entry[at..]
+                    .first_chunk()
+                    .map_or(0, |bytes| u64::from_le_bytes(*bytes))
             };
             let packet_id = u16::from_le_bytes([entry[0], entry[1]]);
-            let remembered =
-                Remembered { qos: entry[2], seq: Seq(u64_at(3)), fingerprint: u64_at(11) };
+            let remembered = Remembered {
+                qos: entry[2],
+                seq: Seq(u64_at(3)),
+                fingerprint: u64_at(11),
+            };
             self.remember(record.client, packet_id, remembered);
         }
     }
@@ -116,7 +134,9 @@ impl Redelivery {
     }
 
     fn forget_older_half(&mut self, client: &str) {
-        let Some(packets) = self.clients.get(client) else { return };
+        let Some(packets) = self.clients.get(client) else {
+            return;
+        };
         let mut seqs: Vec<Seq> = packets.values().map(|r| r.seq).collect();
         let middle = seqs.len() / 2;
         let pivot = *seqs.select_nth_unstable(middle).1;
@@ -124,7 +144,9 @@ impl Redelivery {
     }
 
     fn forget(&mut self, client: &str, which: impl Fn(u16, &Remembered) -> bool) {
-        let Some(packets) = self.clients.get_mut(client) else { return };
+        let Some(packets) = self.clients.get_mut(client) else {
+            return;
+        };
         let before = packets.len();
         packets.retain(|packet_id, remembered| !which(*packet_id, remembered));
         self.count -= before - packets.len();

@@ -1,4 +1,3 @@
-
 use std::{
     fs::{self, File},
     io,
@@ -41,7 +40,12 @@ impl<'a> Scan<'a> {
     /// Scan `bytes` from `at`, where the last record before was `last`.
     #[must_use]
     pub fn new(bytes: &'a [u8], at: usize, last: Seq) -> Self {
-        Scan { bytes, at, last, damage: Vec::new() }
+        Scan {
+            bytes,
+            at,
+            last,
+            damage: Vec::new(),
+        }
     }
 
     /// After the last record: where it ends, its sequence, and what was stepped over.
@@ -107,7 +111,10 @@ pub fn list(dir: &Path) -> io::Result<Vec<(Seq, PathBuf)>> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let is_segment = path.extension().is_some_and(|e| e == "journal");
-        let first = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
+        let first = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .and_then(|s| s.parse().ok());
         if let (true, Some(first)) = (is_segment, first) {
             found.push((Seq(first), path));
         }

@@ -6,12 +6,31 @@ use super::*;
 
 fn open(dir: &Path) -> Journal {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-    let settings = JournalSettings { segment_bytes: 1 << 20, ..JournalSettings::default() };
-    Journal::open(dir, EdgeId(7), Seq::ZERO, settings, clock, JournalMetrics::default()).expect("opens")
+    let settings = JournalSettings {
+        segment_bytes: 1 << 20,
+        ..JournalSettings::default()
+    };
+    Journal::open(
+        dir,
+        EdgeId(7),
+        Seq::ZERO,
+        settings,
+        clock,
+        JournalMetrics::default(),
+    )
+    .expect("opens")
 }
 
 fn publish<'a>(packet_id: u16, payload: &'a [u8], dup: bool) -> Publish<'a> {
-    Publish { client: "c", topic: "home/t", payload, qos: 1, packet_id, dup, retain: false }
+    Publish {
+        client: "c",
+        topic: "home/t",
+        payload,
+        qos: 1,
+        packet_id,
+        dup,
+        retain: false,
+    }
 }
 
 /// Append payloads `from..to`, wait until they are durable.
@@ -19,7 +38,10 @@ fn store(journal: &Journal, numbers: std::ops::Range<u32>) {
     let mut last = Seq::ZERO;
     for n in numbers {
         let payload = n.to_string();
-        match journal.append(publish(n as u16, payload.as_bytes(), false)).expect("appends") {
+        match journal
+            .append(publish(n as u16, payload.as_bytes(), false))
+            .expect("appends")
+        {
             Appended::Stored(seq) | Appended::Duplicate(seq) => last = seq,
         }
     }
@@ -29,8 +51,12 @@ fn store(journal: &Journal, numbers: std::ops::Range<u32>) {
 
 fn wait(journal: &Journal, seq: Seq) {
     let mut durable = journal.durable();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-    runtime.block_on(async { durable.wait_for(|d| *d >= seq).await.map(|d| *d) }).expect("durable");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime");
+    runtime
+        .block_on(async { durable.wait_for(|d| *d >= seq).await.map(|d| *d) })
+        .expect("durable");
 }
 
 fn payloads(journal: &Journal) -> Vec<String> {
@@ -50,7 +76,11 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
 }
 
 fn only_segment(dir: &Path) -> PathBuf {
-    segment::list(dir).expect("lists").pop().expect("one segment").1
+    segment::list(dir)
+        .expect("lists")
+        .pop()
+        .expect("one segment")
+        .1
 }
 
 #[test]
@@ -72,7 +102,8 @@ fn a_power_cut_at_every_byte_of_the_tail_keeps_all_whole_records() {
     let durable_bytes = journal.segments().active.bytes as usize;
     store(&journal, 20..23);
     let path = only_segment(dir.path());
-    let whole = fs::read(&path).expect("reads")[..journal.segments().active.bytes as usize].to_vec();
+    let whole =
+        fs::read(&path).expect("reads")[..journal.segments().active.bytes as usize].to_vec();
     drop(journal);
     for end in durable_bytes..=whole.len() {
         for fill in [&[][..], &[0; 64][..], &[0xff; 64][..]] {
@@ -80,10 +111,17 @@ fn a_power_cut_at_every_byte_of_the_tail_keeps_all_whole_records() {
             fs::write(&path, torn).expect("writes");
             let journal = open(dir.path());
             let found = payloads(&journal);
-            assert!(found.len() >= 20 && found[..] == numbers(0..23)[..found.len()], "cut at {end}: {found:?}");
+            assert!(
+                found.len() >= 20 && found[..] == numbers(0..23)[..found.len()],
+                "cut at {end}: {found:?}"
+            );
             let next = found.len() as u32;
             store(&journal, next..next + 1);
-            assert_eq!(payloads(&journal), numbers(0..next + 1), "appends after a cut at {end}");
+            assert_eq!(
+                payloads(&journal),
+                numbers(0..next + 1),
+                "appends after a cut at {end}"
+            );
             drop(journal);
         }
     }
@@ -104,7 +142,10 @@ fn damage_in_the_middle_costs_only_the_records_it_hits() {
         let found = scan.by_ref().filter(|r| r.kind == Kind::Publish).count();
         let (_, last, damage) = scan.end();
         assert_eq!(found, 49, "flip at {at}");
-        assert!(last == Seq(49) || damage.iter().map(|d| d.records).sum::<u64>() == 1, "flip at {at}");
+        assert!(
+            last == Seq(49) || damage.iter().map(|d| d.records).sum::<u64>() == 1,
+            "flip at {at}"
+        );
     }
 }
 
@@ -113,13 +154,25 @@ fn a_redelivery_is_told_and_an_equal_new_message_is_not_taken_for_one() {
     let dir = tempfile::tempdir().expect("dir");
     let journal = open(dir.path());
     store(&journal, 1..2);
-    assert_eq!(journal.append(publish(1, b"1", true)), Ok(Appended::Duplicate(Seq(1))));
+    assert_eq!(
+        journal.append(publish(1, b"1", true)),
+        Ok(Appended::Duplicate(Seq(1)))
+    );
     // Another payload, or a packet id that is sent as new, is a new message.
-    assert_eq!(journal.append(publish(1, b"2", true)), Ok(Appended::Stored(Seq(2))));
-    assert_eq!(journal.append(publish(1, b"2", false)), Ok(Appended::Stored(Seq(3))));
+    assert_eq!(
+        journal.append(publish(1, b"2", true)),
+        Ok(Appended::Stored(Seq(2)))
+    );
+    assert_eq!(
+        journal.append(publish(1, b"2", false)),
+        Ok(Appended::Stored(Seq(3)))
+    );
     // Once the client has its acknowledgement, even DUP with equal content is a new message.
     journal.confirm("c", Seq(3));
-    assert_eq!(journal.append(publish(1, b"2", true)), Ok(Appended::Stored(Seq(5))));
+    assert_eq!(
+        journal.append(publish(1, b"2", true)),
+        Ok(Appended::Stored(Seq(5)))
+    );
 }
 
 #[test]
@@ -128,24 +181,41 @@ fn redeliveries_are_told_after_a_restart_and_after_the_segment_was_cut_away() {
     let journal = open(dir.path());
     store(&journal, 1..3);
     journal.confirm("c", Seq(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime");
     runtime.block_on(journal.roll());
     let sealed = journal.segments().sealed.pop_front().expect("sealed");
     journal.retire(&sealed, false).expect("retires");
     drop(journal);
     let journal = open(dir.path());
-    assert_eq!(journal.append(publish(2, b"2", true)), Ok(Appended::Duplicate(Seq(2))));
-    assert!(matches!(journal.append(publish(1, b"1", true)), Ok(Appended::Stored(_))), "it was confirmed");
+    assert_eq!(
+        journal.append(publish(2, b"2", true)),
+        Ok(Appended::Duplicate(Seq(2)))
+    );
+    assert!(
+        matches!(
+            journal.append(publish(1, b"1", true)),
+            Ok(Appended::Stored(_))
+        ),
+        "it was confirmed"
+    );
 }
 
 #[test]
 fn qos_2_is_remembered_until_it_is_released() {
     let dir = tempfile::tempdir().expect("dir");
     let journal = open(dir.path());
-    let message = Publish { qos: 2, ..publish(9, b"x", false) };
+    let message = Publish {
+        qos: 2,
+        ..publish(9, b"x", false)
+    };
     assert_eq!(journal.append(message), Ok(Appended::Stored(Seq(1))));
     journal.confirm("c", Seq(1));
-    let again = Publish { dup: true, ..message };
+    let again = Publish {
+        dup: true,
+        ..message
+    };
     assert_eq!(journal.append(again), Ok(Appended::Duplicate(Seq(1))));
     assert_eq!(journal.release("c", 9), Ok(Seq(2)));
     assert_eq!(journal.append(again), Ok(Appended::Stored(Seq(3))));
@@ -169,6 +239,10 @@ fn segments_roll_by_size_and_hold_everything_once() {
     for round in 0..60 {
         store(&journal, round * 1000..(round + 1) * 1000);
     }
-    assert!(journal.segments().sealed.len() >= 2, "{:?}", journal.segments());
+    assert!(
+        journal.segments().sealed.len() >= 2,
+        "{:?}",
+        journal.segments()
+    );
     assert_eq!(payloads(&journal), numbers(0..60_000));
 }

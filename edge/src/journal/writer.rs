@@ -66,7 +66,9 @@ impl Writer {
         let files = segment::list(dir).map_err(JournalError::at("list", dir))?;
         let mut sealed = VecDeque::new();
         for pair in files.windows(2) {
-            let [(first, path), (next, _)] = pair else { continue };
+            let [(first, path), (next, _)] = pair else {
+                continue;
+            };
             let meta = fs::metadata(path).map_err(JournalError::at("stat", path))?;
             sealed.push_back(Segment {
                 path: path.clone(),
@@ -77,16 +79,31 @@ impl Writer {
         }
         let newest = files.into_iter().next_back();
         let (active, publishes) = match newest {
-            Some((first, path)) => {
-                recover(&path, edge, first, redelivery).map_err(JournalError::at("recover", &path))?
-            }
-            None => (create(dir, edge, cut_upto.next(), &[]).map_err(JournalError::at("start", dir))?, 0),
+            Some((first, path)) => recover(&path, edge, first, redelivery)
+                .map_err(JournalError::at("recover", &path))?,
+            None => (
+                create(dir, edge, cut_upto.next(), &[]).map_err(JournalError::at("start", dir))?,
+                0,
+            ),
         };
         let file = OpenOptions::new().read(true).write(true).open(&active.path);
         let file = file.map_err(JournalError::at("open", &active.path))?;
-        let segments = Segments { sealed, active: active.clone() };
+        let segments = Segments {
+            sealed,
+            active: active.clone(),
+        };
         let allocated = active.bytes;
-        Ok((Writer { dir: dir.to_owned(), edge, file, active, allocated, publishes }, segments))
+        Ok((
+            Writer {
+                dir: dir.to_owned(),
+                edge,
+                file,
+                active,
+                allocated,
+                publishes,
+            },
+            segments,
+        ))
     }
 
     pub(super) fn run(mut self, shared: &Shared) {
@@ -95,7 +112,10 @@ impl Writer {
             if let Some((first, frames, last)) = &batch.next_head {
                 self.roll(shared, *first, frames, *last);
             }
-            batch.rolls.into_iter().for_each(|done| drop(done.send(())));
+            for done in batch.rolls {
+                // Who asked may be gone by now.
+                let _ = done.send(());
+            }
         }
     }
 
@@ -134,7 +154,15 @@ impl Writer {
         let full = self.active.bytes + frames.len() as u64 >= shared.settings.segment_bytes;
         let worth = self.publishes + publishes > 0;
         let next_head = ((full || !rolls.is_empty()) && worth).then(|| snapshot(pending));
-        Batch { frames, records, publishes, first, last, next_head, rolls }
+        Batch {
+            frames,
+            records,
+            publishes,
+            first,
+            last,
+            next_head,
+            rolls,
+        }
     }
 
     /// Make a batch durable, however long the disk takes to do it, and say so.
@@ -149,8 +177,13 @@ impl Writer {
                 Err(e) => {
                     failed = true;
                     shared.metrics.write_errors.inc();
-                    let full = e.kind() == io::ErrorKind::StorageFull || e.kind() == io::ErrorKind::QuotaExceeded;
-                    let refused = if full { Refused::Full } else { Refused::Unavailable };
+                    let full = e.kind() == io::ErrorKind::StorageFull
+                        || e.kind() == io::ErrorKind::QuotaExceeded;
+                    let refused = if full {
+                        Refused::Full
+                    } else {
+                        Refused::Unavailable
+                    };
                     let stop = {
                         let mut pending = shared.pending.lock();
                         if pending.disk != Some(refused) {
@@ -212,7 +245,10 @@ impl Writer {
     fn abandon(&mut self, shared: &Shared, first: Seq) {
         let attempt = || -> io::Result<(Segment, File)> {
             let fresh = create(&self.dir, self.edge, first, &[])?;
-            let file = OpenOptions::new().read(true).write(true).open(&fresh.path)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&fresh.path)?;
             Ok((fresh, file))
         };
         if let Ok((fresh, file)) = attempt() {
@@ -265,7 +301,10 @@ impl Writer {
     fn fresh(&self, first: Seq, head: &[u8], last: Seq) -> io::Result<(Segment, File)> {
         let mut fresh = create(&self.dir, self.edge, first, head)?;
         fresh.last = last;
-        let file = OpenOptions::new().read(true).write(true).open(&fresh.path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&fresh.path)?;
         Ok((fresh, file))
     }
 }
@@ -277,7 +316,10 @@ fn snapshot(pending: &mut Pending) -> (Seq, Vec<u8>, Seq) {
     let first = pending.next;
     let mut next = first;
     for (client, payload) in pending.redelivery.snapshot() {
-        let record = Record { payload: &payload, ..Record::control(Kind::Snapshot, next, client) };
+        let record = Record {
+            payload: &payload,
+            ..Record::control(Kind::Snapshot, next, client)
+        };
         if frame::encode(&record, &mut frames) {
             next = next.next();
         }
@@ -292,7 +334,12 @@ fn create(dir: &Path, edge: EdgeId, first: Seq, frames: &[u8]) -> io::Result<Seg
     let mut bytes = frame::segment_head(edge, first).to_vec();
     bytes.extend_from_slice(frames);
     durable::put(&RealDisk, &path, &bytes)?;
-    Ok(Segment { path, first, last: Seq(first.0 - 1), bytes: bytes.len() as u64 })
+    Ok(Segment {
+        path,
+        first,
+        last: Seq(first.0 - 1),
+        bytes: bytes.len() as u64,
+    })
 }
 
 /// Find the end of the newest segment's whole records and cut off what is behind it.
@@ -320,5 +367,13 @@ fn recover(
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(end)?;
     file.sync_all()?;
-    Ok((Segment { path: path.to_owned(), first, last, bytes: end }, publishes))
+    Ok((
+        Segment {
+            path: path.to_owned(),
+            first,
+            last,
+            bytes: end,
+        },
+        publishes,
+    ))
 }

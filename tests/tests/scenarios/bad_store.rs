@@ -132,9 +132,14 @@ fn a_line_that_changes_bytes_of_a_read() {
     // What was read with wrong bytes is in no answer, and each answer says which readings those are.
     wait::until_true(LIMIT, "the cloud should know of the readings", || {
         let answer = http.get(&url, "application/json");
-        answer.status == 200 && serde_json::from_slice(&answer.body).is_ok_and(|page| missing_rows(&page) == EACH as u64)
+        answer.status == 200
+            && serde_json::from_slice(&answer.body)
+                .is_ok_and(|page| missing_rows(&page) == EACH as u64)
     });
-    assert!(proxy.faulted() > 0, "the question was answered without the store");
+    assert!(
+        proxy.faulted() > 0,
+        "the question was answered without the store"
+    );
     assert_eq!(http.json(&url)["readings"], serde_json::json!([]));
 
     proxy.set(Fault::None);
@@ -150,5 +155,7 @@ fn a_line_that_changes_bytes_of_a_read() {
 
 fn missing_rows(page: &serde_json::Value) -> u64 {
     let missing = page["missing"].as_array().into_iter().flatten();
-    missing.map(|chunk| chunk["rows"].as_u64().unwrap_or(0)).sum()
+    missing
+        .map(|chunk| chunk["rows"].as_u64().unwrap_or(0))
+        .sum()
 }

@@ -49,6 +49,20 @@ impl Catalog {
         new
     }
 
+    /// Take many entries in at once, which costs as much as one.
+    pub fn apply_all<'e>(&mut self, entries: impl IntoIterator<Item = &'e Entry>) {
+        for entry in entries {
+            self.take(entry);
+        }
+        self.rebuild();
+    }
+
+    /// What the log says of a chunk, live or removed.
+    #[must_use]
+    pub fn get(&self, key: &ChunkKey) -> Option<&Arc<Chunk>> {
+        self.added.get(key)
+    }
+
     /// The live chunks now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -306,3 +306,6 @@ fn check_batch(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,12 +293,13 @@ impl Edge {
         self.broker.shutdown().await;
         self.cutting.end().await;
         if let Some(shipper) = &self.shipper
-            && timeout(SHIP_AT_STOP, shipper.drained()).await.is_err() {
-                tracing::info!(
-                    entries = shipper.waiting().len(),
-                    "stopping with entries to ship; they go at the next start"
-                );
-            }
+            && timeout(SHIP_AT_STOP, shipper.drained()).await.is_err()
+        {
+            tracing::info!(
+                entries = shipper.look_for_new(),
+                "stopping with entries to ship; they go at the next start"
+            );
+        }
         self.others.end().await;
         self.serving.end().await;
         let journal = self.journal.clone();

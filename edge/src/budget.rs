@@ -23,7 +23,7 @@ impl Budget {
     pub fn keep(&self) {
         let mut over = self.over();
         if over > 0 {
-            for number in self.shelf.numbers() {
+            for number in self.shelf.numbers_on_disk() {
                 if over == 0 {
                     break;
                 }

@@ -255,10 +255,11 @@ impl PublishLog for Journal {
         let received_ms = shared.clock.now_ms();
         let mut pending = shared.pending.lock();
         if publish.qos > 0
-            && let Some(seq) = pending.redelivery.find(&publish) {
-                shared.metrics.duplicates.inc();
-                return Ok(Appended::Duplicate(seq));
-            }
+            && let Some(seq) = pending.redelivery.find(&publish)
+        {
+            shared.metrics.duplicates.inc();
+            return Ok(Appended::Duplicate(seq));
+        }
         let record = Record {
             kind: Kind::Publish,
             qos: publish.qos,

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,9 +28,10 @@ pub struct Shelf {
 #[derive(Debug, Default)]
 struct Inner {
     catalog: Catalog,
-    /// Bytes of each entry's chunks, by entry number.
+    /// The chunks that each entry adds, by entry number.
     entries: BTreeMap<u64, Vec<Arc<Chunk>>>,
-    on_disk: HashMap<ChunkKey, u64>,
+    /// Bytes of the chunks on this disk.
+    on_disk: BTreeMap<ChunkKey, u64>,
     cut_upto: Seq,
 }
 
@@ -73,9 +74,9 @@ impl Shelf {
     /// was not logged (it will be done again, to the same names).
     pub fn open(lake: &Path, identity: Identity) -> Result<Shelf, ShelfError> {
         let mut inner = Inner::default();
-        for entry in read_log(lake, &identity)? {
-            inner.take(&entry);
-        }
+        let log = read_log(lake, &identity)?;
+        inner.catalog.apply_all(&log);
+        log.iter().for_each(|entry| inner.note(entry));
         inner.on_disk = sweep(lake, &identity, &inner.catalog)?;
         Ok(Shelf {
             lake: lake.to_owned(),
@@ -107,7 +108,8 @@ impl Shelf {
     /// Take in an entry that is durable.
     pub fn take(&self, entry: &Entry) {
         let mut inner = self.inner.lock();
-        inner.take(entry);
+        inner.catalog.apply(entry);
+        inner.note(entry);
         for chunk in &entry.adds {
             inner.on_disk.insert(chunk.key.clone(), chunk.bytes);
         }
@@ -120,10 +122,15 @@ impl Shelf {
         on_disk.then(|| self.lake.join(key.to_string()))
     }
 
-    /// Numbers of all log entries.
+    /// Numbers of the log entries after one, oldest first.
     #[must_use]
-    pub fn numbers(&self) -> Vec<u64> {
-        self.inner.lock().entries.keys().copied().collect()
+    pub fn numbers_after(&self, number: u64) -> Vec<u64> {
+        self.inner
+            .lock()
+            .entries
+            .range(number + 1..)
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     /// The chunks that an entry adds.
@@ -149,6 +156,20 @@ impl Shelf {
         Ok((key, bytes))
     }
 
+    /// Numbers of the entries that have chunks on this disk, oldest first.
+    #[must_use]
+    pub fn numbers_on_disk(&self) -> Vec<u64> {
+        let inner = self.inner.lock();
+        let has =
+            |chunks: &Vec<Arc<Chunk>>| chunks.iter().any(|c| inner.on_disk.contains_key(&c.key));
+        inner
+            .entries
+            .iter()
+            .filter(|(_, chunks)| has(chunks))
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
     /// Bytes of chunks on this disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -169,14 +190,11 @@ impl Shelf {
 }
 
 impl Inner {
-    fn take(&mut self, entry: &Entry) {
-        self.catalog.apply(entry);
+    /// Remember what an entry that the catalog has taken in says of this disk.
+    fn note(&mut self, entry: &Entry) {
         self.cut_upto = self.cut_upto.max(entry.last);
-        let chunks = entry
-            .adds
-            .iter()
-            .map(|chunk| Arc::new(chunk.clone()))
-            .collect();
+        let logged = |chunk: &Chunk| self.catalog.get(&chunk.key).cloned();
+        let chunks = entry.adds.iter().filter_map(logged).collect();
         self.entries.insert(entry.number, chunks);
     }
 }
@@ -212,11 +230,11 @@ fn sweep(
     lake: &Path,
     identity: &Identity,
     catalog: &Catalog,
-) -> Result<HashMap<ChunkKey, u64>, ShelfError> {
+) -> Result<BTreeMap<ChunkKey, u64>, ShelfError> {
     let snapshot = catalog.snapshot();
     let live: HashSet<&ChunkKey> = snapshot.iter().map(|chunk| &chunk.key).collect();
     let home = format!("{READINGS}/home={}", identity.home);
-    let mut on_disk = HashMap::new();
+    let mut on_disk = BTreeMap::new();
     for dir in files(&lake.join(&home))? {
         let date = dir
             .file_name()

@@ -93,7 +93,18 @@ pub struct Shipper {
     metrics: ShipMetrics,
     memory: PathBuf,
     shipped: Mutex<Shipped>,
-    backlog: watch::Sender<usize>,
+    backlog: Mutex<Backlog>,
+    waiting: watch::Sender<usize>,
+}
+
+/// What waits for the store.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// Entries up to this one have been looked at.
+    known_upto: u64,
+    /// Bytes of the chunks of each waiting entry.
+    entries: BTreeMap<u64, u64>,
+    bytes: u64,
 }
 
 /// Which entries are in the store: all up to one, and some beyond. Kept as JSON.
@@ -132,7 +143,6 @@ impl Shipper {
         memory: PathBuf,
     ) -> Self {
         let shipped = Shipped::load(&memory, store.url().as_str());
-        let backlog = watch::Sender::new(0);
         Shipper {
             shelf,
             store,
@@ -140,7 +150,8 @@ impl Shipper {
             metrics,
             memory,
             shipped: Mutex::new(shipped),
-            backlog,
+            backlog: Mutex::default(),
+            waiting: watch::Sender::new(0),
         }
     }
 
@@ -152,23 +163,26 @@ impl Shipper {
 
     /// Resolves when every entry is in the store.
     pub async fn drained(&self) {
-        let mut backlog = self.backlog.subscribe();
-        while !self.waiting().is_empty() {
-            if backlog.changed().await.is_err() {
+        let mut waiting = self.waiting.subscribe();
+        while self.look_for_new() > 0 {
+            if waiting.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// Numbers of the entries that are not in the store, oldest first.
-    #[must_use]
-    pub fn waiting(&self) -> Vec<u64> {
-        let shipped = self.shipped.lock();
-        self.shelf
-            .numbers()
-            .into_iter()
-            .filter(|n| !shipped.contains(*n))
-            .collect()
+    /// Take new entries into the backlog. Says how many wait.
+    pub fn look_for_new(&self) -> usize {
+        let (mut backlog, shipped) = (self.backlog.lock(), self.shipped.lock());
+        for number in self.shelf.numbers_after(backlog.known_upto) {
+            backlog.known_upto = number;
+            if !shipped.contains(number) {
+                let bytes = self.shelf.chunks(number).iter().map(|c| c.bytes).sum();
+                backlog.entries.insert(number, bytes);
+                backlog.bytes += bytes;
+            }
+        }
+        backlog.entries.len()
     }
 
     /// Ship until stopped. `cuts` tells of new entries.
@@ -187,17 +201,17 @@ impl Shipper {
                 Next::Wait(until) => Some(until),
                 Next::Nothing => None,
             };
-            if let (Some(until), true) = (wait, self.backlog_now() > 0) {
+            if self.look_for_new() == 0 {
+                tokio::select! {
+                    changed = cuts.changed() => if changed.is_err() { return },
+                    () = stop.cancelled() => return,
+                }
+            } else if let Some(until) = wait {
                 tokio::select! {
                     () = sleep_until(until) => {}
                     () = stop.cancelled() => return,
                     // A new entry may go through where an older one does not.
                     Ok(()) = cuts.changed(), if progress.store_failures == 0 => {}
-                }
-            } else if self.backlog_now() == 0 {
-                tokio::select! {
-                    changed = cuts.changed() => if changed.is_err() { return },
-                    () = stop.cancelled() => return,
                 }
             }
         }
@@ -206,17 +220,20 @@ impl Shipper {
     /// The newest entry that may be tried now.
     fn next(&self, progress: &Progress) -> Next {
         let now = Instant::now();
-        let waiting = self.waiting();
-        self.tell_backlog(&waiting, progress);
+        self.look_for_new();
+        self.tell_backlog(progress);
+        let backlog = self.backlog.lock();
         let not_before = |number: &u64| progress.troubles.get(number).and_then(|t| t.not_before);
-        let ready = waiting
-            .iter()
+        let ready = backlog
+            .entries
+            .keys()
             .rev()
             .find(|n| not_before(n).is_none_or(|until| until <= now));
         match ready {
             Some(number) => Next::Ship(*number),
-            None => waiting
-                .iter()
+            None => backlog
+                .entries
+                .keys()
                 .filter_map(not_before)
                 .min()
                 .map_or(Next::Nothing, Next::Wait),
@@ -333,9 +350,14 @@ impl Shipper {
     }
 
     fn remember(&self, number: u64) -> Result<(), ShipError> {
-        let mut shipped = self.shipped.lock();
-        shipped.insert(number);
-        let saved = shipped.save(&self.memory);
+        let saved = {
+            let (mut backlog, mut shipped) = (self.backlog.lock(), self.shipped.lock());
+            let bytes = backlog.entries.remove(&number).unwrap_or(0);
+            backlog.bytes -= bytes;
+            shipped.insert(number);
+            shipped.save(&self.memory)
+        };
+        self.waiting.send_replace(self.look_for_new());
         saved.map_err(|source| ShipError::Disk {
             action: "write",
             path: self.memory.clone(),
@@ -343,24 +365,17 @@ impl Shipper {
         })
     }
 
-    fn backlog_now(&self) -> usize {
-        *self.backlog.borrow()
-    }
-
-    fn tell_backlog(&self, waiting: &[u64], progress: &Progress) {
-        let bytes: u64 = waiting
-            .iter()
-            .flat_map(|n| self.shelf.chunks(*n))
-            .map(|c| c.bytes)
-            .sum();
+    fn tell_backlog(&self, progress: &Progress) {
+        let backlog = self.backlog.lock();
         let aside =
             |t: &&Trouble| t.failures >= self.settings.quarantine_after && t.others_through > 0;
-        self.metrics.backlog_entries.set(waiting.len() as i64);
-        self.metrics.backlog_bytes.set(bytes as i64);
+        self.metrics
+            .backlog_entries
+            .set(backlog.entries.len() as i64);
+        self.metrics.backlog_bytes.set(backlog.bytes as i64);
         self.metrics
             .quarantined
             .set(progress.troubles.values().filter(aside).count() as i64);
-        self.backlog.send_replace(waiting.len());
     }
 }
 

@@ -128,9 +128,10 @@ impl CutStage {
 pub fn retire_cut(journal: &Journal, cut_upto: Seq) {
     for segment in journal.segments().sealed {
         if segment.last <= cut_upto
-            && let Err(e) = journal.retire(&segment, false) {
-                tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
-            }
+            && let Err(e) = journal.retire(&segment, false)
+        {
+            tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
+        }
     }
 }
 

@@ -60,9 +60,10 @@ impl Walk<'_, '_, '_> {
             return Err(E::custom("too many values"));
         }
         if TIME_KEYS.contains(&self.path.as_str())
-            && let Some(ts) = time_of(scalar) {
-                self.device_ts = Some(ts);
-            }
+            && let Some(ts) = time_of(scalar)
+        {
+            self.device_ts = Some(ts);
+        }
         let mut series = self.series();
         // Keys that flatten to the same name ("a.b" and "a": {"b"}) are told apart by a number.
         let len = self.path.len();

@@ -99,7 +99,7 @@ impl CutStage {
         0
     }
 
-    async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
+    pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
         let number = self.shelf.next_number();
         let (cutter, taken) = (self.cutter.clone(), segment.clone());
         let work = move || match cutter.cut(&taken, number) {

@@ -276,3 +276,39 @@ fn a_segment_cut_short_keeps_what_is_left() {
     assert_eq!(rows, 2 * (PUBLISHES as u64 - cut.entry.lost_records));
     assert!(cut.entry.lost_records > 0 && rows > 0);
 }
+
+#[test]
+fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
+    let dir = tempfile::tempdir().expect("dir");
+    let journal = Arc::new(journal(dir.path()));
+    let segment = journal.segments().sealed.pop_front().expect("sealed");
+    // A directory in its place cannot be read by anyone, root included.
+    fs::remove_file(&segment.path).expect("removes");
+    fs::create_dir(&segment.path).expect("makes");
+    let shelf = Arc::new(Shelf::open(&dir.path().join("lake"), identity()).expect("opens"));
+    let (entries, _) = tokio::sync::watch::channel(0);
+    let (_demand, demands) = tokio::sync::mpsc::channel(1);
+    let stage = stage::CutStage {
+        cutter: Arc::new(cutter(dir.path(), Arc::new(RealDisk))),
+        journal: journal.clone(),
+        shelf: shelf.clone(),
+        tail: Arc::new(crate::tail::Tail::new(Topics::default())),
+        age: std::time::Duration::from_secs(60),
+        entries,
+        demands,
+    };
+    runtime().block_on(async {
+        assert!(
+            stage.cut(&segment, false).await.is_err(),
+            "it is tried again at first"
+        );
+        stage.cut(&segment, true).await.expect("gives up on it");
+    });
+    assert_eq!(shelf.view().1, segment.last);
+    assert!(journal.segments().sealed.is_empty());
+    let report = check_lake(dir.path());
+    assert_eq!(
+        (report.rows, report.writers[0].lost_records),
+        (0, PUBLISHES as u64)
+    );
+}

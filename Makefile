@@ -45,7 +45,8 @@ bench: ## Run the benchmarks on a release build
 	venv="$$(scripts/setup.sh)"; \
 	cargo build --release --workspace --bin tarn; \
 	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
-	cargo bench -p tarn-tests
+	core="$$(cargo build --release --workspace --bench core --message-format=json | sed -n 's/.*"executable":"\([^"]*\/core-[^"]*\)".*/\1/p' | tail -1)"; \
+	"$$TARN_PYTHON" tests/python/bench.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/main_road.json" $(BENCH_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -127,7 +127,7 @@ async fn every_fault_is_found_and_a_good_store_has_none() {
             edit(
                 dir.join(SECOND_ENTRY),
                 replace(r#""first":11"#, r#""first":13"#),
-            )
+            );
         },
         &[FaultKind::Gap],
     )
@@ -137,7 +137,7 @@ async fn every_fault_is_found_and_a_good_store_has_none() {
             edit(
                 dir.join(SECOND_ENTRY),
                 replace(r#""first":11"#, r#""first":9"#),
-            )
+            );
         },
         &[FaultKind::Overlap],
     )
@@ -147,7 +147,7 @@ async fn every_fault_is_found_and_a_good_store_has_none() {
             edit(
                 dir.join(SECOND_ENTRY),
                 replace(r#""rows":10"#, r#""rows":9"#),
-            )
+            );
         },
         &[FaultKind::Content],
     )

@@ -208,7 +208,7 @@ impl Cloud {
 
     /// Look at the commit log now, rather than at the next tick.
     pub async fn refresh(&self) {
-        self.follow.look().await;
+        self.follow.look_now().await;
     }
 
     /// The metrics, for more to be registered.

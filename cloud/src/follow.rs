@@ -6,7 +6,7 @@ use tarn_common::{
     catalog::{Catalog, Refreshed, Snapshot},
     store::Store,
 };
-use tokio::time::Instant;
+use tokio::{sync::MutexGuard, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -126,18 +126,24 @@ impl Follow {
             .max(self.every)
     }
 
-    pub(crate) async fn look(&self) {
-        let mut catalog = self.catalog.lock().await;
-        let started = Instant::now();
+    /// Look, unless someone has just done so.
+    async fn look(&self) {
+        let catalog = self.catalog.lock().await;
         // Whoever waited for the lock has just been given a fresh catalog by its holder.
-        if self
-            .seen
-            .lock()
-            .last_look
-            .is_some_and(|at| at.elapsed() < ON_DEMAND_EVERY.min(self.every))
-        {
-            return;
+        let last_look = self.seen.lock().last_look;
+        if last_look.is_none_or(|at| at.elapsed() >= ON_DEMAND_EVERY.min(self.every)) {
+            self.look_into(catalog).await;
         }
+    }
+
+    /// Look whether or not someone has just done so.
+    pub(crate) async fn look_now(&self) {
+        let catalog = self.catalog.lock().await;
+        self.look_into(catalog).await;
+    }
+
+    async fn look_into(&self, mut catalog: MutexGuard<'_, Catalog>) {
+        let started = Instant::now();
         let (mut reasons, mut failed) = (Vec::new(), BTreeSet::new());
         for store in &self.stores {
             match tokio::time::timeout(self.look_timeout, catalog.refresh(store)).await {

@@ -201,7 +201,9 @@ impl Shipper {
                 Next::Wait(until) => Some(until),
                 Next::Nothing => None,
             };
-            if self.look_for_new() == 0 {
+            let waiting = self.look_for_new();
+            self.tell_backlog(&progress);
+            if waiting == 0 {
                 tokio::select! {
                     changed = cuts.changed() => if changed.is_err() { return },
                     () = stop.cancelled() => return,
@@ -221,7 +223,6 @@ impl Shipper {
     fn next(&self, progress: &Progress) -> Next {
         let now = Instant::now();
         self.look_for_new();
-        self.tell_backlog(progress);
         let backlog = self.backlog.lock();
         let not_before = |number: &u64| progress.troubles.get(number).and_then(|t| t.not_before);
         let ready = backlog

@@ -5,6 +5,8 @@ mod bad_disk;
 mod bad_store;
 /// Real MQTT clients of both versions.
 mod clients;
+/// The demo that a newcomer runs first.
+mod demo;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.
 mod harness;
 /// Power cuts under load lose nothing and store nothing twice.

@@ -16,6 +16,6 @@ fn the_demo_shows_the_whole_road_and_ends_by_itself() {
         "rows in the lake",
         "| home-1 | temperature |",
     ] {
-        assert!(demo.contains(part), "{part:?} is not in\n{}", demo);
+        assert!(demo.contains(part), "{part:?} is not in\n{demo}");
     }
 }

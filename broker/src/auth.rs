@@ -33,11 +33,34 @@ impl fmt::Debug for Login<'_> {
     }
 }
 
+/// What a client may do.
+#[derive(Debug, Clone, Default)]
+pub struct Access;
+
+impl Access {
+    /// Whether it may publish to a topic.
+    pub fn may_write(&self, _topic: &str) -> bool {
+        true
+    }
+
+    /// Whether it may get messages of a topic.
+    pub fn may_read(&self, _topic: &str) -> bool {
+        true
+    }
+
+    /// Whether it may subscribe to a filter.
+    pub fn may_subscribe(&self, _filter: &str) -> bool {
+        true
+    }
+}
+
 /// Who a client has proved to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// User name; `None` for an anonymous client.
     pub user: Option<String>,
+    /// What it may do.
+    pub access: Access,
 }
 
 /// Why a client may not connect.
@@ -97,7 +120,10 @@ impl Authenticator for Passwords {
                 Anonymous::Always => true,
             };
             return if welcome {
-                Ok(Identity { user: None })
+                Ok(Identity {
+                    user: None,
+                    access: Access,
+                })
             } else {
                 Err(Denied::NotAuthorized)
             };
@@ -110,6 +136,7 @@ impl Authenticator for Passwords {
         if equal && known.is_some() {
             Ok(Identity {
                 user: Some(user.to_owned()),
+                access: Access,
             })
         } else {
             Err(Denied::BadCredentials)

@@ -15,29 +15,79 @@ use prometheus_client::registry::Registry;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticator,
     clients::Clients,
-    exchange::Exchange,
+    exchange::{CheckpointError, Exchange},
     handshake,
     limits::{Config, Limits},
     log::PublishLog,
     metrics::Metrics,
     publisher::Publisher,
     router::Router,
+    store::{Store, StoreError},
 };
 
 /// Pause after a failed accept: its usual cause is that no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How often sessions and wills are looked at.
+const SESSIONS_EVERY: Duration = Duration::from_millis(500);
 
 /// The thread that delivers to subscribers has died. Nothing acked is lost, but the process should
 /// end and be started again.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the MQTT router has died")]
 pub struct RouterDied;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error("bind {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The router's thread cannot be started.
+    #[error("start the router")]
+    Router(#[source] io::Error),
+    /// Sessions and retained messages cannot be read.
+    #[error("broker store")]
+    Store(#[from] StoreError),
+    /// What the log has of them cannot be read.
+    #[error("read the log for sessions and retained messages")]
+    Recover(#[source] io::Error),
+}
+
+/// Makes checkpoints of sessions and retained messages. Cheap to clone.
+#[derive(Clone)]
+pub struct Checkpoints {
+    exchange: Arc<Exchange>,
+}
+
+impl Checkpoints {
+    /// Write sessions and retained messages down. After it the log may let go of everything up to
+    /// the position that was last when this was called.
+    ///
+    /// # Errors
+    /// The log has stopped, or the store cannot be written. What the log holds is needed still.
+    pub async fn make(&self) -> Result<(), CheckpointError> {
+        self.exchange.checkpoint().await
+    }
+}
+
+impl std::fmt::Debug for Checkpoints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoints").finish_non_exhaustive()
+    }
+}
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -79,26 +129,46 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Bind and begin to serve. Publishes go to `log`, clients are admitted by `authenticator`,
-    /// metrics are registered as `tarn_mqtt_…`.
+    /// Recover sessions and retained messages, bind, and begin to serve. Publishes go to `log`,
+    /// clients are admitted by `authenticator`, metrics are registered as `tarn_mqtt_…`.
     ///
     /// # Errors
-    /// The address cannot be bound, or the router's thread cannot be started.
+    /// See [`StartError`].
     pub async fn start(
         config: Config,
         log: Arc<dyn PublishLog>,
         authenticator: Arc<dyn Authenticator>,
         registry: &mut Registry,
-    ) -> io::Result<Broker> {
+    ) -> Result<Broker, StartError> {
         let limits = Arc::new(config.limits.checked());
         let metrics = Metrics::register(registry);
-        let listener = TcpListener::bind(config.listen).await?;
-        let local_addr = listener.local_addr()?;
+        let bind = |source| StartError::Bind {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
+        let local_addr = listener.local_addr().map_err(bind)?;
         let stopping = CancellationToken::new();
         let router_died = CancellationToken::new();
-        let (router, watch) = Router::start(&limits, router_died.clone(), stopping.clone())?;
+        let (router, watch) = Router::start(&limits, router_died.clone(), stopping.clone())
+            .map_err(StartError::Router)?;
+        let (store, contents) = match config.store.as_deref().map(Store::open).transpose()? {
+            Some((store, contents)) => (Some(Arc::new(store)), contents),
+            None => Default::default(),
+        };
+        let exchange = Exchange::new(
+            router,
+            log.clone(),
+            store,
+            limits.clone(),
+            config.clock.now_ms(),
+            metrics.clone(),
+        );
+        if config.store.is_some() {
+            exchange.recover(contents).map_err(StartError::Recover)?;
+        }
         let shared = Arc::new(Shared {
-            exchange: Arc::new(Exchange::new(router, &limits, metrics.clone())),
+            exchange: Arc::new(exchange),
             limits,
             log,
             authenticator,
@@ -111,6 +181,7 @@ impl Broker {
         let tasks = TaskTracker::new();
         tasks.spawn(watch);
         tasks.spawn(accept(shared.clone(), listener, tasks.clone()));
+        tasks.spawn(look_after_sessions(shared.clone()));
         Ok(Broker {
             shared,
             local_addr,
@@ -123,6 +194,14 @@ impl Broker {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// A handle to make checkpoints with, which works until the log stops.
+    #[must_use]
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints {
+            exchange: self.shared.exchange.clone(),
+        }
     }
 
     /// A handle to publish from inside the process.
@@ -152,6 +231,18 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.shared.stopping.cancel();
+    }
+}
+
+/// Let sessions expire and wills go out when they are due.
+async fn look_after_sessions(shared: Arc<Shared>) {
+    let mut every = interval(SESSIONS_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            _ = every.tick() => shared.exchange.expire(),
+        }
     }
 }
 

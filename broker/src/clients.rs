@@ -21,11 +21,23 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 struct Owner {
     session: u64,
+    kicked: AtomicBool,
     taken_over: AtomicBool,
     /// Tells the session to end.
     end: CancellationToken,
     /// Tells its successor that it has ended.
     ended: CancellationToken,
+}
+
+/// Why a session is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Another connection has the client id now.
+    TakenOver,
+    /// An operator wants it.
+    Kicked,
+    /// The broker stops.
+    Stopping,
 }
 
 /// A session's hold on its client id. Given up when dropped.
@@ -46,6 +58,7 @@ impl Clients {
     ) -> Registration {
         let owner = Arc::new(Owner {
             session: self.last_session.fetch_add(1, Ordering::Relaxed) + 1,
+            kicked: AtomicBool::new(false),
             taken_over: AtomicBool::new(false),
             end: stopping.child_token(),
             ended: CancellationToken::new(),
@@ -72,19 +85,20 @@ impl Registration {
         &self.client
     }
 
-    /// Number of the session, never used again.
-    pub(crate) fn session(&self) -> u64 {
-        self.owner.session
-    }
-
     /// Cancelled when the session is to end.
     pub(crate) fn end(&self) -> &CancellationToken {
         &self.owner.end
     }
 
-    /// Whether the reason to end is that another connection has the client id now.
-    pub(crate) fn is_taken_over(&self) -> bool {
-        self.owner.taken_over.load(Ordering::Acquire)
+    /// Why the session is to end.
+    pub(crate) fn why_ended(&self) -> Ended {
+        if self.owner.taken_over.load(Ordering::Acquire) {
+            Ended::TakenOver
+        } else if self.owner.kicked.load(Ordering::Acquire) {
+            Ended::Kicked
+        } else {
+            Ended::Stopping
+        }
     }
 }
 

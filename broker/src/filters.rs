@@ -43,6 +43,15 @@ impl<T> FilterTree<T> {
     }
 
     /// The value of exactly this filter.
+    pub(crate) fn get(&self, filter: &str) -> Option<&T> {
+        filter
+            .split('/')
+            .try_fold(&self.root, |node, level| node.below.get(level))?
+            .value
+            .as_ref()
+    }
+
+    /// The value of exactly this filter, to change it.
     pub(crate) fn get_mut(&mut self, filter: &str) -> Option<&mut T> {
         filter
             .split('/')
@@ -74,11 +83,6 @@ impl<T> FilterTree<T> {
         let wildcards = !topic.starts_with('$');
         self.root
             .each_match(topic.split('/'), wildcards, &mut found);
-    }
-
-    /// Call `found` for every filter.
-    pub(crate) fn each(&self, mut found: impl FnMut(&T)) {
-        self.root.each(&mut found);
     }
 }
 
@@ -115,15 +119,6 @@ impl<T> Node<T> {
         }
         if wildcards && let Some(node) = self.below.get("+") {
             node.each_match(levels, true, found);
-        }
-    }
-
-    fn each(&self, found: &mut impl FnMut(&T)) {
-        if let Some(value) = &self.value {
-            found(value);
-        }
-        for node in self.below.values() {
-            node.each(found);
         }
     }
 }

@@ -9,14 +9,16 @@ use mqtt_proto::{
 use tokio::time::timeout;
 
 use crate::{
-    auth::{Denied, Login},
+    auth::{Denied, Identity, Login},
     broker::Shared,
     connection::Connection,
+    exchange::{Closing, Opened, Opening},
     frame::frame,
     outstanding::Transport,
     packet::{BadConnect, Connect, Version, decode_connect},
     reply,
-    session::{Client, Session},
+    session::{Client, Session, Subscriptions},
+    topics,
     violation::Violation,
 };
 
@@ -35,6 +37,10 @@ enum Rejected {
     ClientId,
     #[error("authentication methods are not supported")]
     AuthMethod,
+    #[error("will topic that is not a topic name, or that the client may not publish to")]
+    Will,
+    #[error("too many sessions")]
+    Full,
     #[error("{0}")]
     Denied(Denied),
     #[error("{1}")]
@@ -57,7 +63,7 @@ pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, peer: Socket
         admit(shared, connect, peer).inspect_err(|&why| refuse(&mut connection, version, why))
     });
     match accepted {
-        Ok((connect, assigned)) => begin(shared, connection, connect, assigned, peer).await,
+        Ok(admitted) => begin(shared, connection, admitted, peer).await,
         Err(rejected) => {
             match rejected {
                 Rejected::Broken(version, violation) => {
@@ -107,12 +113,16 @@ async fn read_connect<S: Transport>(
     }
 }
 
+/// A client that may come in.
+struct Admitted {
+    connect: Connect,
+    /// Its id was made up here.
+    assigned: bool,
+    identity: Identity,
+}
+
 /// Decide whether the client may come in, and give it an id if it has none.
-fn admit(
-    shared: &Shared,
-    mut connect: Connect,
-    peer: SocketAddr,
-) -> Result<(Connect, bool), Rejected> {
+fn admit(shared: &Shared, mut connect: Connect, peer: SocketAddr) -> Result<Admitted, Rejected> {
     let assigned = connect.client_id.is_empty();
     if assigned {
         // A 3.1.1 client is not told its id, so it could never come back to a kept session.
@@ -134,12 +144,24 @@ fn admit(
         client_id: &connect.client_id,
         peer,
     };
-    if let Err(denied) = shared.authenticator.authenticate(login) {
+    let identity = shared.authenticator.authenticate(login).map_err(|denied| {
         shared.metrics.auth_failures.inc();
         tracing::warn!(%peer, user = connect.user, client = connect.client_id, "login denied: {denied}");
-        return Err(Rejected::Denied(denied));
+        Rejected::Denied(denied)
+    })?;
+    let may_will = |topic: &str| {
+        topics::is_valid_name(topic, &shared.limits) && identity.access.may_write(topic)
+    };
+    if let Some(will) = &connect.will
+        && !may_will(&will.topic)
+    {
+        return Err(Rejected::Will);
     }
-    Ok((connect, assigned))
+    Ok(Admitted {
+        connect,
+        assigned,
+        identity,
+    })
 }
 
 fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejected) {
@@ -164,6 +186,14 @@ fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejecte
             ConnectReturnCode::NotAuthorized,
             ConnectReasonCode::BadAuthMethod,
         ),
+        Rejected::Will => (
+            ConnectReturnCode::NotAuthorized,
+            ConnectReasonCode::TopicNameInvalid,
+        ),
+        Rejected::Full => (
+            ConnectReturnCode::ServerUnavailable,
+            ConnectReasonCode::QuotaExceeded,
+        ),
         Rejected::Broken(_, Violation::Protocol) => (
             ConnectReturnCode::ServerUnavailable,
             ConnectReasonCode::ProtocolError,
@@ -184,29 +214,56 @@ fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejecte
 async fn begin<S: Transport>(
     shared: &Shared,
     mut connection: Connection<S>,
-    connect: Connect,
-    assigned: bool,
+    admitted: Admitted,
     peer: SocketAddr,
 ) {
+    let Admitted {
+        connect,
+        assigned,
+        identity,
+    } = admitted;
+    let version = connect.version;
+    let limits = &shared.limits;
     let registration = shared
         .clients
         .take(&connect.client_id, &shared.stopping)
         .await;
-    match connect.version {
+    let expiry_s = limits.session_expiry(connect.expiry_s);
+    let opening = Opening {
+        clean: connect.clean,
+        expiry_s,
+        will: connect.will,
+    };
+    let Opened { mailbox, present } = match shared.exchange.open(&connect.client_id, opening) {
+        Ok(opened) => opened,
+        Err(full) => {
+            shared.metrics.refused("sessions_max");
+            tracing::warn!(%peer, client = connect.client_id, "connection rejected: {full}");
+            refuse(&mut connection, version, Rejected::Full);
+            return connection.close(limits.close_timeout).await;
+        }
+    };
+    let Ok(subscriptions) = Subscriptions::resume(mailbox.clone(), &shared.exchange).await else {
+        // The watch over the router tells of its death.
+        let closing = Closing {
+            stopping: true,
+            ..Closing::default()
+        };
+        return shared.exchange.close(&mailbox, closing);
+    };
+    match version {
         Version::V3 => {
-            let connack = v3::Connack::new(false, ConnectReturnCode::Accepted);
+            let connack = v3::Connack::new(present, ConnectReturnCode::Accepted);
             reply::v3(&mut connection.output, &connack.into());
         }
         Version::V5 => {
-            let mut connack = v5::Connack::new(false, ConnectReasonCode::Success);
+            let mut connack = v5::Connack::new(present, ConnectReasonCode::Success);
             connack.properties = v5::ConnackProperties {
-                // Sessions end with their connection for now, whatever the client asked for.
-                session_expiry_interval: Some(0),
-                receive_max: Some(shared.limits.unacked_max),
-                max_packet_size: Some(shared.limits.packet_bytes_max as u32),
-                assigned_client_id: assigned.then(|| registration.client().clone()),
-                topic_alias_max: Some(0),
-                shared_subscription_available: Some(false),
+                session_expiry_interval: (expiry_s != connect.expiry_s).then_some(expiry_s),
+                receive_max: Some(limits.unacked_max),
+                max_packet_size: Some(limits.packet_bytes_max as u32),
+                assigned_client_id: assigned.then(|| mailbox.client.clone()),
+                topic_alias_max: Some(limits.topic_aliases_max),
                 ..v5::ConnackProperties::default()
             };
             reply::v5(&mut connection.output, &connack.into());
@@ -214,13 +271,17 @@ async fn begin<S: Transport>(
     }
     let keep_alive = Duration::from_secs(connect.keep_alive_s.into()).mul_f32(1.5);
     let client = Client {
-        version: connect.version,
+        version,
         keep_alive: Some(keep_alive).filter(|k| !k.is_zero()),
         receive_max: connect.receive_max,
         packet_bytes_max: connect.packet_bytes_max,
+        aliases_max: connect.aliases_max,
+        expiry_s: connect.expiry_s,
+        problem_information: connect.problem_information,
         peer,
+        identity,
     };
-    Session::new(shared, connection, client, registration)
+    Session::new(shared, connection, client, registration, subscriptions)
         .run()
         .await;
 }

@@ -38,8 +38,17 @@ mod session;
 // The durable log that publishes go to before they are acknowledged.
 pub mod log;
 
-// From one publish to everyone who wants it: retained store, routes, router.
+// From one publish to everyone who wants it: retained store, routes, mailboxes, router.
 mod exchange;
+
+// What outlives a client's connection.
+mod mailbox;
+
+// What the log is told about sessions.
+mod note;
+
+// Sessions and retained messages on disk.
+mod store;
 
 // Topic names and filters: rules and matching.
 mod topics;
@@ -56,6 +65,9 @@ mod envelope;
 // rumqttd's router, its links and its end.
 mod router;
 
+// What one connection allows to be sent on it.
+mod outlet;
+
 // Packets that the broker sends.
 mod reply;
 
@@ -65,6 +77,7 @@ mod publisher;
 // Counters and gauges.
 mod metrics;
 
-pub use broker::{Broker, RouterDied};
+pub use broker::{Broker, Checkpoints, RouterDied, StartError};
+pub use exchange::CheckpointError;
 pub use limits::{Config, Limits};
 pub use publisher::{InvalidTopic, Publisher};

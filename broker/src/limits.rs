@@ -1,12 +1,18 @@
 //! What the operator may set: the address and every limit.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tarn_common::clock::Clock;
 
 /// Where the broker listens, and its limits.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Address to bind; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// File that sessions and retained messages are kept in; without one they end with the process.
+    pub store: Option<PathBuf>,
+    /// What the time is at the start.
+    pub clock: Arc<dyn Clock>,
     /// Bounds on what clients may ask for.
     pub limits: Limits,
 }
@@ -45,10 +51,24 @@ pub struct Limits {
     pub unacked_max: u16,
     /// QoS 1 and 2 messages sent to one client and not yet acked by it. Default 128.
     pub inflight_max: u16,
-    /// Messages that wait for one slow client. Default 4096.
+    /// Messages of QoS 1 and 2 that wait for one slow or absent client. Default 100000.
     pub queue_messages_max: usize,
-    /// Bytes that wait for one slow client. Default 4 MiB.
+    /// Messages of QoS 0 that wait for one slow client. Default 4096.
+    pub queue_qos0_messages_max: usize,
+    /// Bytes that wait for one slow or absent client. Default 32 MiB.
     pub queue_bytes_max: usize,
+    /// Bytes that wait for all clients together. Default 256 MiB.
+    pub queues_bytes_max: usize,
+    /// Sessions, of clients that are connected and of those that may come back. Default 16384.
+    pub sessions_max: usize,
+    /// Longest time that a session waits for its client; what asks for more gets this. Default for
+    /// ever.
+    pub session_expiry_max: Option<Duration>,
+    /// Time after a restart that clients have to come back before their wills are published.
+    /// Default 30 s.
+    pub will_grace: Duration,
+    /// Topic aliases that an MQTT 5 client may use, and that are used towards it. Default 32.
+    pub topic_aliases_max: u16,
     /// Subscriptions of one client. Default 1024.
     pub subscriptions_max: usize,
     /// Different topic filters of all clients together. Default 16384.
@@ -85,8 +105,14 @@ impl Default for Limits {
             topic_levels_max: 64,
             unacked_max: 1024,
             inflight_max: 128,
-            queue_messages_max: 4096,
-            queue_bytes_max: 4 * 1024 * 1024,
+            queue_messages_max: 100_000,
+            queue_qos0_messages_max: 4096,
+            queue_bytes_max: 32 * 1024 * 1024,
+            queues_bytes_max: 256 * 1024 * 1024,
+            sessions_max: 16_384,
+            session_expiry_max: None,
+            will_grace: Duration::from_secs(30),
+            topic_aliases_max: 32,
             subscriptions_max: 1024,
             filters_max: 16_384,
             retained_messages_max: 100_000,
@@ -99,6 +125,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Session expiry that a client gets when it asks for this one, seconds.
+    pub(crate) fn session_expiry(&self, asked_s: u32) -> u32 {
+        let max = self
+            .session_expiry_max
+            .map_or(u64::from(u32::MAX), |max| max.as_secs());
+        asked_s.min(u32::try_from(max).unwrap_or(u32::MAX))
+    }
+
     /// Raise what is too small to work with.
     pub(crate) fn checked(mut self) -> Limits {
         self.packet_bytes_max = self.packet_bytes_max.max(PACKET_BYTES_FLOOR);

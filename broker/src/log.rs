@@ -2,6 +2,8 @@
 //!
 //! The broker does not know what is behind it: on the box it is the journal.
 
+use std::io;
+
 use tarn_common::ids::Seq;
 use tokio::sync::watch;
 
@@ -22,6 +24,33 @@ pub struct Publish<'a> {
     pub dup: bool,
     /// To be kept as the topic's retained message.
     pub retain: bool,
+    /// MQTT 5 properties as on the wire, without their length; empty where there are none.
+    pub properties: &'a [u8],
+}
+
+/// One record as the log gives it back after a restart.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Position in the log.
+    pub seq: Seq,
+    /// When it was appended, milliseconds since 1970 UTC.
+    pub received_ms: i64,
+    /// What it is.
+    pub kind: EntryKind<'a>,
+}
+
+/// What a record of the log is to the broker.
+#[derive(Debug, Clone, Copy)]
+pub enum EntryKind<'a> {
+    /// A publish that was stored.
+    Publish(Publish<'a>),
+    /// What [`PublishLog::note`] was given.
+    Note {
+        /// MQTT client id.
+        client: &'a str,
+        /// The broker's own bytes.
+        note: &'a [u8],
+    },
 }
 
 /// What the log did with a publish.
@@ -60,6 +89,17 @@ pub trait PublishLog: Send + Sync + 'static {
     /// The client is known to have got every acknowledgement of its records up to `seq`, so a
     /// later DUP with the same packet id is a new message. Need not be durable.
     fn confirm(&self, client: &str, seq: Seq);
+
+    /// Add a note of the broker's own about a session: a subscription, a message sent. The log does
+    /// not look into it. Call [`PublishLog::commit`] if it has to become durable soon.
+    fn note(&self, client: &str, note: &[u8]) -> Result<Seq, Refused>;
+
+    /// The position of the last record that was appended.
+    fn last(&self) -> Seq;
+
+    /// Give back every publish and note after a position, in order. Only called before anything is
+    /// appended; blocks.
+    fn replay(&self, after: Seq, each: &mut dyn FnMut(Entry<'_>)) -> io::Result<()>;
 
     /// Ask for everything appended so far to be made durable; returns at once.
     fn commit(&self);

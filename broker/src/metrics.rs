@@ -17,7 +17,12 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counter,
     pub(crate) acks: Counter,
     pub(crate) auth_failures: Counter,
-    pub(crate) delivered: Counter,
+    delivered: Family<Label, Counter>,
+    pub(crate) wills: Counter,
+    pub(crate) sessions: Gauge,
+    pub(crate) sessions_expired: Counter,
+    pub(crate) queued_messages: Gauge,
+    pub(crate) queued_bytes: Gauge,
     pub(crate) subscriptions: Gauge,
     pub(crate) retained_messages: Gauge,
     pub(crate) retained_bytes: Gauge,
@@ -58,7 +63,32 @@ impl Metrics {
             m.malformed,
         );
         r.register("auth_failures", "Logins denied", m.auth_failures);
-        r.register("delivered", "Messages written to subscribers", m.delivered);
+        r.register(
+            "delivered",
+            "Messages written to subscribers, by QoS",
+            m.delivered,
+        );
+        r.register("wills", "Wills published", m.wills);
+        r.register(
+            "sessions",
+            "Sessions of clients that are connected or may come back",
+            m.sessions,
+        );
+        r.register(
+            "sessions_expired",
+            "Sessions whose client did not come back in time",
+            m.sessions_expired,
+        );
+        r.register(
+            "queued_messages",
+            "Messages that wait for clients or for their acks",
+            m.queued_messages,
+        );
+        r.register(
+            "queued_bytes",
+            "Bytes of the messages that wait for clients or for their acks",
+            m.queued_bytes,
+        );
         r.register(
             "dropped_outbound",
             "Messages subscribers did not get, by reason",
@@ -85,6 +115,11 @@ impl Metrics {
     /// The counter of received publishes of each QoS.
     pub(crate) fn publishes(&self) -> [Counter; 3] {
         ["0", "1", "2"].map(|qos| self.publishes.get_or_create(&[("qos", qos)]).clone())
+    }
+
+    /// The counter of messages written to subscribers at each QoS.
+    pub(crate) fn delivered(&self) -> [Counter; 3] {
+        ["0", "1", "2"].map(|qos| self.delivered.get_or_create(&[("qos", qos)]).clone())
     }
 
     /// A publish or a connection was not taken.

@@ -6,7 +6,7 @@ use mqtt_proto::{
     v5::{RetainHandling, SubscriptionOptions},
 };
 
-use crate::{envelope::Properties, frame::Frame, violation::Violation};
+use crate::{envelope::Properties, frame::Frame, note::Will, violation::Violation};
 
 /// Protocol version of a session. 3.1 and 3.1.1 only differ in CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,12 @@ pub(crate) enum Inbound {
         filters: Vec<TopicFilter>,
     },
     PingReq,
-    Disconnect,
+    Disconnect {
+        /// The client wants its will published all the same.
+        with_will: bool,
+        /// New session expiry, seconds.
+        expiry_s: Option<u32>,
+    },
 }
 
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(crate) struct Publish {
     pub(crate) dup: bool,
     pub(crate) retain: bool,
     pub(crate) properties: Properties,
+    /// MQTT 5: number that stands for the topic, or is to stand for it.
+    pub(crate) alias: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -68,6 +75,12 @@ pub(crate) struct Connect {
     pub(crate) extended_auth: bool,
     pub(crate) receive_max: u16,
     pub(crate) packet_bytes_max: usize,
+    /// Seconds that the session outlives the connection; [`u32::MAX`] is for ever.
+    pub(crate) expiry_s: u32,
+    pub(crate) aliases_max: u16,
+    /// The client wants to read reasons.
+    pub(crate) problem_information: bool,
+    pub(crate) will: Option<Will>,
 }
 
 /// Why a first packet is no CONNECT to go on with.
@@ -122,6 +135,7 @@ fn decode_v3(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
                 dup: p.dup,
                 retain: p.retain,
                 properties: Properties::default(),
+                alias: None,
             })
         }
         v3::Packet::Puback(pid) => Inbound::PubAck(pid.value()),
@@ -147,7 +161,10 @@ fn decode_v3(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
             filters: u.topics,
         },
         v3::Packet::Pingreq => Inbound::PingReq,
-        v3::Packet::Disconnect => Inbound::Disconnect,
+        v3::Packet::Disconnect => Inbound::Disconnect {
+            with_will: false,
+            expiry_s: None,
+        },
         _ => return Err(Violation::Protocol),
     })
 }
@@ -163,7 +180,8 @@ fn options_v3(max_qos: QoS) -> SubscriptionOptions {
 
 fn decode_v5(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
     Ok(match decode_whole!(v5, frame, body) {
-        v5::Packet::Publish(p) => {
+        v5::Packet::Publish(mut p) => {
+            let alias = p.properties.topic_alias.take();
             let (qos, packet_id) = qos_pid(p.qos_pid);
             Inbound::Publish(Publish {
                 properties: publish_properties(p.properties)?,
@@ -173,6 +191,7 @@ fn decode_v5(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
                 packet_id,
                 dup: p.dup,
                 retain: p.retain,
+                alias,
             })
         }
         v5::Packet::Puback(p) => Inbound::PubAck(p.pid.value()),
@@ -201,7 +220,10 @@ fn decode_v5(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
             filters: u.topics,
         },
         v5::Packet::Pingreq => Inbound::PingReq,
-        v5::Packet::Disconnect(_) => Inbound::Disconnect,
+        v5::Packet::Disconnect(d) => Inbound::Disconnect {
+            with_will: d.reason_code != v5::DisconnectReasonCode::NormalDisconnect,
+            expiry_s: d.properties.session_expiry_interval,
+        },
         _ => return Err(Violation::Protocol),
     })
 }
@@ -212,9 +234,6 @@ fn qos_pid(qos_pid: QosPid) -> (u8, u16) {
 
 /// Split off what changes on the way and keep the rest as it is on the wire.
 fn publish_properties(mut properties: v5::PublishProperties) -> Result<Properties, Violation> {
-    if properties.topic_alias.is_some() {
-        return Err(Violation::TopicAlias);
-    }
     // Only a server sends identifiers.
     if properties.subscription_id.is_some() {
         return Err(Violation::Protocol);
@@ -282,6 +301,17 @@ fn from_v3(connect: v3::Connect) -> Connect {
         extended_auth: false,
         receive_max: u16::MAX,
         packet_bytes_max: usize::MAX,
+        expiry_s: if connect.clean_session { 0 } else { u32::MAX },
+        aliases_max: 0,
+        problem_information: true,
+        will: connect.last_will.map(|will| Will {
+            topic: will.topic_name.to_string(),
+            payload: will.message.to_vec(),
+            qos: will.qos as u8,
+            retain: will.retain,
+            delay_s: 0,
+            properties: Properties::default(),
+        }),
     }
 }
 
@@ -294,6 +324,7 @@ fn from_v5(connect: v5::Connect) -> Result<Connect, Violation> {
     if receive_max == 0 || packet_bytes_max == 0 {
         return Err(Violation::Protocol);
     }
+    let will = connect.last_will.map(will_v5).transpose()?;
     Ok(Connect {
         version: Version::V5,
         clean: connect.clean_start,
@@ -304,5 +335,32 @@ fn from_v5(connect: v5::Connect) -> Result<Connect, Violation> {
         extended_auth: properties.auth_method.is_some() || properties.auth_data.is_some(),
         receive_max,
         packet_bytes_max,
+        expiry_s: properties.session_expiry_interval.unwrap_or(0),
+        aliases_max: properties.topic_alias_max.unwrap_or(0),
+        problem_information: properties.request_problem_info.unwrap_or(true),
+        will,
+    })
+}
+
+fn will_v5(will: v5::LastWill) -> Result<Will, Violation> {
+    let properties = will.properties;
+    let delay_s = properties.delay_interval.unwrap_or(0);
+    let properties = publish_properties(v5::PublishProperties {
+        payload_is_utf8: properties.payload_is_utf8,
+        message_expiry_interval: properties.message_expiry_interval,
+        topic_alias: None,
+        response_topic: properties.response_topic,
+        correlation_data: properties.correlation_data,
+        user_properties: properties.user_properties,
+        subscription_id: None,
+        content_type: properties.content_type,
+    })?;
+    Ok(Will {
+        topic: will.topic_name.to_string(),
+        payload: will.payload.to_vec(),
+        qos: will.qos as u8,
+        retain: will.retain,
+        delay_s,
+        properties,
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
+    envelope::Properties,
     exchange::{Batch, Exchange, Message},
     limits::Limits,
     topics,
@@ -36,7 +37,7 @@ impl Publisher {
             return Err(InvalidTopic(topic.to_owned()));
         }
         let payload = payload.into();
-        let properties = Default::default();
+        let properties = Properties::default();
         let qos = qos.min(2);
         let message = Message {
             topic,
@@ -47,7 +48,8 @@ impl Publisher {
             origin: 0,
         };
         let mut batch = Batch::default();
-        self.exchange.publish(message, &mut batch);
+        // Nothing is asked of the log, so nothing is refused.
+        let _ = self.exchange.publish(message, None, &mut batch);
         // That the router died is told by `Broker::failed`, once and to the one who can act on it.
         let _ = self.exchange.flush(&mut batch);
         Ok(())

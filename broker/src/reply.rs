@@ -36,6 +36,10 @@ pub(crate) struct Delivered<'a> {
     /// Other MQTT 5 properties as on the wire.
     pub(crate) properties: &'a [u8],
     pub(crate) identifiers: &'a [u32],
+    /// Sent before.
+    pub(crate) dup: bool,
+    /// MQTT 5 topic alias; the topic is left out where `topic` is empty.
+    pub(crate) alias: Option<u16>,
 }
 
 /// An ack of success.
@@ -74,6 +78,7 @@ pub(crate) fn v5(out: &mut BytesMut, packet: &v5::Packet) {
 pub(crate) fn publish(out: &mut BytesMut, version: Version, m: &Delivered<'_>, max: usize) -> bool {
     let properties_len = m.properties.len()
         + m.expiry_s.map_or(0, |_| 5)
+        + m.alias.map_or(0, |_| 3)
         + m.identifiers
             .iter()
             .map(|&id| 1 + varint_len(id as usize))
@@ -90,7 +95,7 @@ pub(crate) fn publish(out: &mut BytesMut, version: Version, m: &Delivered<'_>, m
         return false;
     }
     out.reserve(total);
-    out.put_u8(0x30 | m.qos << 1 | u8::from(m.retain));
+    out.put_u8(0x30 | u8::from(m.dup) << 3 | m.qos << 1 | u8::from(m.retain));
     put_varint(out, remaining);
     out.put_u16(m.topic.len() as u16);
     out.put_slice(m.topic);
@@ -102,6 +107,10 @@ pub(crate) fn publish(out: &mut BytesMut, version: Version, m: &Delivered<'_>, m
         if let Some(seconds) = m.expiry_s {
             out.put_u8(v5::PropertyId::MessageExpiryInterval as u8);
             out.put_u32(seconds);
+        }
+        if let Some(alias) = m.alias {
+            out.put_u8(v5::PropertyId::TopicAlias as u8);
+            out.put_u16(alias);
         }
         for &id in m.identifiers {
             out.put_u8(v5::PropertyId::SubscriptionIdentifier as u8);
@@ -152,6 +161,8 @@ mod tests {
                 expiry_s: Some(9),
                 properties: &wire[1..],
                 identifiers: &[200],
+                dup: false,
+                alias: None,
             };
             let mut out = BytesMut::new();
             assert!(publish(&mut out, Version::V5, &message, usize::MAX));

@@ -1,10 +1,10 @@
 //! The last retained message of every topic.
 //!
-//! In memory, bounded in count and bytes. Subscribers walk it with a cursor rather than take a
+//! In memory, bounded in count and bytes; checkpoints write down what has changed. Subscribers walk it with a cursor rather than take a
 //! copy, so any number of messages can be delivered at the pace of the subscriber.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     ops::Bound,
     sync::Arc,
 };
@@ -29,6 +29,8 @@ pub(crate) struct Retained {
 struct Kept {
     by_topic: BTreeMap<Arc<str>, Arc<Envelope>>,
     bytes: usize,
+    /// Topics whose message is not the one of the last checkpoint.
+    changed: HashSet<Arc<str>>,
 }
 
 /// How far a walk over the messages of one filter has come.
@@ -76,6 +78,33 @@ impl Retained {
         room
     }
 
+    /// Put a message of the last checkpoint back.
+    pub(crate) fn restore(&self, message: Envelope) {
+        self.set(message);
+        self.kept.write().changed.clear();
+    }
+
+    /// The message of a topic.
+    pub(crate) fn get(&self, topic: &str) -> Option<Arc<Envelope>> {
+        self.kept.read().by_topic.get(topic).cloned()
+    }
+
+    /// The topics that have changed since the last call, with their messages.
+    pub(crate) fn take_changes(&self) -> Vec<(Arc<str>, Option<Arc<Envelope>>)> {
+        let mut kept = self.kept.write();
+        let changed = std::mem::take(&mut kept.changed);
+        let with_message = |topic: Arc<str>| {
+            let message = kept.by_topic.get(&topic).cloned();
+            (topic, message)
+        };
+        changed.into_iter().map(with_message).collect()
+    }
+
+    /// Count topics as changed.
+    pub(crate) fn mark(&self, topics: impl Iterator<Item = Arc<str>>) {
+        self.kept.write().changed.extend(topics);
+    }
+
     /// The next messages of a walk, up to `count`. Returns whether the walk may have more, even if
     /// none were found this time: it looks at a bounded number at once.
     pub(crate) fn step(
@@ -111,18 +140,24 @@ impl Retained {
 
 impl Kept {
     fn set(&mut self, message: Envelope, messages_max: usize, bytes_max: usize) -> bool {
-        let topic = message.topic();
+        // What the broker says of itself is not kept over a restart.
+        let lasting = !message.topic().starts_with('$');
         if message.payload.is_empty() {
-            if let Some(old) = self.by_topic.remove(topic) {
-                self.bytes -= size(&old);
+            if let Some((topic, old)) = self.by_topic.remove_entry(message.topic()) {
+                self.bytes -= old.size();
+                if lasting {
+                    self.changed.insert(topic);
+                }
             }
             return true;
         }
         let count = self.by_topic.len();
-        let new = size(&message);
-        match self.by_topic.entry(topic.into()) {
+        let new = message.size();
+        let topic: Arc<str> = message.topic().into();
+        let changed = lasting.then(|| topic.clone());
+        match self.by_topic.entry(topic) {
             Entry::Occupied(mut entry) => {
-                let old = size(entry.get());
+                let old = entry.get().size();
                 if self.bytes - old + new > bytes_max {
                     return false;
                 }
@@ -137,13 +172,9 @@ impl Kept {
                 entry.insert(Arc::new(message));
             }
         }
+        self.changed.extend(changed);
         true
     }
-}
-
-/// Bytes that count against the bound.
-fn size(message: &Envelope) -> usize {
-    message.topic.len() + message.properties.wire.len() + message.payload.len()
 }
 
 #[cfg(test)]
@@ -158,6 +189,7 @@ mod tests {
             retain: true,
             properties: Default::default(),
             received_ms: 0,
+            seq: Default::default(),
             origin: 0,
         }
     }

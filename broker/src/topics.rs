@@ -13,6 +13,30 @@ pub(crate) fn fits(text: &str, limits: &Limits) -> bool {
         && text.bytes().filter(|&b| b == b'/').count() < limits.topic_levels_max
 }
 
+/// A filter without its group, if it is that of a shared subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share<'a> {
+    pub(crate) group: Option<&'a str>,
+    pub(crate) filter: &'a str,
+}
+
+/// Take `$share/<group>/<filter>` apart.
+pub(crate) fn share(filter: &str) -> Share<'_> {
+    let shared = filter
+        .strip_prefix("$share/")
+        .and_then(|rest| rest.split_once('/'));
+    match shared {
+        Some((group, filter)) => Share {
+            group: Some(group),
+            filter,
+        },
+        None => Share {
+            group: None,
+            filter,
+        },
+    }
+}
+
 /// Whether a filter asks for a topic. Both must be valid.
 pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {

@@ -1,6 +1,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,8 @@ use std::{
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_broker::{
-    Broker, Config, Limits as BrokerLimits, RouterDied, auth::Passwords, log::PublishLog,
+    Broker, CheckpointError, Config, Limits as BrokerLimits, RouterDied, StartError as BrokerError,
+    auth::Passwords,
 };
 use tarn_common::{
     clock::Clock,
@@ -66,6 +68,12 @@ pub enum StartError {
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
+    /// The MQTT broker does not start.
+    #[error("MQTT broker")]
+    Broker(#[from] BrokerError),
+    /// Sessions and retained messages cannot be stored.
+    #[error("store the MQTT broker's sessions")]
+    Checkpoint(#[from] CheckpointError),
     /// An address cannot be bound.
     #[error("cannot listen on {address} ({what}); is another program using it?")]
     Listen {
@@ -143,7 +151,6 @@ impl Edge {
             clock.clone(),
             figures.journal.clone(),
         )?);
-        retire_cut(&journal, cut_upto);
         let tail = Arc::new(Tail::new(settings.topics.clone()));
         let lake = BoxLake::new(
             identity.clone(),
@@ -159,7 +166,17 @@ impl Edge {
             ready: AtomicBool::new(false),
         });
 
-        let broker = start_broker(&settings, journal.clone(), &mut registry).await?;
+        let broker = start_broker(
+            &settings,
+            data.broker(),
+            journal.clone(),
+            clock.clone(),
+            &mut registry,
+        )
+        .await?;
+        // What the broker's sessions need of these was read just now, and is stored first.
+        broker.checkpoints().make().await?;
+        retire_cut(&journal, cut_upto);
         let listener = TcpListener::bind(settings.http).await;
         let listen = |source| StartError::Listen {
             what: "HTTP",
@@ -186,6 +203,7 @@ impl Edge {
             journal: journal.clone(),
             shelf: shelf.clone(),
             tail,
+            checkpoints: Some(broker.checkpoints()),
             age: settings.cut_age,
             entries,
             demands: wanted,
@@ -292,6 +310,9 @@ impl Edge {
         self.service.ready.store(false, Ordering::Release);
         self.broker.shutdown().await;
         self.cutting.end().await;
+        if let Err(e) = self.broker.checkpoints().make().await {
+            tracing::warn!(error = %e, "sessions are not stored; the next start reads them from the journal");
+        }
         if let Some(shipper) = &self.shipper
             && timeout(SHIP_AT_STOP, shipper.drained()).await.is_err()
         {
@@ -310,24 +331,30 @@ impl Edge {
 
 async fn start_broker(
     settings: &Settings,
-    log: Arc<dyn PublishLog>,
+    store: PathBuf,
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
     registry: &mut Registry,
 ) -> Result<Broker, StartError> {
     let config = Config {
         listen: settings.mqtt,
+        store: Some(store),
+        clock,
         limits: BrokerLimits::default(),
     };
     let passwords = Passwords {
         users: settings.users.clone(),
         anonymous: settings.anonymous,
     };
-    Broker::start(config, log, Arc::new(passwords), registry)
-        .await
-        .map_err(|source| StartError::Listen {
+    let broker = Broker::start(config, journal, Arc::new(passwords), registry).await;
+    broker.map_err(|error| match error {
+        BrokerError::Bind { address, source } => StartError::Listen {
             what: "MQTT",
-            address: settings.mqtt,
+            address,
             source,
-        })
+        },
+        other => other.into(),
+    })
 }
 
 async fn keep_budget(budget: Budget, stop: CancellationToken) {

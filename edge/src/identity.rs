@@ -134,6 +134,12 @@ impl DataDir {
         self.path.join("lake")
     }
 
+    /// The broker's sessions and retained messages.
+    #[must_use]
+    pub fn broker(&self) -> PathBuf {
+        self.path.join("broker.redb")
+    }
+
     /// Where it is kept what has been shipped.
     #[must_use]
     pub fn shipped(&self) -> PathBuf {

@@ -20,7 +20,7 @@ use std::{
 
 use bytesize::ByteSize;
 use parking_lot::{Condvar, Mutex};
-use tarn_broker::log::{Appended, Publish, PublishLog, Refused};
+use tarn_broker::log::{Appended, Entry, EntryKind, Publish, PublishLog, Refused};
 use tarn_common::{
     clock::Clock,
     durable,
@@ -31,6 +31,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use self::{
     frame::{Kind, Record},
     redelivery::Redelivery,
+    segment::{RECORDS_AT, Scan},
     writer::Writer,
 };
 use crate::metrics::JournalMetrics;
@@ -270,10 +271,11 @@ impl PublishLog for Journal {
             received_ms,
             client: publish.client,
             topic: publish.topic,
+            properties: publish.properties,
             payload: publish.payload,
         };
         let seq = pending.push(&record, &shared.settings)?;
-        if publish.qos > 0 {
+        if publish.packet_id > 0 {
             pending.redelivery.apply(&record);
         }
         Ok(Appended::Stored(seq))
@@ -309,6 +311,41 @@ impl PublishLog for Journal {
         }
     }
 
+    fn note(&self, client: &str, note: &[u8]) -> Result<Seq, Refused> {
+        let mut pending = self.shared.pending.lock();
+        let record = Record {
+            payload: note,
+            ..self.shared.control(Kind::Note, pending.next, client)
+        };
+        pending.push(&record, &self.shared.settings)
+    }
+
+    fn last(&self) -> Seq {
+        Seq(self.shared.pending.lock().next.0 - 1)
+    }
+
+    fn replay(&self, after: Seq, each: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        let segments = self.segments();
+        for segment in segments.sealed.iter().chain([&segments.active]) {
+            if segment.last <= after {
+                continue;
+            }
+            let bytes = match segment::read(segment, RECORDS_AT) {
+                Ok(bytes) => bytes,
+                Err(e) => {
+                    // The cut tells it as lost; sessions lose what was in it, too.
+                    tracing::error!(segment = %segment.path.display(), error = %e, "journal segment cannot be read for sessions");
+                    continue;
+                }
+            };
+            Scan::new(&bytes, 0, Seq(segment.first.0 - 1))
+                .filter(|record| record.seq > after && record.seq <= segment.last)
+                .filter_map(|record| entry(&record))
+                .for_each(&mut *each);
+        }
+        Ok(())
+    }
+
     fn commit(&self) {
         let mut pending = self.shared.pending.lock();
         if !pending.commit && !pending.frames.is_empty() {
@@ -320,6 +357,32 @@ impl PublishLog for Journal {
     fn durable(&self) -> watch::Receiver<Seq> {
         self.shared.durable.subscribe()
     }
+}
+
+/// What the broker sees of a record.
+fn entry<'a>(record: &Record<'a>) -> Option<Entry<'a>> {
+    let kind = match record.kind {
+        Kind::Publish => EntryKind::Publish(Publish {
+            client: record.client,
+            topic: record.topic,
+            payload: record.payload,
+            qos: record.qos,
+            packet_id: record.packet_id,
+            dup: record.dup,
+            retain: record.retain,
+            properties: record.properties,
+        }),
+        Kind::Note => EntryKind::Note {
+            client: record.client,
+            note: record.payload,
+        },
+        Kind::Release | Kind::Confirm | Kind::Snapshot => return None,
+    };
+    Some(Entry {
+        seq: record.seq,
+        received_ms: record.received_ms,
+        kind,
+    })
 }
 
 impl Shared {
@@ -337,7 +400,8 @@ impl Pending {
         if self.stop {
             return Err(Refused::Unavailable);
         }
-        if self.full {
+        // What sessions need to go on is small, and readings are refused before it.
+        if self.full && record.kind == Kind::Publish {
             return Err(Refused::Full);
         }
         if let Some(refused) = self.disk {

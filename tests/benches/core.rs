@@ -195,6 +195,7 @@ fn cut(dir: &Path) -> serde_json::Value {
             packet_id: 0,
             dup: false,
             retain: false,
+            properties: &[],
         };
         journal.append(publish).expect("appends");
         if n % 1000 == 0 {

@@ -87,6 +87,8 @@ impl Acks {
                     self.written = self.written.max(seq);
                     count += 1;
                 }
+                // A reason of 0 is a plain ack, which is all that MQTT 3.1.1 knows.
+                Err(0) => reply::ack(out, next.kind, next.packet_id),
                 Err(reason) => reply::ack_with_reason(out, next.kind, next.packet_id, reason),
             }
             self.owed.pop_front();

@@ -3,16 +3,17 @@
 use mqtt_proto::{
     Pid,
     v3::{self, SubscribeReturnCode},
-    v5::{self, PubackReasonCode, SubscribeReasonCode, UnsubscribeReasonCode},
+    v5::{self, PubackReasonCode, PubrelReasonCode, SubscribeReasonCode, UnsubscribeReasonCode},
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 
-use super::{CONGESTION_RECHECK, End, Session};
+use super::{CONGESTION_RECHECK, End, Session, subscriptions::Answer};
 use crate::{
-    exchange::Message,
+    exchange::{Closing, Message, Sender},
     frame::frame,
-    log::{self, Appended, Refused},
+    log::{Appended, Refused},
+    mailbox::{Deliveries, RetainedWalk},
     metrics::Metrics,
     outstanding::Transport,
     packet::{self, Inbound, Publish, Subscribe, Version},
@@ -89,63 +90,127 @@ impl<S: Transport> Session<'_, S> {
     }
 
     async fn take_packet(&mut self, inbound: Inbound) -> Result<(), End> {
-        let out = &mut self.connection.output;
         match inbound {
             Inbound::Publish(publish) => self.take_publish(publish),
             Inbound::PubRel(pid) => {
                 self.take_pubrel(pid);
                 Ok(())
             }
-            Inbound::PubAck(packet_id) | Inbound::PubComp(packet_id) => {
-                self.deliveries.completed(packet_id);
+            Inbound::PubAck(packet_id) => {
+                self.take_ack(|deliveries| deliveries.completed(packet_id, false));
                 Ok(())
             }
-            Inbound::PubRec {
-                packet_id,
-                ok: true,
-            } => {
-                self.deliveries.received(packet_id);
-                reply::ack(out, AckKind::PubRel, packet_id);
+            Inbound::PubComp(packet_id) => {
+                self.take_ack(|deliveries| deliveries.completed(packet_id, true));
                 Ok(())
             }
-            Inbound::PubRec {
-                packet_id,
-                ok: false,
-            } => {
-                self.deliveries.completed(packet_id);
+            Inbound::PubRec { packet_id, ok } => {
+                self.take_pubrec(packet_id, ok);
                 Ok(())
             }
             Inbound::Subscribe(subscribe) => self.take_subscribe(subscribe).await,
             Inbound::Unsubscribe { pid, filters } => self.take_unsubscribe(pid, &filters),
             Inbound::PingReq => {
-                reply::pingresp(out);
+                reply::pingresp(&mut self.connection.output);
                 Ok(())
             }
-            Inbound::Disconnect => Err(End::Disconnected),
+            Inbound::Disconnect {
+                with_will,
+                expiry_s,
+            } => {
+                // A session that was to end with its connection cannot be kept afterwards.
+                if expiry_s.is_some_and(|s| s > 0) && self.client.expiry_s == 0 {
+                    return Err(Violation::Protocol.into());
+                }
+                Err(End::Disconnected(Closing {
+                    discard_will: !with_will,
+                    expiry_s: expiry_s.map(|s| self.shared.limits.session_expiry(s)),
+                    stopping: false,
+                }))
+            }
         }
     }
 
-    fn take_publish(&mut self, publish: Publish) -> Result<(), End> {
+    fn take_ack(&mut self, take: impl FnOnce(&mut Deliveries)) {
+        let _order = self.shared.exchange.in_order();
+        take(&mut self.mailbox.lock().deliveries);
+        self.has_mail = true;
+    }
+
+    fn take_pubrec(&mut self, packet_id: u16, ok: bool) {
+        let mut known = true;
+        self.take_ack(|deliveries| match ok {
+            true => known = deliveries.received(packet_id),
+            false => deliveries.refused(packet_id),
+        });
+        if !known {
+            let out = &mut self.connection.output;
+            match self.client.version {
+                Version::V3 => reply::ack(out, AckKind::PubRel, packet_id),
+                Version::V5 => {
+                    let reason = PubrelReasonCode::PacketIdentifierNotFound as u8;
+                    reply::ack_with_reason(out, AckKind::PubRel, packet_id, reason);
+                }
+            }
+        }
+    }
+
+    /// The topic that an alias stands for is put in, or remembered.
+    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Violation> {
+        let Some(alias) = publish.alias else {
+            return Ok(());
+        };
+        if alias == 0 || alias > self.shared.limits.topic_aliases_max {
+            return Err(Violation::TopicAlias);
+        }
+        let at = usize::from(alias) - 1;
+        if self.aliases.len() <= at {
+            self.aliases.resize(at + 1, None);
+        }
+        if !publish.topic.is_empty() {
+            self.aliases[at] = Some(publish.topic.clone());
+        } else if let Some(topic) = &self.aliases[at] {
+            publish.topic = topic.clone();
+        } else {
+            return Err(Violation::Protocol);
+        }
+        Ok(())
+    }
+
+    fn take_publish(&mut self, mut publish: Publish) -> Result<(), End> {
+        self.resolve_alias(&mut publish)?;
+        if publish.topic.is_empty() && self.client.version == Version::V5 {
+            return Err(Violation::Protocol.into());
+        }
         if !topics::is_valid_name(&publish.topic, &self.shared.limits) {
             return Err(Violation::TopicName.into());
         }
         let Publish { qos, packet_id, .. } = publish;
         self.counters.publishes[usize::from(qos)].inc();
-        let appended = self.shared.log.append(log::Publish {
-            client: self.registration.client(),
+        if !self.client.identity.access.may_write(&publish.topic) {
+            self.forbid(&publish);
+            return Ok(());
+        }
+        let message = Message {
             topic: &publish.topic,
             payload: &publish.payload,
             qos,
+            retain: publish.retain,
+            properties: &publish.properties,
+            origin: self.mailbox.id,
+        };
+        let sender = Sender {
+            client: &self.mailbox.client,
             packet_id,
             dup: publish.dup,
-            retain: publish.retain,
-        });
+        };
+        let appended = self
+            .shared
+            .exchange
+            .publish(message, Some(sender), &mut self.batch);
         self.uncommitted = true;
         let seq = match appended {
-            Ok(Appended::Stored(seq)) => {
-                self.route(&publish);
-                seq
-            }
+            Ok(Appended::Stored(seq)) => seq,
             Ok(Appended::Duplicate(seq)) => {
                 self.shared.metrics.duplicates.inc();
                 seq
@@ -163,16 +228,21 @@ impl<S: Transport> Session<'_, S> {
         Ok(())
     }
 
-    fn route(&mut self, publish: &Publish) {
-        let message = Message {
-            topic: &publish.topic,
-            payload: &publish.payload,
-            qos: publish.qos,
-            retain: publish.retain,
-            properties: &publish.properties,
-            origin: self.registration.session(),
+    /// The client may not publish there. One of MQTT 5 is told so; for one of 3.1.1 the publish is
+    /// acked and dropped, because all that closing would do is to make it try again.
+    fn forbid(&mut self, publish: &Publish) {
+        self.shared.metrics.refused("acl");
+        tracing::debug!(client = %self.mailbox.client, topic = %publish.topic, "publish is not allowed");
+        let kind = match publish.qos {
+            0 => return,
+            1 => AckKind::PubAck,
+            _ => AckKind::PubRec,
         };
-        self.shared.exchange.publish(message, &mut self.batch);
+        let reason = match self.client.version {
+            Version::V3 => PubackReasonCode::Success,
+            Version::V5 => PubackReasonCode::NotAuthorized,
+        };
+        self.acks.owe_refusal(kind, publish.packet_id, reason as u8);
     }
 
     /// Make what was appended durable and hand what was routed to the router.
@@ -240,32 +310,45 @@ impl<S: Transport> Session<'_, S> {
             self.flush()?;
             self.subscriptions.attach(&self.shared.exchange).await?;
         }
-        let pid = subscribe.pid;
-        let codes = subscribe
-            .filters
-            .iter()
-            .map(|(filter, options)| {
-                let asked = self.subscriptions.subscribe(
-                    filter,
-                    *options,
-                    subscribe.identifier,
-                    &self.shared.exchange,
-                    &self.shared.limits,
-                    &self.shared.metrics,
-                );
-                asked.map_err(End::from)
-            })
-            .collect::<Result<Vec<_>, End>>()?;
-        if let Some(answer) = self.subscriptions.answer(pid, codes) {
-            self.write_suback(answer);
+        let (exchange, limits) = (&self.shared.exchange, &self.shared.limits);
+        let access = &self.client.identity.access;
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        for (filter, options) in &subscribe.filters {
+            let identifier = subscribe.identifier;
+            let code = self
+                .subscriptions
+                .subscribe(filter, *options, identifier, access, exchange, limits)?;
+            codes.push(code);
         }
+        exchange.commit();
+        self.subscriptions.answer(subscribe.pid, codes);
+        self.write_answers();
         Ok(())
     }
 
-    /// Answer a SUBSCRIBE whose routes are all served, and start on its retained messages.
-    pub(super) fn write_suback(&mut self, answer: super::subscriptions::Answer) {
+    /// Write the answers to SUBSCRIBE and UNSUBSCRIBE that have waited for the router and the log.
+    pub(super) fn write_answers(&mut self) {
+        let durable = *self.durable.borrow();
+        while let Some(answer) = self.subscriptions.next_answer(durable) {
+            match answer {
+                Answer::Subscribed {
+                    pid,
+                    codes,
+                    retained,
+                } => self.write_suback(pid, codes, retained),
+                Answer::Unsubscribed { pid, codes } => self.write_unsuback(pid, codes),
+            }
+        }
+    }
+
+    /// Answer a SUBSCRIBE, and start on its retained messages.
+    fn write_suback(
+        &mut self,
+        pid: Pid,
+        codes: Vec<SubscribeReasonCode>,
+        retained: Vec<RetainedWalk>,
+    ) {
         let out = &mut self.connection.output;
-        let (pid, codes) = (answer.pid, answer.codes);
         match self.client.version {
             Version::V3 => {
                 let code = |c: SubscribeReasonCode| match c {
@@ -279,8 +362,12 @@ impl<S: Transport> Session<'_, S> {
             }
             Version::V5 => reply::v5(out, &v5::Suback::new(pid, codes).into()),
         }
-        for walk in answer.retained {
-            self.deliveries.walk(walk);
+        if !retained.is_empty() {
+            let mut state = self.mailbox.lock();
+            retained
+                .into_iter()
+                .for_each(|walk| state.deliveries.walk(walk));
+            self.has_mail = true;
         }
     }
 
@@ -291,22 +378,23 @@ impl<S: Transport> Session<'_, S> {
     ) -> Result<(), End> {
         let mut codes = Vec::with_capacity(filters.len());
         for filter in filters {
-            let existed = self.subscriptions.unsubscribe(
-                filter,
-                &self.shared.exchange,
-                &self.shared.metrics,
-            )?;
-            self.deliveries.stop_walk(filter);
-            codes.push(match existed {
-                true => UnsubscribeReasonCode::Success,
-                false => UnsubscribeReasonCode::NoSubscriptionExisted,
-            });
+            let code = self
+                .subscriptions
+                .unsubscribe(filter, &self.shared.exchange)?;
+            self.mailbox.lock().deliveries.stop_walk(filter);
+            codes.push(code);
         }
+        self.shared.exchange.commit();
+        self.subscriptions.answer_unsubscribe(pid, codes);
+        self.write_answers();
+        Ok(())
+    }
+
+    fn write_unsuback(&mut self, pid: Pid, codes: Vec<UnsubscribeReasonCode>) {
         let out = &mut self.connection.output;
         match self.client.version {
             Version::V3 => reply::v3(out, &v3::Packet::Unsuback(pid)),
             Version::V5 => reply::v5(out, &v5::Unsuback::new(pid, codes).into()),
         }
-        Ok(())
     }
 }

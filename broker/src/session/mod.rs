@@ -2,33 +2,40 @@
 //!
 //! One task does everything, in turns: understand what was read, hand it on, write the acks that
 //! have become durable, write messages that wait for the client, and then wait for any of these to
-//! go on. Persistent sessions will hand [`deliveries::Deliveries`] and
-//! [`subscriptions::Subscriptions`] over to the next connection where now they end with this one.
+//! go on. What outlives the connection is in its [`Mailbox`](crate::mailbox::Mailbox).
 
 // Acks that wait for the log.
 mod acks;
-// Messages on their way to the client.
-mod deliveries;
 // What the client sends.
 mod inbound;
 // What the client wants to get, and what comes of it.
 mod subscriptions;
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+pub(crate) use self::subscriptions::Subscriptions;
 
-use mqtt_proto::v5::{self, DisconnectReasonCode};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use mqtt_proto::{
+    TopicName,
+    v5::{self, DisconnectReasonCode},
+};
 use tarn_common::ids::Seq;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-use self::{acks::Acks, deliveries::Deliveries, subscriptions::Subscriptions};
+use self::acks::Acks;
 use crate::{
+    auth::Identity,
     broker::Shared,
-    clients::Registration,
+    clients::{Ended, Registration},
     connection::{Connection, Progress},
-    exchange::Batch,
+    exchange::{Batch, Closing, Exchange},
+    log::Refused,
+    mailbox::{Mailbox, Noted, State},
+    note::Note,
+    outlet::Outlet,
     outstanding::Transport,
     packet::Version,
     reply,
@@ -38,6 +45,8 @@ use crate::{
 
 /// How often a session looks whether the router has caught up.
 const CONGESTION_RECHECK: Duration = Duration::from_millis(2);
+/// How often a note that the log did not take is tried again.
+const NOTE_RETRY: Duration = Duration::from_secs(1);
 /// When nothing else is due.
 const IDLE_RECHECK: Duration = Duration::from_secs(3600);
 
@@ -49,14 +58,21 @@ pub(crate) struct Client {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) receive_max: u16,
     pub(crate) packet_bytes_max: usize,
+    /// Topic aliases that it knows to read.
+    pub(crate) aliases_max: u16,
+    /// Session expiry that it asked for at CONNECT, seconds.
+    pub(crate) expiry_s: u32,
+    /// It wants to read why something did not succeed.
+    pub(crate) problem_information: bool,
     pub(crate) peer: SocketAddr,
+    pub(crate) identity: Identity,
 }
 
 /// Why a session ends.
 #[derive(Debug, thiserror::Error)]
 enum End {
     #[error("the client disconnected")]
-    Disconnected,
+    Disconnected(Closing),
     #[error("the connection was closed")]
     Closed,
     #[error("connection error: {0}")]
@@ -67,6 +83,8 @@ enum End {
     KeepAlive,
     #[error("another connection took the client id over")]
     TakenOver,
+    #[error("an operator disconnected the client")]
+    Kicked,
     #[error("the broker is shutting down")]
     Stopping,
     #[error("the log did not take a publish")]
@@ -81,13 +99,26 @@ impl End {
     /// What an MQTT 5 client is told, if anything.
     fn code(&self) -> Option<DisconnectReasonCode> {
         match self {
-            End::Disconnected | End::Closed | End::Io(_) => None,
+            End::Disconnected(_) | End::Closed | End::Io(_) => None,
             End::Violation(violation) => Some(violation.code()),
             End::KeepAlive => Some(DisconnectReasonCode::KeepAliveTimeout),
             End::TakenOver => Some(DisconnectReasonCode::SessionTakenOver),
+            End::Kicked => Some(DisconnectReasonCode::AdministrativeAction),
             End::Stopping | End::LogGone => Some(DisconnectReasonCode::ServerShuttingDown),
             End::Refused => Some(DisconnectReasonCode::ImplementationSpecificError),
             End::RouterGone(_) => Some(DisconnectReasonCode::UnspecifiedError),
+        }
+    }
+
+    /// What it means for the session and the will.
+    fn closing(&self) -> Closing {
+        match self {
+            End::Disconnected(closing) => *closing,
+            End::Stopping | End::LogGone | End::RouterGone(_) => Closing {
+                stopping: true,
+                ..Closing::default()
+            },
+            _ => Closing::default(),
         }
     }
 }
@@ -100,8 +131,11 @@ pub(crate) struct Session<'a, S> {
     registration: Registration,
     durable: watch::Receiver<Seq>,
     acks: Acks,
-    deliveries: Deliveries,
+    mailbox: Arc<Mailbox>,
+    outlet: Outlet,
     subscriptions: Subscriptions,
+    /// Topics by the alias that the client gave them.
+    aliases: Vec<Option<TopicName>>,
     batch: Batch,
     /// Something was appended since the last commit.
     uncommitted: bool,
@@ -111,6 +145,12 @@ pub(crate) struct Session<'a, S> {
     partial_since: Option<Instant>,
     /// Publishers wait for the router until then.
     congested_until: Option<Instant>,
+    /// The mailbox may hold something to be written.
+    has_mail: bool,
+    /// Something in it waits for the log.
+    mail_awaits_log: bool,
+    /// The log did not take the last note; it is tried again.
+    note_refused: bool,
     /// A publish was refused in a way that only closing can tell: close then, read nothing more.
     refused_until: Option<Instant>,
 }
@@ -121,18 +161,33 @@ impl<'a, S: Transport> Session<'a, S> {
         connection: Connection<S>,
         client: Client,
         registration: Registration,
+        subscriptions: Subscriptions,
     ) -> Self {
+        let limits = &shared.limits;
+        let outlet = Outlet::new(
+            client.version,
+            client.packet_bytes_max,
+            client.receive_max.min(limits.inflight_max).into(),
+            client.aliases_max.min(limits.topic_aliases_max),
+            client.identity.access.clone(),
+            &shared.metrics,
+        );
         Session {
             durable: shared.log.durable(),
-            acks: Acks::new(shared.limits.confirm_delay),
-            deliveries: Deliveries::new(&shared.limits, &client, shared.metrics.clone()),
-            subscriptions: Subscriptions::new(registration.session()),
+            acks: Acks::new(limits.confirm_delay),
+            mailbox: subscriptions.mailbox().clone(),
+            outlet,
+            subscriptions,
+            aliases: Vec::new(),
             batch: Batch::default(),
             uncommitted: false,
             counters: inbound::Counters::new(&shared.metrics),
             last_packet_at: Instant::now(),
             partial_since: None,
             congested_until: None,
+            has_mail: true,
+            mail_awaits_log: false,
+            note_refused: false,
             refused_until: None,
             shared,
             connection,
@@ -150,8 +205,10 @@ impl<'a, S: Transport> Session<'a, S> {
             Err(End::Stopping) => self.drain().await,
             Err(end) => end,
         };
-        self.subscriptions
-            .end(&self.shared.exchange, &self.shared.metrics);
+        // What stays unsaid here is only sent again.
+        let _ = self.note_last_progress();
+        self.subscriptions.end();
+        self.shared.exchange.close(&self.mailbox, end.closing());
         match &end {
             End::Violation(violation) => {
                 self.shared.metrics.malformed(violation.label());
@@ -160,10 +217,11 @@ impl<'a, S: Transport> Session<'a, S> {
             _ => tracing::debug!(%client, reason = %end, "session ended"),
         }
         if let (Version::V5, Some(code)) = (self.client.version, end.code()) {
-            reply::v5(
-                &mut self.connection.output,
-                &v5::Disconnect::new(code).into(),
-            );
+            let mut disconnect = v5::Disconnect::new(code);
+            if self.client.problem_information {
+                disconnect.properties.reason_string = Some(end.to_string().into());
+            }
+            reply::v5(&mut self.connection.output, &disconnect.into());
         }
         // The successor may go on while the reason is still being sent.
         drop(self.registration);
@@ -181,6 +239,7 @@ impl<'a, S: Transport> Session<'a, S> {
         loop {
             self.take_input().await?;
             self.write_acks();
+            self.write_answers();
             let more = self.write_messages();
             let due = self.next_deadline()?;
             // Moving a timer costs more than letting it fire once too early.
@@ -190,12 +249,16 @@ impl<'a, S: Transport> Session<'a, S> {
             let read = self.can_take();
             tokio::select! {
                 () = &mut ended => {
-                    let taken_over = self.registration.is_taken_over();
-                    return Err(if taken_over { End::TakenOver } else { End::Stopping });
+                    return Err(match self.registration.why_ended() {
+                        Ended::TakenOver => End::TakenOver,
+                        Ended::Kicked => End::Kicked,
+                        Ended::Stopping => End::Stopping,
+                    });
                 }
-                changed = self.durable.changed(), if !self.acks.is_empty() => {
+                changed = self.durable.changed(), if self.awaits_log() => {
                     changed.map_err(|_| End::LogGone)?;
                 }
+                () = self.mailbox.arrived.notified() => self.has_mail = true,
                 progress = self.connection.drive(read) => self.progressed(progress?)?,
                 arrival = self.subscriptions.next() => {
                     let arrival = arrival?;
@@ -240,10 +303,37 @@ impl<'a, S: Transport> Session<'a, S> {
         }
     }
 
+    fn note_last_progress(&self) -> Result<(), Refused> {
+        let exchange = &self.shared.exchange;
+        let _order = exchange.in_order();
+        note_progress(exchange, &self.mailbox, &mut self.mailbox.lock())
+    }
+
+    /// Whether something is only written once the log is durable.
+    fn awaits_log(&self) -> bool {
+        !self.acks.is_empty() || self.mail_awaits_log || self.subscriptions.has_unanswered()
+    }
+
     /// Write messages that wait. Returns whether there is more to do without waiting for anyone.
     fn write_messages(&mut self) -> bool {
-        self.deliveries
-            .write(&mut self.connection.output, &self.shared.exchange)
+        if !self.has_mail {
+            return false;
+        }
+        let exchange = &self.shared.exchange;
+        let durable = *self.durable.borrow();
+        let _order = exchange.in_order();
+        let mut state = self.mailbox.lock();
+        let more = state.deliveries.write(
+            &mut self.outlet,
+            &mut self.connection.output,
+            exchange.retained(),
+            exchange.now_ms(),
+            durable,
+        );
+        self.note_refused = note_progress(exchange, &self.mailbox, &mut state).is_err();
+        self.mail_awaits_log = state.deliveries.awaits_log();
+        self.has_mail = more || !state.deliveries.is_idle();
+        more
     }
 
     /// The next moment at which something is due; an error if something is overdue.
@@ -274,6 +364,9 @@ impl<'a, S: Transport> Session<'a, S> {
                 return Err(End::Refused);
             }
             next = next.min(due);
+        }
+        if self.note_refused {
+            next = next.min(now + NOTE_RETRY);
         }
         if let Some(due) = self.congested_until {
             next = next.min(due);
@@ -307,4 +400,18 @@ impl<'a, S: Transport> Session<'a, S> {
             }
         }
     }
+}
+
+/// Tell the log how far the client's messages have come, so that a restart goes on from there. If
+/// it does not take it, it stays to be noted, and what has to wait for that waits. The caller keeps
+/// the order.
+fn note_progress(exchange: &Exchange, mailbox: &Mailbox, state: &mut State) -> Result<(), Refused> {
+    let noted = state
+        .deliveries
+        .note(|progress| exchange.note(mailbox, &Note::Progress(progress)))?;
+    state.dirty |= noted != Noted::Nothing;
+    if noted == Noted::Awaited {
+        exchange.commit();
+    }
+    Ok(())
 }

@@ -1,22 +1,26 @@
 //! What the client wants to get, and what comes of it.
 
-use std::{collections::HashMap, future, str};
+use std::{
+    collections::{HashMap, VecDeque},
+    future,
+    sync::Arc,
+};
 
 use mqtt_proto::{
     Pid, TopicFilter,
-    v5::{RetainHandling, SubscribeReasonCode, SubscriptionOptions},
+    v5::{RetainHandling, SubscribeReasonCode, SubscriptionOptions, UnsubscribeReasonCode},
 };
+use tarn_common::ids::Seq;
 
-use super::{
-    End, Session,
-    deliveries::{Delivery, RetainedWalk},
-};
+use super::{End, Session};
 use crate::{
+    auth::Access,
     envelope::Envelope,
-    exchange::Exchange,
+    exchange::{Exchange, SubscribeError},
     filters::FilterTree,
     limits::Limits,
-    metrics::Metrics,
+    mailbox::{Delivery, Mailbox, RetainedWalk},
+    note::{Options, Subscription},
     outstanding::Transport,
     retained::Walk,
     router::{Arrival, Link, RouteId, RouterGone},
@@ -27,51 +31,105 @@ use crate::{
 /// Arrivals that are taken before the client's socket gets its turn.
 const ARRIVALS_MAX: usize = 256;
 
-/// The subscriptions of one session and its link to the router, which it only has once it
-/// subscribes: a link costs memory, and most devices only publish.
-pub(super) struct Subscriptions {
-    session: u64,
-    by_filter: FilterTree<Subscription>,
+/// The connection's side of a session's subscriptions: its link to the router, which it only has
+/// once it subscribes, because a link costs memory and most devices only publish.
+pub(crate) struct Subscriptions {
+    mailbox: Arc<Mailbox>,
+    /// All but the shared ones.
+    by_filter: FilterTree<Routed>,
     next_number: u64,
     link: Option<Link>,
     /// Place after the last message of each route, to see what the router has thrown away.
     offsets: HashMap<RouteId, u64>,
-    /// A SUBSCRIBE whose routes the router does not serve yet, and how many of them.
-    unanswered: std::collections::VecDeque<(Answer, usize)>,
+    unanswered: VecDeque<Unanswered>,
+    /// Routes that the router was asked for and does not serve yet, oldest answer first.
     asked: usize,
+    needs: Seq,
     walks: Vec<RetainedWalk>,
+    /// What came while the session was being resumed.
+    early: VecDeque<Arrival>,
 }
 
 #[derive(Debug)]
-struct Subscription {
+struct Routed {
     /// Older subscriptions have smaller numbers.
     number: u64,
-    filter: Box<str>,
     route: RouteId,
-    options: SubscriptionOptions,
+    options: Options,
     identifier: Option<u32>,
 }
 
-/// A SUBACK, and what follows it.
+/// An answer that waits for the router, so that no message published after it is missed, and for
+/// the log, so that a restart knows of what it says.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) pid: Pid,
-    pub(super) codes: Vec<SubscribeReasonCode>,
-    pub(super) retained: Vec<RetainedWalk>,
+struct Unanswered {
+    answer: Answer,
+    /// Routes that the router does not serve yet.
+    missing: usize,
+    needs: Seq,
+}
+
+/// An answer, and what follows it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Subscribed {
+        pid: Pid,
+        codes: Vec<SubscribeReasonCode>,
+        retained: Vec<RetainedWalk>,
+    },
+    Unsubscribed {
+        pid: Pid,
+        codes: Vec<UnsubscribeReasonCode>,
+    },
 }
 
 impl Subscriptions {
-    pub(super) fn new(session: u64) -> Self {
-        Subscriptions {
-            session,
+    /// Those of a session that goes on. Returns once the router serves them all.
+    pub(crate) async fn resume(
+        mailbox: Arc<Mailbox>,
+        exchange: &Exchange,
+    ) -> Result<Subscriptions, RouterGone> {
+        let mut subscriptions = Subscriptions {
             by_filter: FilterTree::default(),
             next_number: 0,
             link: None,
             offsets: HashMap::new(),
-            unanswered: Default::default(),
+            unanswered: VecDeque::new(),
             asked: 0,
+            needs: Seq::ZERO,
             walks: Vec::new(),
+            early: VecDeque::new(),
+            mailbox,
+        };
+        // From here on the routes are counted, whatever becomes of the link.
+        let routes = exchange.link(&subscriptions.mailbox);
+        if routes.is_empty() {
+            return Ok(subscriptions);
         }
+        let mut link = exchange.attach().await?;
+        for (filter, route) in routes {
+            link.subscribe(route)?;
+            subscriptions.asked += 1;
+            let state = subscriptions.mailbox.lock();
+            let known = state.subscriptions.get(&filter).cloned();
+            drop(state);
+            if let Some(known) = known {
+                subscriptions.add(&known, route);
+            }
+        }
+        while subscriptions.asked > 0 {
+            match link.next().await? {
+                Some(Arrival::Subscribed) => subscriptions.asked -= 1,
+                Some(message) => subscriptions.early.push_back(message),
+                None => {}
+            }
+        }
+        subscriptions.link = Some(link);
+        Ok(subscriptions)
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     pub(super) fn is_attached(&self) -> bool {
@@ -85,6 +143,9 @@ impl Subscriptions {
 
     /// Wait for what the router sends. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Arrival>, RouterGone> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(Some(early));
+        }
         match &mut self.link {
             Some(link) => link.next().await,
             None => future::pending().await,
@@ -97,59 +158,57 @@ impl Subscriptions {
         filter: &TopicFilter,
         options: SubscriptionOptions,
         identifier: Option<u32>,
+        access: &Access,
         exchange: &Exchange,
         limits: &Limits,
-        metrics: &Metrics,
     ) -> Result<SubscribeReasonCode, Violation> {
-        if filter.is_shared() {
-            return Ok(SubscribeReasonCode::SharedSubscriptionNotSupported);
+        let shared = filter.is_shared();
+        if shared && options.no_local {
+            return Err(Violation::Protocol);
         }
         if !topics::fits(filter, limits) {
             return Err(Violation::TopicFilter);
         }
-        let existing = self.by_filter.get_mut(filter);
-        let is_new = existing.is_none();
-        if let Some(subscription) = existing {
-            subscription.options = options;
-            subscription.identifier = identifier;
-        } else {
-            let full = self.by_filter.len() >= limits.subscriptions_max;
-            let route = if full {
-                None
-            } else {
-                exchange.acquire(filter).ok()
-            };
-            let Some(route) = route else {
-                return Ok(SubscribeReasonCode::QuotaExceeded);
-            };
-            let number = self.next_number;
-            self.next_number += 1;
-            let text: Box<str> = (**filter).into();
-            let subscription = Subscription {
-                number,
-                filter: text,
-                route,
-                options,
-                identifier,
-            };
-            self.by_filter.insert(filter, subscription);
-            metrics.subscriptions.inc();
+        if !access.may_subscribe(filter) {
+            return Ok(SubscribeReasonCode::NotAuthorized);
+        }
+        let subscription = Subscription {
+            filter: (**filter).to_owned(),
+            options: Options {
+                qos: options.max_qos as u8,
+                no_local: options.no_local,
+                retain_as_published: options.retain_as_published,
+            },
+            identifier,
+        };
+        let subscribed = match exchange.subscribe(&self.mailbox, &subscription) {
+            Ok(subscribed) => subscribed,
+            Err(SubscribeError::Full) => return Ok(SubscribeReasonCode::QuotaExceeded),
+            Err(SubscribeError::Log(_)) => {
+                return Ok(SubscribeReasonCode::ImplementationSpecificError);
+            }
+        };
+        self.needs = self.needs.max(subscribed.needs);
+        if let Some(route) = subscribed.route {
+            self.add(&subscription, route);
             // If the router is gone, waiting for its answer tells so.
             if let Some(link) = &mut self.link
                 && link.subscribe(route).is_ok()
             {
                 self.asked += 1;
             }
+        } else if let Some(routed) = self.by_filter.get_mut(filter) {
+            routed.options = subscription.options;
+            routed.identifier = identifier;
         }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true,
-            RetainHandling::SendAtSubscribeIfNotExist => is_new,
+            RetainHandling::SendAtSubscribeIfNotExist => subscribed.is_new,
             RetainHandling::DoNotSend => false,
         };
-        if wanted {
-            let walk = Walk::new(filter);
+        if wanted && !shared {
             self.walks.push(RetainedWalk {
-                walk,
+                walk: Walk::new(filter),
                 qos: options.max_qos as u8,
                 identifier,
             });
@@ -161,61 +220,88 @@ impl Subscriptions {
         })
     }
 
-    /// All filters of a SUBSCRIBE are seen: the answer, if it need not wait for the router. It has
-    /// to wait until the router serves the new routes, or else a message that is published after
-    /// SUBACK could be missed.
-    pub(super) fn answer(&mut self, pid: Pid, codes: Vec<SubscribeReasonCode>) -> Option<Answer> {
-        let answer = Answer {
-            pid,
-            codes,
-            retained: std::mem::take(&mut self.walks),
-        };
-        let asked = std::mem::take(&mut self.asked);
-        if asked == 0 {
-            return Some(answer);
-        }
-        self.unanswered.push_back((answer, asked));
-        None
+    /// All filters of a SUBSCRIBE are seen: answer it when that is due.
+    pub(super) fn answer(&mut self, pid: Pid, codes: Vec<SubscribeReasonCode>) {
+        let retained = std::mem::take(&mut self.walks);
+        self.unanswered.push_back(Unanswered {
+            answer: Answer::Subscribed {
+                pid,
+                codes,
+                retained,
+            },
+            missing: std::mem::take(&mut self.asked),
+            needs: std::mem::take(&mut self.needs),
+        });
     }
 
-    /// The router serves one more route: the answer that was waiting for it, if it is complete.
-    fn served(&mut self) -> Option<Answer> {
-        let (_, missing) = self.unanswered.front_mut()?;
-        *missing -= 1;
-        if *missing > 0 {
+    /// All filters of an UNSUBSCRIBE are seen: answer it when that is due.
+    pub(super) fn answer_unsubscribe(&mut self, pid: Pid, codes: Vec<UnsubscribeReasonCode>) {
+        self.unanswered.push_back(Unanswered {
+            answer: Answer::Unsubscribed { pid, codes },
+            missing: 0,
+            needs: std::mem::take(&mut self.needs),
+        });
+    }
+
+    /// The next answer that is due.
+    pub(super) fn next_answer(&mut self, durable: Seq) -> Option<Answer> {
+        let next = self.unanswered.front()?;
+        if next.missing > 0 || next.needs > durable {
             return None;
         }
-        self.unanswered.pop_front().map(|(answer, _)| answer)
+        self.unanswered.pop_front().map(|next| next.answer)
     }
 
-    /// End one subscription. Returns whether there was one.
+    pub(super) fn has_unanswered(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    /// The router serves one more route.
+    fn served(&mut self) {
+        let waiting = self.unanswered.iter_mut().find(|next| next.missing > 0);
+        if let Some(waiting) = waiting {
+            waiting.missing -= 1;
+        }
+    }
+
+    /// End one subscription.
     pub(super) fn unsubscribe(
         &mut self,
         filter: &str,
         exchange: &Exchange,
-        metrics: &Metrics,
-    ) -> Result<bool, RouterGone> {
-        let Some(subscription) = self.by_filter.remove(filter) else {
-            return Ok(false);
-        };
-        metrics.subscriptions.dec();
-        self.offsets.remove(&subscription.route);
+    ) -> Result<UnsubscribeReasonCode, RouterGone> {
         // First the router and then the exchange: another session may get the same route at once.
-        if let Some(link) = &mut self.link {
-            link.unsubscribe(subscription.route)?;
+        if let Some(routed) = self.by_filter.remove(filter) {
+            self.offsets.remove(&routed.route);
+            if let Some(link) = &mut self.link {
+                link.unsubscribe(routed.route)?;
+            }
         }
-        exchange.release(filter);
-        Ok(true)
+        Ok(match exchange.unsubscribe(&self.mailbox, filter) {
+            Ok(Some(needs)) => {
+                self.needs = self.needs.max(needs);
+                UnsubscribeReasonCode::Success
+            }
+            Ok(None) => UnsubscribeReasonCode::NoSubscriptionExisted,
+            Err(_) => UnsubscribeReasonCode::ImplementationSpecificError,
+        })
     }
 
-    /// End all subscriptions.
-    pub(super) fn end(&mut self, exchange: &Exchange, metrics: &Metrics) {
+    /// Take nothing more from the router.
+    pub(super) fn end(&mut self) {
         self.link = None;
-        self.by_filter.each(|subscription| {
-            metrics.subscriptions.dec();
-            exchange.release(&subscription.filter);
-        });
-        self.by_filter = FilterTree::default();
+    }
+
+    fn add(&mut self, subscription: &Subscription, route: RouteId) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let routed = Routed {
+            number,
+            route,
+            options: subscription.options,
+            identifier: subscription.identifier,
+        };
+        self.by_filter.insert(&subscription.filter, routed);
     }
 
     /// Count what the router threw away before this message, because the session was too slow.
@@ -225,32 +311,35 @@ impl Subscriptions {
     }
 
     /// What the client gets of a message that came on a route. A message comes once on each of its
-    /// routes; it is delivered when it comes on that of the oldest subscription that wants it.
+    /// routes; it is delivered when it comes on that of the oldest subscription that wants it. What
+    /// the client gets at QoS 1 or 2 has come into its mailbox, so the router's copy is not used.
     fn wanted(&self, route: RouteId, envelope: Envelope) -> Option<Delivery> {
-        let mut oldest: Option<&Subscription> = None;
+        let mut oldest: Option<&Routed> = None;
         let mut qos = 0;
         let mut retain = false;
         let mut identifiers = Vec::new();
-        let own = envelope.origin == self.session;
-        self.by_filter.each_match(envelope.topic(), |subscription| {
-            let options = subscription.options;
+        let own = envelope.origin == self.mailbox.id;
+        self.by_filter.each_match(envelope.topic(), |routed| {
+            let options = routed.options;
             if own && options.no_local {
                 return;
             }
-            if oldest.is_none_or(|oldest| subscription.number < oldest.number) {
-                oldest = Some(subscription);
+            if oldest.is_none_or(|oldest| routed.number < oldest.number) {
+                oldest = Some(routed);
             }
-            qos = qos.max(options.max_qos as u8);
+            qos = qos.max(options.qos);
             retain |= options.retain_as_published && envelope.retain;
-            identifiers.extend(subscription.identifier);
+            identifiers.extend(routed.identifier);
         });
-        if oldest?.route != route {
+        if oldest?.route != route || qos.min(envelope.qos) > 0 {
             return None;
         }
         Some(Delivery {
-            qos: qos.min(envelope.qos),
+            number: 0,
+            qos: 0,
             retain,
             identifiers,
+            share: None,
             envelope: envelope.into(),
         })
     }
@@ -260,51 +349,45 @@ impl<S: Transport> Session<'_, S> {
     /// Something came from the router: take it, and what came with it.
     pub(super) fn arrived(&mut self, first: Option<Arrival>) -> Result<(), End> {
         let mut next = first;
-        for _ in 0..ARRIVALS_MAX {
-            match next {
-                Some(Arrival::Subscribed) => {
-                    if let Some(answer) = self.subscriptions.served() {
-                        self.write_suback(answer);
-                    }
-                }
+        let mut deliveries = Vec::new();
+        for turn in 1..=ARRIVALS_MAX {
+            match next.take() {
+                Some(Arrival::Subscribed) => self.subscriptions.served(),
                 Some(Arrival::Message {
                     route,
                     offset,
                     sealed,
-                }) => {
-                    self.message_arrived(route, offset, sealed);
-                }
-                None => return Ok(()),
+                }) => deliveries.extend(self.message_arrived(route, offset, sealed)),
+                None => break,
             }
-            let Some(link) = &mut self.subscriptions.link else {
-                return Ok(());
-            };
-            next = link.try_next()?;
+            // What is taken must not be lost with the turn.
+            if turn < ARRIVALS_MAX
+                && let Some(link) = &mut self.subscriptions.link
+            {
+                next = link.try_next()?;
+            }
         }
-        // The last one taken must not be lost with the turn.
-        if let Some(Arrival::Message {
-            route,
-            offset,
-            sealed,
-        }) = next
-        {
-            self.message_arrived(route, offset, sealed);
-        } else if let Some(Arrival::Subscribed) = next
-            && let Some(answer) = self.subscriptions.served()
-        {
-            self.write_suback(answer);
+        if !deliveries.is_empty() {
+            let mut state = self.mailbox.lock();
+            deliveries
+                .into_iter()
+                .for_each(|delivery| state.deliveries.offer(delivery));
+            self.has_mail = true;
         }
         Ok(())
     }
 
-    fn message_arrived(&mut self, route: RouteId, offset: u64, sealed: bytes::Bytes) {
+    fn message_arrived(
+        &mut self,
+        route: RouteId,
+        offset: u64,
+        sealed: bytes::Bytes,
+    ) -> Option<Delivery> {
         let missed = self.subscriptions.missed(route, offset);
         if missed > 0 {
             self.shared.metrics.dropped("router_evicted", missed);
+            self.mailbox.lock().deliveries.dropped += missed;
         }
-        let delivery = Envelope::open(sealed).and_then(|e| self.subscriptions.wanted(route, e));
-        if let Some(delivery) = delivery {
-            self.deliveries.offer(delivery);
-        }
+        Envelope::open(sealed).and_then(|e| self.subscriptions.wanted(route, e))
     }
 }

@@ -1,9 +1,9 @@
 //! A log in memory whose durability is stepped by hand.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc};
 
 use parking_lot::Mutex;
-use tarn_broker::log::{Appended, Publish, PublishLog, Refused};
+use tarn_broker::log::{Appended, Entry, EntryKind, Publish, PublishLog, Refused};
 use tarn_common::ids::Seq;
 use tokio::sync::watch;
 
@@ -16,8 +16,15 @@ pub(crate) struct Record {
     pub(crate) qos: u8,
 }
 
+/// What a replay gives back.
+enum Kept {
+    Publish(Record, bool),
+    Note(String, Vec<u8>),
+}
+
 #[derive(Default)]
 struct State {
+    log: Vec<(Seq, Kept)>,
     refuse: Option<Refused>,
     /// Whether a commit makes everything durable at once.
     prompt: bool,
@@ -95,6 +102,24 @@ impl FakeLog {
         got.clone().expect("waited for")
     }
 
+    /// The last position.
+    pub(crate) fn last_position(&self) -> u64 {
+        self.state.lock().last
+    }
+
+    /// Forget what came after a position, as a crash does.
+    pub(crate) fn cut_back(&self, last: u64) {
+        let mut state = self.state.lock();
+        state.log.retain(|(seq, _)| seq.0 <= last);
+        state.last = last;
+        self.durable.send_replace(Seq(last));
+    }
+
+    /// Let go of everything, as after a checkpoint.
+    pub(crate) fn trim(&self) {
+        self.state.lock().log.clear();
+    }
+
     fn next(&self, state: &mut State) -> Seq {
         state.last += 1;
         self.appended.send_replace(state.last);
@@ -118,12 +143,14 @@ impl PublishLog for FakeLog {
             state.open.insert(open, seq);
         }
         if !state.forget {
-            state.records.push(Record {
+            let record = Record {
                 client: publish.client.to_owned(),
                 topic: publish.topic.to_owned(),
                 payload: publish.payload.to_owned(),
                 qos: publish.qos,
-            });
+            };
+            state.records.push(record.clone());
+            state.log.push((seq, Kept::Publish(record, publish.retain)));
         }
         Ok(Appended::Stored(seq))
     }
@@ -136,6 +163,45 @@ impl PublishLog for FakeLog {
 
     fn confirm(&self, client: &str, seq: Seq) {
         self.confirmed.send_replace(Some((client.to_owned(), seq)));
+    }
+
+    fn note(&self, client: &str, note: &[u8]) -> Result<Seq, Refused> {
+        let mut state = self.state.lock();
+        let seq = self.next(&mut state);
+        state
+            .log
+            .push((seq, Kept::Note(client.to_owned(), note.to_owned())));
+        Ok(seq)
+    }
+
+    fn last(&self) -> Seq {
+        Seq(self.state.lock().last)
+    }
+
+    fn replay(&self, after: Seq, each: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        let log = std::mem::take(&mut self.state.lock().log);
+        for (seq, kept) in log.iter().filter(|(seq, _)| *seq > after) {
+            let kind = match kept {
+                Kept::Publish(record, retain) => EntryKind::Publish(Publish {
+                    client: &record.client,
+                    topic: &record.topic,
+                    payload: &record.payload,
+                    qos: record.qos,
+                    packet_id: 0,
+                    dup: false,
+                    retain: *retain,
+                    properties: &[],
+                }),
+                Kept::Note(client, note) => EntryKind::Note { client, note },
+            };
+            each(Entry {
+                seq: *seq,
+                received_ms: 0,
+                kind,
+            });
+        }
+        self.state.lock().log = log;
+        Ok(())
     }
 
     fn commit(&self) {

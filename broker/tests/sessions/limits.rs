@@ -30,7 +30,7 @@ async fn broken_packets() {
             .to_vec()
     };
     let mut alias = publish5("t", "x", 0, 0);
-    alias.properties.topic_alias = Some(1);
+    alias.properties.topic_alias = Some(33);
     let cases: Vec<(&str, Vec<u8>, u8)> = vec![
         (
             "a length of 256 MB",
@@ -53,7 +53,7 @@ async fn broken_packets() {
             0x81,
         ),
         ("a packet of a server", vec![0xd0, 0], 0x82),
-        ("an empty topic", raw_topic(b""), 0x90),
+        ("an empty topic", raw_topic(b""), 0x82),
         ("a wildcard", raw_topic(b"a/+"), 0x90),
         ("no UTF-8", raw_topic(&[0xff, 0xfe]), 0x81),
         ("a long topic", encode(publish5(&long, "x", 0, 0)), 0x90),

@@ -6,9 +6,10 @@ mod durability;
 mod entry;
 mod fake_log;
 mod limits;
+mod restart;
 mod speed;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use mqtt_proto::{v3, v5};
 use prometheus_client::registry::Registry;
@@ -16,6 +17,8 @@ use tarn_broker::{
     Broker, Config, Limits,
     auth::{Anonymous, Passwords},
 };
+
+use tarn_common::clock::SystemClock;
 
 use self::{client::Client, fake_log::FakeLog};
 
@@ -30,10 +33,21 @@ async fn start(log: &Arc<FakeLog>, limits: Limits) -> Running {
 }
 
 async fn start_with(log: &Arc<FakeLog>, limits: Limits, anonymous: Anonymous) -> Running {
+    start_in(log, limits, anonymous, None).await
+}
+
+async fn start_in(
+    log: &Arc<FakeLog>,
+    limits: Limits,
+    anonymous: Anonymous,
+    store: Option<PathBuf>,
+) -> Running {
     let users = HashMap::from([("ann".to_owned(), "secret".to_owned())]);
     let mut registry = Registry::default();
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
+        store,
+        clock: Arc::new(SystemClock),
         limits,
     };
     let auth = Arc::new(Passwords { users, anonymous });

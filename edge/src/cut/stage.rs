@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use tarn_broker::Checkpoints;
 use tarn_common::ids::Seq;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -33,6 +34,9 @@ pub struct CutStage {
     pub shelf: Arc<Shelf>,
     /// What decodes the same segments for queries.
     pub tail: Arc<Tail>,
+    /// What the broker's sessions need of a segment is stored before the segment goes; none where
+    /// no broker reads the journal.
+    pub checkpoints: Option<Checkpoints>,
     /// The oldest a reading gets before it is cut.
     pub age: Duration,
     /// Tells of each new entry's number.
@@ -84,6 +88,14 @@ impl CutStage {
             if segment.last < segment.first {
                 self.retire(&segment, false);
                 continue;
+            }
+            if let Some(checkpoints) = &self.checkpoints
+                && let Err(e) = checkpoints.make().await
+            {
+                if failures == 0 {
+                    tracing::error!(error = ?e, "the broker's sessions are not stored, so no journal segment can go; it is tried again");
+                }
+                return failures + 1;
             }
             match self.cut(&segment, failures >= UNREADABLE_AFTER).await {
                 Ok(()) => failures = 0,

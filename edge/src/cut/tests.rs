@@ -178,6 +178,7 @@ fn journal(dir: &Path) -> Journal {
             packet_id: 0,
             dup: false,
             retain: false,
+            properties: &[],
         };
         journal.append(publish).expect("appends");
     }
@@ -293,6 +294,7 @@ fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
         journal: journal.clone(),
         shelf: shelf.clone(),
         tail: Arc::new(crate::tail::Tail::new(Topics::default())),
+        checkpoints: None,
         age: std::time::Duration::from_secs(60),
         entries,
         demands,

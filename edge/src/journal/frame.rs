@@ -6,13 +6,16 @@
 //! | 0 | 4 | length of the body, what follows the CRC |
 //! | 4 | 4 | CRC32C of the body |
 //! | 8 | 1 | kind |
-//! | 9 | 1 | flags: QoS in bits 0–1, retain bit 2, dup bit 3 |
+//! | 9 | 1 | flags: QoS in bits 0–1, retain bit 2, dup bit 3, has properties bit 4 |
 //! | 10 | 2 | packet id |
 //! | 12 | 2 | length of the client id |
 //! | 14 | 2 | length of the topic |
 //! | 16 | 8 | sequence |
 //! | 24 | 8 | received, milliseconds since 1970 UTC |
 //! | 32 | … | client id, topic, payload |
+//!
+//! Between topic and payload, where the flag says so: the length of the properties (4) and the
+//! MQTT 5 properties as they were on the wire. Records without the flag are as they always were.
 //!
 //! A length of zero is space that was allocated and not written.
 
@@ -21,6 +24,9 @@ use tarn_common::ids::{EdgeId, Seq};
 /// Bytes before the client id.
 pub const RECORD_HEAD: usize = 32;
 const FRAME_HEAD: usize = 8;
+/// The flag of a record with properties, and the bytes of their length.
+const PROPERTIES: u8 = 0b1_0000;
+const PROPERTIES_HEAD: usize = 4;
 const BODY_HEAD: usize = RECORD_HEAD - FRAME_HEAD;
 
 /// Body of a record at most; a longer one is refused, and such a length on disk is damage.
@@ -37,6 +43,8 @@ pub enum Kind {
     Confirm,
     /// A part of the redelivery table, at the head of a segment.
     Snapshot,
+    /// The broker's note about a session, in the payload.
+    Note,
 }
 
 impl Kind {
@@ -46,13 +54,20 @@ impl Kind {
             Kind::Release => 2,
             Kind::Confirm => 3,
             Kind::Snapshot => 4,
+            Kind::Note => 5,
         }
     }
 
     fn of(code: u8) -> Option<Kind> {
-        [Kind::Publish, Kind::Release, Kind::Confirm, Kind::Snapshot]
-            .into_iter()
-            .find(|k| k.code() == code)
+        [
+            Kind::Publish,
+            Kind::Release,
+            Kind::Confirm,
+            Kind::Snapshot,
+            Kind::Note,
+        ]
+        .into_iter()
+        .find(|k| k.code() == code)
     }
 }
 
@@ -77,6 +92,8 @@ pub struct Record<'a> {
     pub client: &'a str,
     /// MQTT topic.
     pub topic: &'a str,
+    /// MQTT 5 properties as on the wire.
+    pub properties: &'a [u8],
     /// Payload, any bytes.
     pub payload: &'a [u8],
 }
@@ -95,6 +112,7 @@ impl<'a> Record<'a> {
             received_ms: 0,
             client,
             topic: "",
+            properties: &[],
             payload: &[],
         }
     }
@@ -103,7 +121,15 @@ impl<'a> Record<'a> {
 /// Append a record's frame. False, and nothing appended, when it is too large.
 #[must_use]
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
-    let body = BODY_HEAD + record.client.len() + record.topic.len() + record.payload.len();
+    let properties_len = match record.properties.len() {
+        0 => 0,
+        len => PROPERTIES_HEAD + len,
+    };
+    let body = BODY_HEAD
+        + record.client.len()
+        + record.topic.len()
+        + properties_len
+        + record.payload.len();
     let (Ok(client_len), Ok(topic_len)) = (
         u16::try_from(record.client.len()),
         u16::try_from(record.topic.len()),
@@ -118,7 +144,12 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(&(body as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.push(record.kind.code());
-    out.push(record.qos | u8::from(record.retain) << 2 | u8::from(record.dup) << 3);
+    out.push(
+        record.qos
+            | u8::from(record.retain) << 2
+            | u8::from(record.dup) << 3
+            | if properties_len > 0 { PROPERTIES } else { 0 },
+    );
     out.extend_from_slice(&record.packet_id.to_le_bytes());
     out.extend_from_slice(&client_len.to_le_bytes());
     out.extend_from_slice(&topic_len.to_le_bytes());
@@ -126,6 +157,10 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(&record.received_ms.to_le_bytes());
     out.extend_from_slice(record.client.as_bytes());
     out.extend_from_slice(record.topic.as_bytes());
+    if properties_len > 0 {
+        out.extend_from_slice(&(record.properties.len() as u32).to_le_bytes());
+        out.extend_from_slice(record.properties);
+    }
     out.extend_from_slice(record.payload);
     let crc = crc32c::crc32c(&out[start + FRAME_HEAD..]);
     out[start + 4..start + FRAME_HEAD].copy_from_slice(&crc.to_le_bytes());
@@ -151,8 +186,14 @@ pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
         return None;
     }
     let (client, rest) = body[BODY_HEAD..].split_at(client_len);
-    let (topic, payload) = rest.split_at(topic_len);
+    let (topic, rest) = rest.split_at(topic_len);
     let flags = head[9];
+    let (properties, payload) = if flags & PROPERTIES == 0 {
+        rest.split_at(0)
+    } else {
+        let (len, rest) = rest.split_first_chunk::<PROPERTIES_HEAD>()?;
+        rest.split_at_checked(u32::from_le_bytes(*len) as usize)?
+    };
     let record = Record {
         kind,
         qos: flags & 0b11,
@@ -163,6 +204,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
         received_ms: u64_at(24) as i64,
         client: std::str::from_utf8(client).ok()?,
         topic: std::str::from_utf8(topic).ok()?,
+        properties,
         payload,
     };
     Some((record, FRAME_HEAD + len))

@@ -67,7 +67,7 @@ impl Redelivery {
     /// Take in a record of the journal; at start, every record of the newest segment in order.
     pub fn apply(&mut self, record: &Record<'_>) {
         match record.kind {
-            Kind::Publish if record.qos > 0 => {
+            Kind::Publish if record.packet_id > 0 => {
                 let fingerprint = fingerprint(record.topic, record.payload);
                 let remembered = Remembered {
                     seq: record.seq,
@@ -76,7 +76,7 @@ impl Redelivery {
                 };
                 self.remember(record.client, record.packet_id, remembered);
             }
-            Kind::Publish => {}
+            Kind::Publish | Kind::Note => {}
             Kind::Release => {
                 self.forget(record.client, |packet_id, _| packet_id == record.packet_id);
             }

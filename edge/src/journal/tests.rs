@@ -30,6 +30,7 @@ fn publish<'a>(packet_id: u16, payload: &'a [u8], dup: bool) -> Publish<'a> {
         packet_id,
         dup,
         retain: false,
+        properties: &[],
     }
 }
 

@@ -152,7 +152,7 @@ impl Writer {
         let last = Seq(pending.next.0 - 1);
         let first = Seq(pending.next.0 - records);
         let full = self.active.bytes + frames.len() as u64 >= shared.settings.segment_bytes;
-        let worth = self.publishes + publishes > 0;
+        let worth = full || self.publishes + publishes > 0;
         let next_head = ((full || !rolls.is_empty()) && worth).then(|| snapshot(pending));
         Batch {
             frames,

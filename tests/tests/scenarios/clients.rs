@@ -139,3 +139,33 @@ fn a_box_with_users_asks_for_a_password() {
         assert_ne!(publish(&nobody), 0, "{version:?}: no login");
     }
 }
+
+/// What a home knows without asking its devices again: the state of the lock, and the bell that
+/// rang while the one who listens to it was away.
+#[test]
+fn retained_messages_and_sessions_survive_a_power_cut() {
+    let folder = tools::folder(HOME);
+    let mut edge = start_box(folder.path());
+    let log = folder.path().join("sub.log");
+    let client = || Mosquitto::new(edge.mqtt_port());
+    client().publish_retained("home/lock/state", "locked", 1);
+    drop(client().session("sleeper").subscribe("home/bell", 1, &log));
+    client().publish("home/bell", "ring", 1);
+    edge.kill_9();
+    edge.restart();
+
+    let client = || Mosquitto::new(edge.mqtt_port());
+    let lock = client()
+        .subscribe("home/lock/state", 1, &log)
+        .wait_for(1, LIMIT)[0]
+        .clone();
+    assert_eq!((lock.payload.as_str(), lock.retained), ("locked", true));
+    let mut sleeper = client().session("sleeper").subscribe("home/other", 1, &log);
+    let bell = &sleeper.wait_for(1, LIMIT)[0];
+    assert_eq!(
+        (bell.topic.as_str(), bell.payload.as_str()),
+        ("home/bell", "ring")
+    );
+    drop(sleeper);
+    edge.assert_quiet(&[]);
+}

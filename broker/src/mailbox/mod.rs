@@ -1,0 +1,129 @@
+//! What outlives a client's connection: its subscriptions, its messages, its will.
+
+// Messages on their way to the client.
+mod deliveries;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+pub(crate) use self::deliveries::{Deliveries, Delivery, Noted, RetainedWalk};
+use crate::{
+    limits::Limits,
+    metrics::Metrics,
+    note::{Subscription, Will},
+};
+
+/// The session of one client id, connected or not.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    /// Number of the mailbox in this run; origin of what its client publishes.
+    pub(crate) id: u64,
+    pub(crate) client: Arc<str>,
+    online: AtomicBool,
+    /// Something came for a client that is connected.
+    pub(crate) arrived: Notify,
+    state: Mutex<State>,
+}
+
+/// What is behind the mailbox's lock. Whoever wants the routes too locks them first.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Seconds that it outlives its connection; [`FOR_EVER`] has no end.
+    pub(crate) expiry_s: u32,
+    /// When the last connection ended.
+    pub(crate) closed_ms: u64,
+    pub(crate) subscriptions: BTreeMap<String, Subscription>,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) will: Option<Will>,
+    /// Changed since the last checkpoint.
+    pub(crate) dirty: bool,
+    /// The last checkpoint has it.
+    pub(crate) stored: bool,
+}
+
+/// Session expiry that means never.
+pub(crate) const FOR_EVER: u32 = u32::MAX;
+
+impl State {
+    /// Whether it outlives its connection.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.expiry_s > 0
+    }
+
+    /// Whether a restart has to find it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_persistent() || self.will.is_some()
+    }
+
+    /// Set how long it outlives its connection.
+    pub(crate) fn set_expiry(&mut self, expiry_s: u32) {
+        self.expiry_s = expiry_s;
+        self.deliveries.set_noted(expiry_s > 0);
+    }
+
+    /// Whether it has outlived its time.
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        if self.expiry_s == 0 && self.will.is_some() {
+            return self.is_will_due(now_ms);
+        }
+        let lived_ms = now_ms.saturating_sub(self.closed_ms);
+        self.expiry_s != FOR_EVER && lived_ms >= u64::from(self.expiry_s) * 1000
+    }
+
+    /// Whether the will's delay is over.
+    pub(crate) fn is_will_due(&self, now_ms: u64) -> bool {
+        let waited_ms = now_ms.saturating_sub(self.closed_ms);
+        let delay_s = self.will.as_ref().map(|will| will.delay_s);
+        delay_s.is_some_and(|delay_s| waited_ms >= u64::from(delay_s) * 1000)
+    }
+}
+
+impl Mailbox {
+    /// An empty one.
+    pub(crate) fn new(id: u64, client: &str, limits: &Limits, metrics: &Metrics) -> Mailbox {
+        Mailbox {
+            id,
+            client: client.into(),
+            online: AtomicBool::new(false),
+            arrived: Notify::new(),
+            state: Mutex::new(State {
+                expiry_s: 0,
+                closed_ms: 0,
+                subscriptions: BTreeMap::new(),
+                deliveries: Deliveries::new(limits, metrics.clone()),
+                will: None,
+                dirty: true,
+                stored: false,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_online(&self, online: bool) {
+        self.online.store(online, Ordering::Release);
+    }
+
+    /// Queue a message and wake the session.
+    pub(crate) fn offer(&self, delivery: Delivery) {
+        let mut state = self.lock();
+        state.deliveries.offer(delivery);
+        state.dirty = true;
+        drop(state);
+        self.arrived.notify_one();
+    }
+}

@@ -1,0 +1,114 @@
+//! The way out to one connected client: what its connection allows, and its topic aliases.
+
+use std::collections::HashMap;
+
+use bytes::{Bytes, BytesMut};
+use prometheus_client::metrics::counter::Counter;
+
+use crate::{
+    auth::Access,
+    mailbox::Delivery,
+    metrics::Metrics,
+    packet::Version,
+    reply::{self, Delivered},
+};
+
+/// What became of a message that was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Written,
+    /// Older than its sender wanted it to get.
+    Expired,
+    /// Larger than the client takes.
+    TooLarge,
+    /// The client may not read the topic.
+    Forbidden,
+}
+
+/// Writes messages for one connection.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    version: Version,
+    packet_bytes_max: usize,
+    /// QoS 1 and 2 messages that may be on their way at one time.
+    pub(crate) window: usize,
+    access: Access,
+    aliases: HashMap<Bytes, u16>,
+    aliases_max: u16,
+    delivered: [Counter; 3],
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        version: Version,
+        packet_bytes_max: usize,
+        window: usize,
+        aliases_max: u16,
+        access: Access,
+        metrics: &Metrics,
+    ) -> Outlet {
+        Outlet {
+            version,
+            packet_bytes_max,
+            window,
+            access,
+            aliases: HashMap::new(),
+            aliases_max,
+            delivered: metrics.delivered(),
+        }
+    }
+
+    /// Write one message. `dup` says that an earlier connection may have had it.
+    pub(crate) fn publish(
+        &mut self,
+        out: &mut BytesMut,
+        delivery: &Delivery,
+        packet_id: u16,
+        dup: bool,
+        now_ms: u64,
+    ) -> Outcome {
+        let envelope = &delivery.envelope;
+        let age_s = (now_ms.saturating_sub(envelope.received_ms) / 1000) as u32;
+        let expiry_s = match envelope.properties.expiry_s {
+            // What has been sent once is sent to its end.
+            Some(limit) if age_s >= limit && !dup => return Outcome::Expired,
+            limit => limit.map(|limit| limit.saturating_sub(age_s)),
+        };
+        if !self.access.may_read(envelope.topic()) {
+            return Outcome::Forbidden;
+        }
+        let (alias, known) = self.alias(&envelope.topic);
+        let message = Delivered {
+            topic: if known { &[] } else { &envelope.topic },
+            payload: &envelope.payload,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            packet_id,
+            expiry_s,
+            properties: &envelope.properties.wire,
+            identifiers: &delivery.identifiers,
+            dup,
+            alias,
+        };
+        if !reply::publish(out, self.version, &message, self.packet_bytes_max) {
+            return Outcome::TooLarge;
+        }
+        if let (Some(alias), false) = (alias, known) {
+            self.aliases.insert(envelope.topic.clone(), alias);
+        }
+        self.delivered[usize::from(delivery.qos.min(2))].inc();
+        Outcome::Written
+    }
+
+    /// The alias of a topic, and whether the client knows it already. The first topics get one.
+    fn alias(&self, topic: &Bytes) -> (Option<u16>, bool) {
+        if self.aliases_max == 0 {
+            return (None, false);
+        }
+        if let Some(&alias) = self.aliases.get(topic) {
+            return (Some(alias), true);
+        }
+        let next = self.aliases.len() as u16 + 1;
+        ((next <= self.aliases_max).then_some(next), false)
+    }
+}

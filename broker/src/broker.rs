@@ -27,9 +27,11 @@ use crate::{
     limits::{Config, Limits},
     log::PublishLog,
     metrics::Metrics,
+    operator::Operator,
     publisher::Publisher,
     router::Router,
     store::{Store, StoreError},
+    sys,
 };
 
 /// Pause after a failed accept: its usual cause is that no file descriptor is free.
@@ -182,6 +184,7 @@ impl Broker {
         tasks.spawn(watch);
         tasks.spawn(accept(shared.clone(), listener, tasks.clone()));
         tasks.spawn(look_after_sessions(shared.clone()));
+        tasks.spawn(sys::publish(shared.clone(), publisher(&shared)));
         Ok(Broker {
             shared,
             local_addr,
@@ -207,9 +210,14 @@ impl Broker {
     /// A handle to publish from inside the process.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
-        Publisher {
-            exchange: self.shared.exchange.clone(),
-            limits: self.shared.limits.clone(),
+        publisher(&self.shared)
+    }
+
+    /// A handle to look at clients and to disconnect them.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator {
+            shared: self.shared.clone(),
         }
     }
 
@@ -231,6 +239,13 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.shared.stopping.cancel();
+    }
+}
+
+fn publisher(shared: &Shared) -> Publisher {
+    Publisher {
+        exchange: shared.exchange.clone(),
+        limits: shared.limits.clone(),
     }
 }
 

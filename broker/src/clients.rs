@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -21,12 +21,20 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 struct Owner {
     session: u64,
-    kicked: AtomicBool,
-    taken_over: AtomicBool,
+    /// Why it is told; not set where the broker stops.
+    why: OnceLock<Ended>,
     /// Tells the session to end.
     end: CancellationToken,
     /// Tells its successor that it has ended.
     ended: CancellationToken,
+}
+
+impl Owner {
+    /// Tell the session to end. The first reason counts.
+    fn tell(&self, why: Ended) {
+        let _ = self.why.set(why);
+        self.end.cancel();
+    }
 }
 
 /// Why a session is told to end.
@@ -56,10 +64,27 @@ impl Clients {
         client: &str,
         stopping: &CancellationToken,
     ) -> Registration {
+        self.take_as(client, stopping, Ended::TakenOver).await
+    }
+
+    /// Take a client id so that nobody is connected with it.
+    pub(crate) async fn take_by_operator(
+        self: &Arc<Self>,
+        client: &str,
+        stopping: &CancellationToken,
+    ) -> Registration {
+        self.take_as(client, stopping, Ended::Kicked).await
+    }
+
+    async fn take_as(
+        self: &Arc<Self>,
+        client: &str,
+        stopping: &CancellationToken,
+        why: Ended,
+    ) -> Registration {
         let owner = Arc::new(Owner {
             session: self.last_session.fetch_add(1, Ordering::Relaxed) + 1,
-            kicked: AtomicBool::new(false),
-            taken_over: AtomicBool::new(false),
+            why: OnceLock::new(),
             end: stopping.child_token(),
             ended: CancellationToken::new(),
         });
@@ -71,11 +96,27 @@ impl Clients {
             owner,
         };
         if let Some(old) = old {
-            old.taken_over.store(true, Ordering::Release);
-            old.end.cancel();
+            old.tell(why);
             old.ended.cancelled().await;
         }
         registration
+    }
+}
+
+impl Clients {
+    /// Clients that are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.owners.lock().len()
+    }
+
+    /// Tell the session that owns a client id to end. Returns whether there is one.
+    pub(crate) fn kick(&self, client: &str) -> bool {
+        let owners = self.owners.lock();
+        let Some(owner) = owners.get(client) else {
+            return false;
+        };
+        owner.tell(Ended::Kicked);
+        true
     }
 }
 
@@ -92,13 +133,7 @@ impl Registration {
 
     /// Why the session is to end.
     pub(crate) fn why_ended(&self) -> Ended {
-        if self.owner.taken_over.load(Ordering::Acquire) {
-            Ended::TakenOver
-        } else if self.owner.kicked.load(Ordering::Acquire) {
-            Ended::Kicked
-        } else {
-            Ended::Stopping
-        }
+        self.owner.why.get().copied().unwrap_or(Ended::Stopping)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     connection::Connection,
     exchange::{Closing, Opened, Opening},
     frame::frame,
+    mailbox::Connected,
     outstanding::Transport,
     packet::{BadConnect, Connect, Version, decode_connect},
     reply,
@@ -233,6 +234,13 @@ async fn begin<S: Transport>(
         clean: connect.clean,
         expiry_s,
         will: connect.will,
+        connection: Connected {
+            user: identity.user.clone(),
+            peer,
+            version,
+            keep_alive_s: connect.keep_alive_s,
+            since_ms: shared.exchange.now_ms(),
+        },
     };
     let Opened { mailbox, present } = match shared.exchange.open(&connect.client_id, opening) {
         Ok(opened) => opened,

@@ -74,10 +74,17 @@ mod reply;
 // Publishing from inside the process.
 mod publisher;
 
+// What an operator sees of the clients, and does to them.
+mod operator;
+
+// The broker's own figures as messages.
+mod sys;
+
 // Counters and gauges.
 mod metrics;
 
 pub use broker::{Broker, Checkpoints, RouterDied, StartError};
 pub use exchange::CheckpointError;
 pub use limits::{Config, Limits};
+pub use operator::{ClientState, Connection, Operator};
 pub use publisher::{InvalidTopic, Publisher};

@@ -1,6 +1,6 @@
 //! What the operator may set: the address and every limit.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use tarn_common::clock::Clock;
 
@@ -49,6 +49,9 @@ pub struct Limits {
     /// Publishes of one client that wait for the disk; told to MQTT 5 clients as the receive
     /// maximum. At the bound the socket is not read. Default 1024.
     pub unacked_max: u16,
+    /// Publishes per second of one client; above it its socket is not read until it may again.
+    /// Default without a bound.
+    pub publish_rate_max: Option<NonZeroU32>,
     /// QoS 1 and 2 messages sent to one client and not yet acked by it. Default 128.
     pub inflight_max: u16,
     /// Messages of QoS 1 and 2 that wait for one slow or absent client. Default 100000.
@@ -104,6 +107,7 @@ impl Default for Limits {
             topic_bytes_max: 2048,
             topic_levels_max: 64,
             unacked_max: 1024,
+            publish_rate_max: None,
             inflight_max: 128,
             queue_messages_max: 100_000,
             queue_qos0_messages_max: 4096,

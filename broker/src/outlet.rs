@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
-use prometheus_client::metrics::counter::Counter;
 
 use crate::{
     auth::Access,
     mailbox::Delivery,
-    metrics::Metrics,
+    metrics::{Metrics, Traffic},
     packet::Version,
     reply::{self, Delivered},
 };
@@ -35,7 +34,9 @@ pub(crate) struct Outlet {
     access: Access,
     aliases: HashMap<Bytes, u16>,
     aliases_max: u16,
-    delivered: [Counter; 3],
+    pub(crate) delivered: Traffic,
+    /// Packets written since this was last looked at.
+    pub(crate) packets: u64,
 }
 
 impl Outlet {
@@ -55,6 +56,7 @@ impl Outlet {
             aliases: HashMap::new(),
             aliases_max,
             delivered: metrics.delivered(),
+            packets: 0,
         }
     }
 
@@ -96,7 +98,8 @@ impl Outlet {
         if let (Some(alias), false) = (alias, known) {
             self.aliases.insert(envelope.topic.clone(), alias);
         }
-        self.delivered[usize::from(delivery.qos.min(2))].inc();
+        self.delivered.count(delivery.qos, envelope.payload.len());
+        self.packets += 1;
         Outcome::Written
     }
 

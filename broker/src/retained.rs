@@ -1,7 +1,8 @@
 //! The last retained message of every topic.
 //!
-//! In memory, bounded in count and bytes; checkpoints write down what has changed. Subscribers walk it with a cursor rather than take a
-//! copy, so any number of messages can be delivered at the pace of the subscriber.
+//! In memory, bounded in count and bytes; checkpoints write down what has changed. Subscribers walk
+//! it with a cursor rather than take a copy, so any number of messages can be delivered at the pace
+//! of the subscriber.
 
 use std::{
     collections::{BTreeMap, HashSet, btree_map::Entry},
@@ -29,6 +30,8 @@ pub(crate) struct Retained {
 struct Kept {
     by_topic: BTreeMap<Arc<str>, Arc<Envelope>>,
     bytes: usize,
+    /// Messages of the broker's own topics, which are not counted.
+    own: usize,
     /// Topics whose message is not the one of the last checkpoint.
     changed: HashSet<Arc<str>>,
 }
@@ -73,7 +76,7 @@ impl Retained {
         let room = kept.set(message, self.messages_max, self.bytes_max);
         self.metrics
             .retained_messages
-            .set(kept.by_topic.len() as i64);
+            .set((kept.by_topic.len() - kept.own) as i64);
         self.metrics.retained_bytes.set(kept.bytes as i64);
         room
     }
@@ -141,17 +144,18 @@ impl Retained {
 impl Kept {
     fn set(&mut self, message: Envelope, messages_max: usize, bytes_max: usize) -> bool {
         // What the broker says of itself is not kept over a restart.
-        let lasting = !message.topic().starts_with('$');
+        let lasting = !message.topic().starts_with(topics::SYS);
         if message.payload.is_empty() {
             if let Some((topic, old)) = self.by_topic.remove_entry(message.topic()) {
                 self.bytes -= old.size();
-                if lasting {
-                    self.changed.insert(topic);
+                match lasting {
+                    true => drop(self.changed.insert(topic)),
+                    false => self.own -= 1,
                 }
             }
             return true;
         }
-        let count = self.by_topic.len();
+        let count = self.by_topic.len() - self.own;
         let new = message.size();
         let topic: Arc<str> = message.topic().into();
         let changed = lasting.then(|| topic.clone());
@@ -169,6 +173,7 @@ impl Kept {
                     return false;
                 }
                 self.bytes += new;
+                self.own += usize::from(!lasting);
                 entry.insert(Arc::new(message));
             }
         }

@@ -2,6 +2,9 @@
 
 use crate::limits::Limits;
 
+/// Topics under it are the broker's own: clients do not publish there.
+pub(crate) const SYS: &str = "$SYS/";
+
 /// Whether a client may publish to `topic`: not empty, no wildcards, within the limits.
 pub(crate) fn is_valid_name(topic: &str, limits: &Limits) -> bool {
     !topic.is_empty() && fits(topic, limits) && !topic.contains(['+', '#', '\0'])

@@ -159,13 +159,6 @@ impl Edge {
             tail.clone(),
         );
         let engine = Engine::new(Arc::new(lake), &settings.engine)?;
-        let service = Arc::new(BoxService {
-            engine: Arc::new(engine),
-            clock: clock.clone(),
-            limits: settings.limits,
-            ready: AtomicBool::new(false),
-        });
-
         let broker = start_broker(
             &settings,
             data.broker(),
@@ -177,6 +170,13 @@ impl Edge {
         // What the broker's sessions need of these was read just now, and is stored first.
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
+        let service = Arc::new(BoxService {
+            engine: Arc::new(engine),
+            clock: clock.clone(),
+            limits: settings.limits,
+            operator: broker.operator(),
+            ready: AtomicBool::new(false),
+        });
         let listener = TcpListener::bind(settings.http).await;
         let listen = |source| StartError::Listen {
             what: "HTTP",

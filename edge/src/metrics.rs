@@ -1,10 +1,15 @@
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
+/// Upper bounds of the classes of sync times, seconds.
+const SYNC_SECONDS: [f64; 13] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0,
+];
+
 /// Figures of the journal.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct JournalMetrics {
     /// Records made durable.
     pub records: Counter,
@@ -16,6 +21,21 @@ pub struct JournalMetrics {
     pub write_errors: Counter,
     /// Redeliveries that were told and not stored again.
     pub duplicates: Counter,
+    /// Time of each sync.
+    pub sync_seconds: Histogram,
+}
+
+impl Default for JournalMetrics {
+    fn default() -> Self {
+        JournalMetrics {
+            records: Counter::default(),
+            bytes: Counter::default(),
+            commits: Counter::default(),
+            write_errors: Counter::default(),
+            duplicates: Counter::default(),
+            sync_seconds: Histogram::new(SYNC_SECONDS),
+        }
+    }
 }
 
 impl JournalMetrics {
@@ -43,6 +63,11 @@ impl JournalMetrics {
             "tarn_journal_duplicates",
             "Redeliveries not stored again",
             m.duplicates.clone(),
+        );
+        registry.register(
+            "tarn_journal_sync_seconds",
+            "Time of each sync of the journal",
+            m.sync_seconds.clone(),
         );
         m
     }

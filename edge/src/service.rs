@@ -9,13 +9,14 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tarn_broker::{ClientState, Operator};
 use tarn_common::{
     clock::Clock,
     commit_log::Chunk,
     layout::ChunkKey,
     query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
 };
-use tarn_openapi::{Kind, Service};
+use tarn_openapi::{BrokerService, Kind, MqttClient, MqttConnection, Service, types::moment};
 
 use crate::{identity::Identity, journal::Journal, shelf::Shelf, tail::Tail};
 
@@ -117,6 +118,8 @@ pub struct BoxService {
     pub clock: Arc<dyn Clock>,
     /// What one question may cost.
     pub limits: Limits,
+    /// Looks at MQTT clients.
+    pub operator: Operator,
     /// Set once everything runs, taken back at the stop.
     pub ready: AtomicBool,
 }
@@ -138,11 +141,57 @@ impl Service for BoxService {
         self.limits
     }
 
+    fn broker(&self) -> Option<Arc<dyn BrokerService>> {
+        Some(Arc::new(BoxBroker(self.operator.clone())))
+    }
+
     fn not_ready(&self) -> Vec<String> {
         if self.ready.load(Ordering::Acquire) {
             Vec::new()
         } else {
             vec!["starting or stopping".into()]
         }
+    }
+}
+
+/// The box's broker as the REST interface sees it.
+struct BoxBroker(Operator);
+
+#[async_trait]
+impl BrokerService for BoxBroker {
+    fn clients(&self, after: Option<&str>, limit: usize, connected: bool) -> Vec<MqttClient> {
+        let clients = self.0.clients(after, limit, connected);
+        clients.into_iter().map(mqtt_client).collect()
+    }
+
+    fn disconnect(&self, client_id: &str) -> bool {
+        self.0.disconnect(client_id)
+    }
+
+    async fn end_session(&self, client_id: &str) -> bool {
+        self.0.end_session(client_id).await
+    }
+}
+
+fn mqtt_client(client: ClientState) -> MqttClient {
+    let connection = client.connection.map(|connection| MqttConnection {
+        user: connection.user,
+        address: connection.address.to_string(),
+        version: connection.version.to_owned(),
+        keep_alive_s: connection.keep_alive_s,
+        since: moment(connection.since_ms as i64),
+    });
+    MqttClient {
+        client_id: client.client_id,
+        connection,
+        session_expiry_s: Some(client.session_expiry_s).filter(|&s| s != u32::MAX),
+        subscriptions: client.subscriptions as u64,
+        queued_messages: client.queued_messages as u64,
+        queued_bytes: client.queued_bytes as u64,
+        in_flight: client.in_flight as u64,
+        dropped: client.dropped,
+        received: client.received,
+        sent: client.sent,
+        has_will: client.has_will,
     }
 }

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
-use crate::{api::Api, service::Kind};
+use crate::{api::Api, broker_api::BrokerApi, service::Kind};
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 11] = [
+const SENT: [&str; 14] = [
     "Column",
     "Device",
     "DeviceList",
@@ -14,6 +14,9 @@ const SENT: [&str; 11] = [
     "Homes",
     "Metric",
     "MissingChunk",
+    "MqttClient",
+    "MqttClients",
+    "MqttConnection",
     "Problem",
     "Reading",
     "ReadingsPage",
@@ -43,12 +46,16 @@ pub(crate) fn document(kind: Kind) -> String {
             "The data lake of many homes, served from their stores. A box has the same paths for its own home.",
         ),
     };
-    let api = OpenApiService::new(Api { host: None }, title, env!("CARGO_PKG_VERSION"))
-        .description(description)
-        .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
-        .server("/");
-    let mut document: Value = serde_json::from_str(&api.spec()).unwrap_or_default();
+    let (api, broker) = (Api { host: None }, BrokerApi { broker: None });
+    let text = match kind {
+        Kind::Edge => described((api, broker), title, description),
+        Kind::Cloud => described(api, title, description),
+    };
+    let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
     for name in SENT {
+        if document["components"]["schemas"][name].is_null() {
+            continue;
+        }
         always_there(&mut document["components"]["schemas"][name]);
     }
     document["components"]["schemas"]["SqlAnswer"]["properties"]["rows"]["items"]["items"]["nullable"] =
@@ -57,6 +64,14 @@ pub(crate) fn document(kind: Kind) -> String {
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn described(api: impl OpenApi, title: &str, description: &str) -> String {
+    OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
+        .description(description)
+        .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
+        .server("/")
+        .spec()
 }
 
 /// The same with plain media types, and all names in order whichever kind of map the JSON library was

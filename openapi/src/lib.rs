@@ -6,6 +6,8 @@
 mod accept;
 /// Operations, as the document shows them.
 mod api;
+/// Operations that only a box has, on its MQTT broker.
+mod broker_api;
 /// The committed documents.
 pub mod document;
 /// Arrow batches as JSON, CSV, Arrow or Parquet.
@@ -21,6 +23,7 @@ pub mod service;
 /// The shapes of JSON answers.
 pub mod types;
 
+pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use document::{cloud_document, edge_document};
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Kind, Service};

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Api,
+    broker_api::BrokerApi,
     document::{docs_html, document},
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
@@ -71,13 +72,10 @@ pub fn app(
     let text = document(service.kind());
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
-    let api = OpenApiService::new(
-        Api {
-            host: Some((service, registry)),
-        },
-        "Tarn",
-        env!("CARGO_PKG_VERSION"),
-    );
+    let broker = service.broker();
+    let api = Api {
+        host: Some((service, registry)),
+    };
     let document = move |_| {
         Response::builder()
             .content_type("application/json")
@@ -90,8 +88,15 @@ pub fn app(
     };
     let routes = Route::new()
         .at("/openapi.json", poem::get(make_sync(document)))
-        .at("/docs", poem::get(make_sync(docs)))
-        .nest("/", api);
+        .at("/docs", poem::get(make_sync(docs)));
+    let (title, version) = ("Tarn", env!("CARGO_PKG_VERSION"));
+    let routes = match broker {
+        None => routes.nest("/", OpenApiService::new(api, title, version)),
+        broker => {
+            let broker = BrokerApi { broker };
+            routes.nest("/", OpenApiService::new((api, broker), title, version))
+        }
+    };
     Guarded {
         routes,
         metrics,

@@ -5,6 +5,8 @@ use tarn_common::{
     query::{Engine, Limits},
 };
 
+use crate::broker_api::BrokerService;
+
 /// Who serves the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -24,6 +26,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn clock(&self) -> &dyn Clock;
     /// What one question may cost.
     fn limits(&self) -> Limits;
+    /// Its MQTT broker; only a box has one.
+    fn broker(&self) -> Option<Arc<dyn BrokerService>> {
+        None
+    }
     /// Why it is not ready to serve, one reason each; empty when it is. Answers at once.
     fn not_ready(&self) -> Vec<String>;
 }

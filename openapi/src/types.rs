@@ -164,7 +164,8 @@ pub struct Column {
 }
 
 /// A moment as text: RFC 3339, UTC, milliseconds.
-pub(crate) fn moment(ms: i64) -> String {
+#[must_use]
+pub fn moment(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) => format!("{at:.3}"),
         // A device may claim a year that no calendar has: then the number itself is the honest answer.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Batch, Exchange, Message, Sender, routes::Routes};
 use crate::{
-    mailbox::{Mailbox, State},
+    mailbox::{Connected, Mailbox, State},
     note::{Note, Will},
     router::RouteId,
     topics,
@@ -35,6 +35,7 @@ pub(crate) struct Opening {
     pub(crate) clean: bool,
     pub(crate) expiry_s: u32,
     pub(crate) will: Option<Will>,
+    pub(crate) connection: Connected,
 }
 
 /// A session that a connection has now.
@@ -118,6 +119,7 @@ impl Exchange {
         let mut state = mailbox.lock();
         state.set_expiry(opening.expiry_s);
         state.will = opening.will.clone();
+        state.connection = Some(opening.connection);
         state.closed_ms = 0;
         state.dirty = true;
         state.deliveries.resume();
@@ -171,6 +173,7 @@ impl Exchange {
         let state = &mut *guard;
         let noted = state.is_kept();
         mailbox.set_online(false);
+        state.connection = None;
         state.closed_ms = self.now_ms();
         state.dirty = true;
         if let Some(expiry_s) = closing.expiry_s {
@@ -237,6 +240,30 @@ impl Exchange {
             };
             self.publish_wills(will.map(|will| (mailbox, will)));
         }
+    }
+
+    /// All sessions at this moment.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.sessions.lock().by_client.values().cloned().collect()
+    }
+
+    /// End a session that nobody is connected to. Returns whether there was one. Its will goes out.
+    pub(crate) fn end_session(&self, client: &str) -> bool {
+        let will = {
+            let mut routes = self.routes.write();
+            let mut sessions = self.sessions.lock();
+            let Some(mailbox) = sessions.by_client.get(client).cloned() else {
+                return false;
+            };
+            let will = mailbox.lock().will.take();
+            self.note_or_warn(&mailbox, &Note::Ended);
+            self.discard(&mut routes, &mut sessions, &mailbox);
+            self.count_sessions(&sessions);
+            will.map(|will| (mailbox, will))
+        };
+        self.commit();
+        self.publish_wills(will);
+        true
     }
 
     /// Take a mailbox out of everything. What waits in it for its groups goes to other members.

@@ -272,7 +272,7 @@ impl Deliveries {
         now_ms: u64,
         durable: Seq,
     ) -> bool {
-        self.write_releases(out, durable);
+        self.write_releases(outlet, out, durable);
         self.write_unsent(outlet, out, now_ms, durable);
         let mut more = true;
         // All lists get on, whatever the others hold.
@@ -396,6 +396,16 @@ impl Deliveries {
     /// Messages that wait or are in flight.
     pub(crate) fn len(&self) -> usize {
         self.queue.len() + self.fleeting.len() + self.in_flight.len()
+    }
+
+    /// Bytes of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Messages that were sent and not yet acked.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     fn number(&mut self) -> u64 {
@@ -576,13 +586,14 @@ impl Deliveries {
         }
     }
 
-    fn write_releases(&mut self, out: &mut BytesMut, durable: Seq) {
+    fn write_releases(&mut self, outlet: &mut Outlet, out: &mut BytesMut, durable: Seq) {
         while let Some(&id) = self.unreleased.front() {
             if let Some(message) = self.in_flight.get(&id) {
                 if message.needs > durable {
                     return;
                 }
                 reply::ack(out, AckKind::PubRel, id);
+                outlet.packets += 1;
             }
             self.unreleased.pop_front();
         }

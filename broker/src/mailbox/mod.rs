@@ -5,9 +5,10 @@ mod deliveries;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,6 +20,7 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     note::{Subscription, Will},
+    packet::Version,
 };
 
 /// The session of one client id, connected or not.
@@ -28,6 +30,7 @@ pub(crate) struct Mailbox {
     pub(crate) id: u64,
     pub(crate) client: Arc<str>,
     online: AtomicBool,
+    pub(crate) traffic: Exchanged,
     /// Something came for a client that is connected.
     pub(crate) arrived: Notify,
     state: Mutex<State>,
@@ -43,10 +46,48 @@ pub(crate) struct State {
     pub(crate) subscriptions: BTreeMap<String, Subscription>,
     pub(crate) deliveries: Deliveries,
     pub(crate) will: Option<Will>,
+    /// The connection that it has now.
+    pub(crate) connection: Option<Connected>,
     /// Changed since the last checkpoint.
     pub(crate) dirty: bool,
     /// The last checkpoint has it.
     pub(crate) stored: bool,
+}
+
+/// A client's connection, as an operator sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connected {
+    pub(crate) user: Option<String>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) version: Version,
+    pub(crate) keep_alive_s: u16,
+    /// Milliseconds since 1970.
+    pub(crate) since_ms: u64,
+}
+
+/// Messages of a session since it began, or since the broker started.
+#[derive(Debug, Default)]
+pub(crate) struct Exchanged {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Exchanged {
+    /// The client published this many more.
+    pub(crate) fn received(&self, messages: u64) {
+        self.received.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// This many more were written to it.
+    pub(crate) fn sent(&self, messages: u64) {
+        self.sent.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages that the client published, and messages that were written to it.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.received), load(&self.sent))
+    }
 }
 
 /// Session expiry that means never.
@@ -93,6 +134,7 @@ impl Mailbox {
             id,
             client: client.into(),
             online: AtomicBool::new(false),
+            traffic: Exchanged::default(),
             arrived: Notify::new(),
             state: Mutex::new(State {
                 expiry_s: 0,
@@ -100,6 +142,7 @@ impl Mailbox {
                 subscriptions: BTreeMap::new(),
                 deliveries: Deliveries::new(limits, metrics.clone()),
                 will: None,
+                connection: None,
                 dirty: true,
                 stored: false,
             }),

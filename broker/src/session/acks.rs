@@ -27,6 +27,19 @@ struct Owed {
     /// Durable position that it waits for. `Err` holds the reason of a refusal, which waits for
     /// nothing but its turn.
     when: Result<Seq, u8>,
+    /// When the publish was taken.
+    taken: Instant,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Acks of durable records.
+    pub(super) durable: u64,
+    /// Acks of all kinds.
+    pub(super) all: u64,
+    /// When the oldest of the acked publishes was taken.
+    pub(super) oldest: Option<Instant>,
 }
 
 /// Acks that have left for the socket.
@@ -59,41 +72,51 @@ impl Acks {
     }
 
     /// Owe an ack once the log is durable up to `seq`.
-    pub(super) fn owe(&mut self, kind: AckKind, packet_id: u16, seq: Seq) {
+    pub(super) fn owe(&mut self, kind: AckKind, packet_id: u16, seq: Seq, taken: Instant) {
         self.owed.push_back(Owed {
             kind,
             packet_id,
             when: Ok(seq),
+            taken,
         });
     }
 
     /// Owe a refusal, after the acks of what came before it.
-    pub(super) fn owe_refusal(&mut self, kind: AckKind, packet_id: u16, reason: u8) {
+    pub(super) fn owe_refusal(
+        &mut self,
+        kind: AckKind,
+        packet_id: u16,
+        reason: u8,
+        taken: Instant,
+    ) {
         self.owed.push_back(Owed {
             kind,
             packet_id,
             when: Err(reason),
+            taken,
         });
     }
 
-    /// Write what is due. Returns the number of acks of durable records.
-    pub(super) fn write(&mut self, durable: Seq, out: &mut BytesMut) -> u64 {
-        let mut count = 0;
+    /// Write what is due.
+    pub(super) fn write(&mut self, durable: Seq, out: &mut BytesMut) -> Written {
+        let mut written = Written::default();
         while let Some(next) = self.owed.front() {
             match next.when {
                 Ok(seq) if seq > durable => break,
                 Ok(seq) => {
                     reply::ack(out, next.kind, next.packet_id);
                     self.written = self.written.max(seq);
-                    count += 1;
+                    written.durable += 1;
+                    written.oldest.get_or_insert(next.taken);
                 }
                 // A reason of 0 is a plain ack, which is all that MQTT 3.1.1 knows.
                 Err(0) => reply::ack(out, next.kind, next.packet_id),
                 Err(reason) => reply::ack_with_reason(out, next.kind, next.packet_id, reason),
             }
+            written.all += 1;
             self.owed.pop_front();
         }
-        count
+        written
     }
 
     /// When to ask again what has arrived, if anything is to be asked.
@@ -152,12 +175,18 @@ mod tests {
     fn acks_wait_for_their_turn() {
         let mut acks = Acks::new(Duration::from_secs(1));
         let mut out = BytesMut::new();
-        acks.owe(AckKind::PubAck, 1, Seq(5));
-        acks.owe_refusal(AckKind::PubAck, 2, 0x97);
-        acks.owe(AckKind::PubRec, 3, Seq(4));
-        assert_eq!(acks.write(Seq(4), &mut out), 0);
+        let now = Instant::now();
+        acks.owe(AckKind::PubAck, 1, Seq(5), now);
+        acks.owe_refusal(AckKind::PubAck, 2, 0x97, now);
+        acks.owe(AckKind::PubRec, 3, Seq(4), now + Duration::from_secs(1));
+        assert_eq!(acks.write(Seq(4), &mut out), Written::default());
         assert!(out.is_empty());
-        assert_eq!(acks.write(Seq(5), &mut out), 2);
+        let written = Written {
+            durable: 2,
+            all: 3,
+            oldest: Some(now),
+        };
+        assert_eq!(acks.write(Seq(5), &mut out), written);
         assert_eq!(
             &out[..],
             [0x40, 2, 0, 1, 0x40, 3, 0, 2, 0x97, 0x50, 2, 0, 3]
@@ -171,7 +200,7 @@ mod tests {
         let mut acks = Acks::new(delay);
         let mut now = Instant::now();
         assert_eq!(acks.confirmed(now, Some(4), || 4), None);
-        acks.owe(AckKind::PubAck, 1, Seq(7));
+        acks.owe(AckKind::PubAck, 1, Seq(7), now);
         acks.write(Seq(9), &mut BytesMut::new());
         assert_eq!(acks.confirmed(now, None, || 4), None);
         assert_eq!(acks.confirm_due(), None);
@@ -181,7 +210,7 @@ mod tests {
         now += delay;
         assert_eq!(acks.confirmed(now, Some(8), || 7), None);
         now += delay;
-        acks.owe(AckKind::PubAck, 2, Seq(8));
+        acks.owe(AckKind::PubAck, 2, Seq(8), now);
         acks.write(Seq(9), &mut BytesMut::new());
         assert_eq!(acks.confirmed(now, None, || 8), Some(Seq(7)));
         assert_eq!(acks.confirmed(now, Some(12), || unreachable!()), None);

@@ -5,7 +5,7 @@ use mqtt_proto::{
     v3::{self, SubscribeReturnCode},
     v5::{self, PubackReasonCode, PubrelReasonCode, SubscribeReasonCode, UnsubscribeReasonCode},
 };
-use prometheus_client::metrics::counter::Counter;
+use tarn_common::ids::Seq;
 use tokio::time::Instant;
 
 use super::{CONGESTION_RECHECK, End, Session, subscriptions::Answer};
@@ -14,7 +14,6 @@ use crate::{
     frame::frame,
     log::{Appended, Refused},
     mailbox::{Deliveries, RetainedWalk},
-    metrics::Metrics,
     outstanding::Transport,
     packet::{self, Inbound, Publish, Subscribe, Version},
     reply::{self, AckKind},
@@ -22,21 +21,11 @@ use crate::{
     violation::Violation,
 };
 
+/// Packet type of PUBLISH.
+const PUBLISH: u8 = 3;
+
 /// Nothing is taken from a client that lets this much of its answers wait.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-
-/// Counters that every publish counts on.
-pub(super) struct Counters {
-    publishes: [Counter; 3],
-}
-
-impl Counters {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        Counters {
-            publishes: metrics.publishes(),
-        }
-    }
-}
 
 impl<S: Transport> Session<'_, S> {
     /// Whether more may be taken from the client now.
@@ -49,6 +38,7 @@ impl<S: Transport> Session<'_, S> {
         self.acks.len() >= usize::from(self.shared.limits.unacked_max)
             || self.refused_until.is_some()
             || self.congested_until.is_some()
+            || self.throttled_until.is_some()
     }
 
     /// Take the packets that are complete, and commit what they brought.
@@ -59,10 +49,26 @@ impl<S: Transport> Session<'_, S> {
         {
             self.wait_if_congested();
         }
+        if self
+            .throttled_until
+            .is_some_and(|until| until <= Instant::now())
+        {
+            self.throttled_until = None;
+        }
         let taken = self.take_packets().await;
         // What was taken before an error is the client's all the same.
         let flushed = self.flush();
+        self.tell_received();
         taken.and(flushed)
+    }
+
+    /// Counters that all sessions share are touched once for all that was taken in a turn.
+    fn tell_received(&mut self) {
+        let packets = std::mem::take(&mut self.received_packets);
+        if packets > 0 {
+            self.shared.metrics.received_packets.inc_by(packets);
+            self.mailbox.traffic.received(self.published.tell());
+        }
     }
 
     async fn take_packets(&mut self) -> Result<(), End> {
@@ -77,11 +83,21 @@ impl<S: Transport> Session<'_, S> {
                 }
                 return Ok(());
             };
+            if self.received_packets == 0 {
+                self.last_packet_at = Instant::now();
+            }
+            if frame.control >> 4 == PUBLISH
+                && let Err(until) = self.rate.check()
+            {
+                self.shared.metrics.throttled.inc();
+                self.throttled_until = Some(until);
+                break;
+            }
             let body = &input[frame.header_len..frame.total_len];
             let inbound = packet::decode(self.client.version, frame, body)?;
             bytes::Buf::advance(input, frame.total_len);
             self.partial_since = None;
-            self.last_packet_at = Instant::now();
+            self.received_packets += 1;
             self.take_packet(inbound).await?;
         }
         // While we do not read, the client cannot complete what it has begun.
@@ -112,6 +128,7 @@ impl<S: Transport> Session<'_, S> {
             Inbound::Unsubscribe { pid, filters } => self.take_unsubscribe(pid, &filters),
             Inbound::PingReq => {
                 reply::pingresp(&mut self.connection.output);
+                self.outlet.packets += 1;
                 Ok(())
             }
             Inbound::Disconnect {
@@ -144,6 +161,7 @@ impl<S: Transport> Session<'_, S> {
             false => deliveries.refused(packet_id),
         });
         if !known {
+            self.outlet.packets += 1;
             let out = &mut self.connection.output;
             match self.client.version {
                 Version::V3 => reply::ack(out, AckKind::PubRel, packet_id),
@@ -186,8 +204,10 @@ impl<S: Transport> Session<'_, S> {
             return Err(Violation::TopicName.into());
         }
         let Publish { qos, packet_id, .. } = publish;
-        self.counters.publishes[usize::from(qos)].inc();
-        if !self.client.identity.access.may_write(&publish.topic) {
+        self.published.count(qos, publish.payload.len());
+        if publish.topic.starts_with(topics::SYS)
+            || !self.client.identity.access.may_write(&publish.topic)
+        {
             self.forbid(&publish);
             return Ok(());
         }
@@ -222,10 +242,19 @@ impl<S: Transport> Session<'_, S> {
         };
         match qos {
             0 => {}
-            1 => self.acks.owe(AckKind::PubAck, packet_id, seq),
-            _ => self.acks.owe(AckKind::PubRec, packet_id, seq),
+            1 => self.owe(AckKind::PubAck, packet_id, seq),
+            _ => self.owe(AckKind::PubRec, packet_id, seq),
         }
         Ok(())
+    }
+
+    fn owe(&mut self, kind: AckKind, packet_id: u16, seq: Seq) {
+        self.acks.owe(kind, packet_id, seq, self.last_packet_at);
+    }
+
+    fn owe_refusal(&mut self, kind: AckKind, packet_id: u16, reason: PubackReasonCode) {
+        self.acks
+            .owe_refusal(kind, packet_id, reason as u8, self.last_packet_at);
     }
 
     /// The client may not publish there. One of MQTT 5 is told so; for one of 3.1.1 the publish is
@@ -242,7 +271,7 @@ impl<S: Transport> Session<'_, S> {
             Version::V3 => PubackReasonCode::Success,
             Version::V5 => PubackReasonCode::NotAuthorized,
         };
-        self.acks.owe_refusal(kind, publish.packet_id, reason as u8);
+        self.owe_refusal(kind, publish.packet_id, reason);
     }
 
     /// Make what was appended durable and hand what was routed to the router.
@@ -277,7 +306,7 @@ impl<S: Transport> Session<'_, S> {
             _ => AckKind::PubRec,
         };
         match self.client.version {
-            Version::V5 => self.acks.owe_refusal(kind, packet_id, reason as u8),
+            Version::V5 => self.owe_refusal(kind, packet_id, reason),
             Version::V3 => self.pause_and_close(),
         }
     }
@@ -290,7 +319,7 @@ impl<S: Transport> Session<'_, S> {
         {
             Ok(seq) => {
                 self.uncommitted = true;
-                self.acks.owe(AckKind::PubComp, pid.value(), seq);
+                self.owe(AckKind::PubComp, pid.value(), seq);
             }
             // PUBCOMP cannot say that it failed, so that the client has to send PUBREL again.
             Err(_) => {
@@ -348,6 +377,7 @@ impl<S: Transport> Session<'_, S> {
         codes: Vec<SubscribeReasonCode>,
         retained: Vec<RetainedWalk>,
     ) {
+        self.outlet.packets += 1;
         let out = &mut self.connection.output;
         match self.client.version {
             Version::V3 => {
@@ -391,6 +421,7 @@ impl<S: Transport> Session<'_, S> {
     }
 
     fn write_unsuback(&mut self, pid: Pid, codes: Vec<UnsubscribeReasonCode>) {
+        self.outlet.packets += 1;
         let out = &mut self.connection.output;
         match self.client.version {
             Version::V3 => reply::v3(out, &v3::Packet::Unsuback(pid)),

@@ -8,6 +8,8 @@
 mod acks;
 // What the client sends.
 mod inbound;
+// How fast a client may publish.
+mod rate;
 // What the client wants to get, and what comes of it.
 mod subscriptions;
 
@@ -25,7 +27,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::acks::Acks;
+use self::{acks::Acks, rate::Rate};
 use crate::{
     auth::Identity,
     broker::Shared,
@@ -34,6 +36,7 @@ use crate::{
     exchange::{Batch, Closing, Exchange},
     log::Refused,
     mailbox::{Mailbox, Noted, State},
+    metrics::Traffic,
     note::Note,
     outlet::Outlet,
     outstanding::Transport,
@@ -139,7 +142,12 @@ pub(crate) struct Session<'a, S> {
     batch: Batch,
     /// Something was appended since the last commit.
     uncommitted: bool,
-    counters: inbound::Counters,
+    published: Traffic,
+    /// Packets taken in this turn.
+    received_packets: u64,
+    rate: Rate,
+    /// The client publishes too fast and waits until then.
+    throttled_until: Option<Instant>,
     last_packet_at: Instant,
     /// When the packet that is only partly there began to come.
     partial_since: Option<Instant>,
@@ -181,7 +189,10 @@ impl<'a, S: Transport> Session<'a, S> {
             aliases: Vec::new(),
             batch: Batch::default(),
             uncommitted: false,
-            counters: inbound::Counters::new(&shared.metrics),
+            published: shared.metrics.published(),
+            received_packets: 0,
+            rate: Rate::new(limits.publish_rate_max),
+            throttled_until: None,
             last_packet_at: Instant::now(),
             partial_since: None,
             congested_until: None,
@@ -271,14 +282,17 @@ impl<'a, S: Transport> Session<'a, S> {
     }
 
     fn progressed(&mut self, progress: Progress) -> Result<(), End> {
-        self.shared
-            .metrics
-            .received_bytes
-            .inc_by(progress.read as u64);
-        self.shared
-            .metrics
-            .sent_bytes
-            .inc_by(progress.written as u64);
+        if progress.read > 0 {
+            let received = &self.shared.metrics.received_bytes;
+            received.inc_by(progress.read as u64);
+        }
+        if progress.written > 0 {
+            let metrics = &self.shared.metrics;
+            metrics.sent_bytes.inc_by(progress.written as u64);
+            metrics.sent_packets.inc_by(self.outlet.packets);
+            self.outlet.packets = 0;
+            self.mailbox.traffic.sent(self.outlet.delivered.tell());
+        }
         if progress.closed {
             return Err(End::Closed);
         }
@@ -289,9 +303,12 @@ impl<'a, S: Transport> Session<'a, S> {
     fn write_acks(&mut self) {
         let durable = *self.durable.borrow_and_update();
         let written = self.acks.write(durable, &mut self.connection.output);
-        if written > 0 {
-            self.shared.metrics.acks.inc_by(written);
+        if let Some(oldest) = written.oldest {
+            let metrics = &self.shared.metrics;
+            metrics.acks.inc_by(written.durable);
+            metrics.ack_seconds.observe(oldest.elapsed().as_secs_f64());
         }
+        self.outlet.packets += written.all;
         let connection = &self.connection;
         let sent = connection
             .output
@@ -368,8 +385,8 @@ impl<'a, S: Transport> Session<'a, S> {
         if self.note_refused {
             next = next.min(now + NOTE_RETRY);
         }
-        if let Some(due) = self.congested_until {
-            next = next.min(due);
+        for due in [self.congested_until, self.throttled_until] {
+            next = next.min(due.unwrap_or(next));
         }
         if let Some(due) = self.acks.confirm_due() {
             next = next.min(due.max(now + Duration::from_millis(10)));

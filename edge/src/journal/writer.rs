@@ -6,8 +6,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use prometheus_client::metrics::histogram::Histogram;
 
 use tarn_broker::log::Refused;
 use tarn_common::{
@@ -172,7 +174,7 @@ impl Writer {
         }
         let mut failed = false;
         loop {
-            match self.append(&batch.frames) {
+            match self.append(&batch.frames, &shared.metrics.sync_seconds) {
                 Ok(()) => break,
                 Err(e) => {
                     failed = true;
@@ -217,13 +219,16 @@ impl Writer {
         shared.durable.send_replace(batch.last);
     }
 
-    fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+    fn append(&mut self, frames: &[u8], sync_seconds: &Histogram) -> io::Result<()> {
         let end = self.active.bytes + frames.len() as u64;
         if end > self.allocated {
             self.allocate(end)?;
         }
         self.file.write_all_at(frames, self.active.bytes)?;
-        self.file.sync_data()
+        let began = Instant::now();
+        self.file.sync_data()?;
+        sync_seconds.observe(began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     fn allocate(&mut self, end: u64) -> io::Result<()> {

@@ -207,7 +207,9 @@ fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejecte
     let out = &mut connection.output;
     match version {
         Version::V3 => reply::v3(out, &v3::Connack::new(false, v3_code).into()),
-        Version::V5 => reply::v5(out, &v5::Connack::new(false, v5_code).into()),
+        Version::V5 => {
+            reply::v5(out, &v5::Connack::new(false, v5_code).into(), usize::MAX);
+        }
     }
 }
 
@@ -274,7 +276,13 @@ async fn begin<S: Transport>(
                 topic_alias_max: Some(limits.topic_aliases_max),
                 ..v5::ConnackProperties::default()
             };
-            reply::v5(&mut connection.output, &connack.into());
+            // A client that cannot be told that it is in does not learn anything else either.
+            let max = connect.packet_bytes_max;
+            if !reply::v5(&mut connection.output, &connack.into(), max) {
+                drop(subscriptions);
+                shared.exchange.close(&mailbox, Closing::default());
+                return connection.close(limits.close_timeout).await;
+            }
         }
     }
     let keep_alive = Duration::from_secs(connect.keep_alive_s.into()).mul_f32(1.5);

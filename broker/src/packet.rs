@@ -179,7 +179,11 @@ fn options_v3(max_qos: QoS) -> SubscriptionOptions {
 }
 
 fn decode_v5(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
-    Ok(match decode_whole!(v5, frame, body) {
+    let packet = decode_whole!(v5, frame, body);
+    if user_properties(&packet).is_some_and(|p| texts(p).any(has_null)) {
+        return Err(Violation::Malformed);
+    }
+    Ok(match packet {
         v5::Packet::Publish(mut p) => {
             let alias = p.properties.topic_alias.take();
             let (qos, packet_id) = qos_pid(p.qos_pid);
@@ -232,11 +236,52 @@ fn qos_pid(qos_pid: QosPid) -> (u8, u16) {
     (qos_pid.qos() as u8, qos_pid.pid().map_or(0, Pid::value))
 }
 
+/// The character that no text of MQTT may have. The codec lets it pass.
+fn has_null(text: &str) -> bool {
+    text.contains('\0')
+}
+
+/// User properties of a packet beside PUBLISH, whose are looked at with all its others.
+fn user_properties(packet: &v5::Packet) -> Option<&[v5::UserProperty]> {
+    Some(match packet {
+        v5::Packet::Puback(p) => &p.properties.user_properties,
+        v5::Packet::Pubrec(p) => &p.properties.user_properties,
+        v5::Packet::Pubrel(p) => &p.properties.user_properties,
+        v5::Packet::Pubcomp(p) => &p.properties.user_properties,
+        v5::Packet::Subscribe(p) => &p.properties.user_properties,
+        v5::Packet::Unsubscribe(p) => &p.properties.user_properties,
+        v5::Packet::Disconnect(p) => &p.properties.user_properties,
+        _ => return None,
+    })
+}
+
+fn texts(properties: &[v5::UserProperty]) -> impl Iterator<Item = &str> {
+    properties.iter().flat_map(|p| [&*p.name, &*p.value])
+}
+
+/// Flags of CONNECT that say something of what is not there. The codec lets them pass.
+fn check_flags(protocol: Protocol, flags: u8) -> Result<(), Violation> {
+    let (will, will_details) = (flags & 0x04 != 0, flags & 0x38);
+    let (password, user) = (flags & 0x40 != 0, flags & 0x80 != 0);
+    let lone_password = password && !user && protocol != Protocol::V500;
+    if (!will && will_details != 0) || lone_password {
+        return Err(Violation::Malformed);
+    }
+    Ok(())
+}
+
 /// Split off what changes on the way and keep the rest as it is on the wire.
 fn publish_properties(mut properties: v5::PublishProperties) -> Result<Properties, Violation> {
     // Only a server sends identifiers.
     if properties.subscription_id.is_some() {
         return Err(Violation::Protocol);
+    }
+    let content_type = properties.content_type.iter().map(|text| &**text);
+    if content_type
+        .chain(texts(&properties.user_properties))
+        .any(has_null)
+    {
+        return Err(Violation::Malformed);
     }
     let expiry_s = properties.message_expiry_interval.take();
     if properties == v5::PublishProperties::default() {
@@ -261,7 +306,14 @@ pub(crate) fn decode_connect(frame: Frame, body: &[u8]) -> Result<Connect, BadCo
         return Err(BadConnect::Other(Violation::Protocol));
     }
     let mut at = 0;
-    match Protocol::decode(body, &mut at) {
+    let protocol = Protocol::decode(body, &mut at);
+    if let (Ok(protocol), Some(&flags)) = (&protocol, body.get(at)) {
+        check_flags(*protocol, flags).map_err(|violation| match protocol {
+            Protocol::V500 => BadConnect::V5(violation),
+            _ => BadConnect::Other(violation),
+        })?;
+    }
+    match protocol {
         Ok(Protocol::V310 | Protocol::V311) => {
             let mut at = 0;
             let connect =
@@ -323,6 +375,9 @@ fn from_v5(connect: v5::Connect) -> Result<Connect, Violation> {
         .map_or(usize::MAX, |max| max as usize);
     if receive_max == 0 || packet_bytes_max == 0 {
         return Err(Violation::Protocol);
+    }
+    if texts(&properties.user_properties).any(has_null) {
+        return Err(Violation::Malformed);
     }
     let will = connect.last_will.map(will_v5).transpose()?;
     Ok(Connect {

@@ -67,10 +67,14 @@ pub(crate) fn v3(out: &mut BytesMut, packet: &v3::Packet) {
     }
 }
 
-/// A packet of MQTT 5.
-pub(crate) fn v5(out: &mut BytesMut, packet: &v5::Packet) {
-    if let Ok(bytes) = packet.encode() {
-        out.put_slice(bytes.as_ref());
+/// A packet of MQTT 5, unless it would be larger than `max`. Returns whether it was written.
+pub(crate) fn v5(out: &mut BytesMut, packet: &v5::Packet, max: usize) -> bool {
+    match packet.encode() {
+        Ok(bytes) if bytes.as_ref().len() <= max => {
+            out.put_slice(bytes.as_ref());
+            true
+        }
+        _ => false,
     }
 }
 

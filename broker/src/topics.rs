@@ -16,6 +16,20 @@ pub(crate) fn fits(text: &str, limits: &Limits) -> bool {
         && text.bytes().filter(|&b| b == b'/').count() < limits.topic_levels_max
 }
 
+/// Whether the wildcards of a filter stand where they may.
+pub(crate) fn is_valid_filter(filter: &str) -> bool {
+    let mut levels = share(filter).filter.split('/').peekable();
+    let mut valid = true;
+    while let Some(level) = levels.next() {
+        valid &= match level {
+            "+" => true,
+            "#" => levels.peek().is_none(),
+            level => !level.contains(['+', '#', '\0']),
+        };
+    }
+    valid && !filter.is_empty()
+}
+
 /// A filter without its group, if it is that of a shared subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share<'a> {
@@ -70,6 +84,23 @@ pub(crate) fn literal_prefix(filter: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters() {
+        for (filter, valid) in [
+            ("a/+/b/#", true),
+            ("#", true),
+            ("/", true),
+            ("", false),
+            ("a/#/b", false),
+            ("+a", false),
+            ("a#", false),
+            ("$share/g/+a", false),
+            ("$share/g/+/a", true),
+        ] {
+            assert_eq!(is_valid_filter(filter), valid, "{filter}");
+        }
+    }
 
     #[test]
     fn matching() {

@@ -15,12 +15,16 @@ pub(crate) enum Violation {
     TopicName,
     #[error("topic filter that is not valid")]
     TopicFilter,
-    #[error("topic alias, though none is allowed")]
+    #[error("topic alias that is 0 or too large")]
     TopicAlias,
     #[error("payload is not the UTF-8 that it says it is")]
     PayloadFormat,
     #[error("packet not complete in time")]
     PacketTimeout,
+    #[error("more publishes of QoS 1 and 2 at one time than the receive maximum")]
+    ReceiveMaximum,
+    #[error("the answer is larger than the client takes")]
+    AnswerTooLarge,
 }
 
 impl Violation {
@@ -35,6 +39,8 @@ impl Violation {
             Violation::TopicAlias => "topic_alias",
             Violation::PayloadFormat => "payload_format",
             Violation::PacketTimeout => "packet_timeout",
+            Violation::ReceiveMaximum => "receive_maximum",
+            Violation::AnswerTooLarge => "answer_too_large",
         }
     }
 
@@ -49,6 +55,8 @@ impl Violation {
             Violation::TopicAlias => DisconnectReasonCode::TopicAliasInvalid,
             Violation::PayloadFormat => DisconnectReasonCode::PayloadFormatInvalid,
             Violation::PacketTimeout => DisconnectReasonCode::UnspecifiedError,
+            Violation::ReceiveMaximum => DisconnectReasonCode::ReceiveMaximumExceeded,
+            Violation::AnswerTooLarge => DisconnectReasonCode::PacketTooLarge,
         }
     }
 }

@@ -243,7 +243,15 @@ impl<S: Transport> Session<'_, S> {
         match qos {
             0 => {}
             1 => self.owe(AckKind::PubAck, packet_id, seq),
-            _ => self.owe(AckKind::PubRec, packet_id, seq),
+            _ => {
+                self.owe(AckKind::PubRec, packet_id, seq);
+                self.unreleased.insert(packet_id);
+                let open_max = usize::from(self.shared.limits.unacked_max);
+                // Clients of 3.1.1 are not told of a bound.
+                if self.client.version == Version::V5 && self.unreleased.len() > open_max {
+                    return Err(Violation::ReceiveMaximum.into());
+                }
+            }
         }
         Ok(())
     }
@@ -312,6 +320,7 @@ impl<S: Transport> Session<'_, S> {
     }
 
     fn take_pubrel(&mut self, pid: Pid) {
+        self.unreleased.remove(&pid.value());
         match self
             .shared
             .log
@@ -351,12 +360,11 @@ impl<S: Transport> Session<'_, S> {
         }
         exchange.commit();
         self.subscriptions.answer(subscribe.pid, codes);
-        self.write_answers();
-        Ok(())
+        Ok(self.write_answers()?)
     }
 
     /// Write the answers to SUBSCRIBE and UNSUBSCRIBE that have waited for the router and the log.
-    pub(super) fn write_answers(&mut self) {
+    pub(super) fn write_answers(&mut self) -> Result<(), Violation> {
         let durable = *self.durable.borrow();
         while let Some(answer) = self.subscriptions.next_answer(durable) {
             match answer {
@@ -364,10 +372,11 @@ impl<S: Transport> Session<'_, S> {
                     pid,
                     codes,
                     retained,
-                } => self.write_suback(pid, codes, retained),
-                Answer::Unsubscribed { pid, codes } => self.write_unsuback(pid, codes),
+                } => self.write_suback(pid, codes, retained)?,
+                Answer::Unsubscribed { pid, codes } => self.write_unsuback(pid, codes)?,
             }
         }
+        Ok(())
     }
 
     /// Answer a SUBSCRIBE, and start on its retained messages.
@@ -376,7 +385,7 @@ impl<S: Transport> Session<'_, S> {
         pid: Pid,
         codes: Vec<SubscribeReasonCode>,
         retained: Vec<RetainedWalk>,
-    ) {
+    ) -> Result<(), Violation> {
         self.outlet.packets += 1;
         let out = &mut self.connection.output;
         match self.client.version {
@@ -390,7 +399,12 @@ impl<S: Transport> Session<'_, S> {
                 let codes = codes.into_iter().map(code).collect();
                 reply::v3(out, &v3::Suback::new(pid, codes).into());
             }
-            Version::V5 => reply::v5(out, &v5::Suback::new(pid, codes).into()),
+            Version::V5 => {
+                let suback = v5::Suback::new(pid, codes).into();
+                if !reply::v5(out, &suback, self.client.packet_bytes_max) {
+                    return Err(Violation::AnswerTooLarge);
+                }
+            }
         }
         if !retained.is_empty() {
             let mut state = self.mailbox.lock();
@@ -399,6 +413,7 @@ impl<S: Transport> Session<'_, S> {
                 .for_each(|walk| state.deliveries.walk(walk));
             self.has_mail = true;
         }
+        Ok(())
     }
 
     fn take_unsubscribe(
@@ -416,16 +431,25 @@ impl<S: Transport> Session<'_, S> {
         }
         self.shared.exchange.commit();
         self.subscriptions.answer_unsubscribe(pid, codes);
-        self.write_answers();
-        Ok(())
+        Ok(self.write_answers()?)
     }
 
-    fn write_unsuback(&mut self, pid: Pid, codes: Vec<UnsubscribeReasonCode>) {
+    fn write_unsuback(
+        &mut self,
+        pid: Pid,
+        codes: Vec<UnsubscribeReasonCode>,
+    ) -> Result<(), Violation> {
         self.outlet.packets += 1;
         let out = &mut self.connection.output;
         match self.client.version {
             Version::V3 => reply::v3(out, &v3::Packet::Unsuback(pid)),
-            Version::V5 => reply::v5(out, &v5::Unsuback::new(pid, codes).into()),
+            Version::V5 => {
+                let unsuback = v5::Unsuback::new(pid, codes).into();
+                if !reply::v5(out, &unsuback, self.client.packet_bytes_max) {
+                    return Err(Violation::AnswerTooLarge);
+                }
+            }
         }
+        Ok(())
     }
 }

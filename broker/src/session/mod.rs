@@ -15,7 +15,7 @@ mod subscriptions;
 
 pub(crate) use self::subscriptions::Subscriptions;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use mqtt_proto::{
     TopicName,
@@ -139,6 +139,8 @@ pub(crate) struct Session<'a, S> {
     subscriptions: Subscriptions,
     /// Topics by the alias that the client gave them.
     aliases: Vec<Option<TopicName>>,
+    /// Packet ids of QoS 2 whose PUBREL has not come on this connection.
+    unreleased: HashSet<u16>,
     batch: Batch,
     /// Something was appended since the last commit.
     uncommitted: bool,
@@ -187,6 +189,7 @@ impl<'a, S: Transport> Session<'a, S> {
             outlet,
             subscriptions,
             aliases: Vec::new(),
+            unreleased: HashSet::new(),
             batch: Batch::default(),
             uncommitted: false,
             published: shared.metrics.published(),
@@ -232,7 +235,10 @@ impl<'a, S: Transport> Session<'a, S> {
             if self.client.problem_information {
                 disconnect.properties.reason_string = Some(end.to_string().into());
             }
-            reply::v5(&mut self.connection.output, &disconnect.into());
+            let (out, max) = (&mut self.connection.output, self.client.packet_bytes_max);
+            if !reply::v5(out, &disconnect.into(), max) {
+                reply::v5(out, &v5::Disconnect::new(code).into(), max);
+            }
         }
         // The successor may go on while the reason is still being sent.
         drop(self.registration);
@@ -250,7 +256,7 @@ impl<'a, S: Transport> Session<'a, S> {
         loop {
             self.take_input().await?;
             self.write_acks();
-            self.write_answers();
+            self.write_answers()?;
             let more = self.write_messages();
             let due = self.next_deadline()?;
             // Moving a timer costs more than letting it fire once too early.

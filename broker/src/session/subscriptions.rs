@@ -166,7 +166,7 @@ impl Subscriptions {
         if shared && options.no_local {
             return Err(Violation::Protocol);
         }
-        if !topics::fits(filter, limits) {
+        if !topics::fits(filter, limits) || !topics::is_valid_filter(filter) {
             return Err(Violation::TopicFilter);
         }
         if !access.may_subscribe(filter) {

@@ -148,6 +148,19 @@ def user_property_is_not_text(context: Context, pair: tuple) -> None:
     refused(context, [("user_property", pair)])
 
 
+@case(
+    v5="MQTT-1.5.4-2",
+    each={
+        "content type": ("content_type", b"a\0"),
+        "response topic": ("response_topic", b"a\0"),
+        "user property": ("user_property", (b"a\0", "v")),
+    },
+)
+def will_property_has_a_nul(context: Context, entry: Property) -> None:
+    """No string has U+0000, nor have those of a will."""
+    refused(context, will_props=[entry])
+
+
 @case(v5="MQTT-2.2.2-1")
 def properties_are_longer_than_the_packet(context: Context) -> None:
     """The length of the properties cannot point behind the packet."""

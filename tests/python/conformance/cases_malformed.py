@@ -215,6 +215,12 @@ def user_property_is_not_utf8(context: Context, make: Callable[[list], bytes]) -
     expect_thrown_out(context, make([("user_property", ("k", b"\xc3"))]))
 
 
+@case(v5="MQTT-1.5.4-2", each={name: make for name, make in WITH_PROPERTIES.items() if name != "publish"})
+def user_property_has_a_nul(context: Context, make: Callable[[list], bytes]) -> None:
+    """And have no U+0000, as no string has."""
+    expect_thrown_out(context, make([("user_property", ("k", b"a\0b"))]))
+
+
 @case(v5="MQTT-2.2.2-1", each={name: make for name, make in WITH_PROPERTIES.items() if name != "publish"})
 def properties_behind_the_end(context: Context, make: Callable[[list], bytes]) -> None:
     """The length of the properties cannot exceed the packet."""

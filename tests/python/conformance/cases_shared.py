@@ -23,6 +23,7 @@ INVALID = {
     "nothing": "$share/",
     "misplaced #": "$share/g/a#",
     "misplaced +": "$share/g/a+/b",
+    "misplaced + at the end": "$share/g/a/+b",
 }
 
 

@@ -13,8 +13,8 @@ from .registry import case
 NO_LOCAL = 0x04
 WRONG_FLAGS = {f"{flags:04b}": flags for flags in (0b0000, 0b0001, 0b0011, 0b0110, 0b1010)}
 # Filters with a wildcard where none may be.
-MULTI = {name: name for name in ("a#", "a/b#", "#/a", "a/#/b", "##", "a/#/")}
-SINGLE = {name: name for name in ("a+", "+a", "a+/b", "a/b+", "++", "a/+b/c", "a/+#")}
+MULTI = {name: name for name in ("a#", "a/b#", "#/a", "a/#/b", "##", "a/#/", "#b", "a/#b", "+#")}
+SINGLE = {name: name for name in ("a+", "+a", "a+/b", "a/b+", "++", "a/+b", "a/+b/c", "+/+a", "a/+#", "a/++")}
 
 
 def expect_denied(context: Context, filter_: str | bytes) -> None:

@@ -256,7 +256,10 @@ async fn look_after_sessions(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             () = shared.stopping.cancelled() => return,
-            _ = every.tick() => shared.exchange.expire(),
+            _ = every.tick() => {
+                shared.exchange.expire();
+                shared.authenticator.refresh();
+            }
         }
     }
 }

@@ -59,10 +59,15 @@ pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, peer: Socket
         }
         () = stopped => Err(Rejected::Stopping),
     };
-    let accepted = connect.and_then(|connect| {
-        let version = connect.version;
-        admit(shared, connect, peer).inspect_err(|&why| refuse(&mut connection, version, why))
-    });
+    let accepted = match connect {
+        Ok(connect) => {
+            let version = connect.version;
+            let admitting = timeout(limits.handshake_timeout, admit(shared, connect, peer));
+            let admitted = admitting.await.unwrap_or(Err(Rejected::Timeout));
+            admitted.inspect_err(|&why| refuse(&mut connection, version, why))
+        }
+        Err(rejected) => Err(rejected),
+    };
     match accepted {
         Ok(admitted) => begin(shared, connection, admitted, peer).await,
         Err(rejected) => {
@@ -123,7 +128,11 @@ struct Admitted {
 }
 
 /// Decide whether the client may come in, and give it an id if it has none.
-fn admit(shared: &Shared, mut connect: Connect, peer: SocketAddr) -> Result<Admitted, Rejected> {
+async fn admit(
+    shared: &Shared,
+    mut connect: Connect,
+    peer: SocketAddr,
+) -> Result<Admitted, Rejected> {
     let assigned = connect.client_id.is_empty();
     if assigned {
         // A 3.1.1 client is not told its id, so it could never come back to a kept session.
@@ -144,10 +153,15 @@ fn admit(shared: &Shared, mut connect: Connect, peer: SocketAddr) -> Result<Admi
         password: connect.password.as_deref(),
         client_id: &connect.client_id,
         peer,
+        certificate: None,
     };
-    let identity = shared.authenticator.authenticate(login).map_err(|denied| {
+    let decided = shared.authenticator.authenticate(login).await;
+    let identity = decided.map_err(|denied| {
         shared.metrics.auth_failures.inc();
-        tracing::warn!(%peer, user = connect.user, client = connect.client_id, "login denied: {denied}");
+        // Whoever is held back is told of by the authenticator, and not each time.
+        if denied != Denied::Throttled {
+            tracing::warn!(%peer, user = connect.user, client = connect.client_id, "login denied: {denied}");
+        }
         Rejected::Denied(denied)
     })?;
     let may_will = |topic: &str| {
@@ -182,6 +196,10 @@ fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejecte
         Rejected::Denied(Denied::NotAuthorized) => (
             ConnectReturnCode::NotAuthorized,
             ConnectReasonCode::NotAuthorized,
+        ),
+        Rejected::Denied(Denied::Throttled) => (
+            ConnectReturnCode::ServerUnavailable,
+            ConnectReasonCode::ConnectionRateExceeded,
         ),
         Rejected::AuthMethod => (
             ConnectReturnCode::NotAuthorized,

@@ -224,6 +224,10 @@ fn decode_v5(frame: Frame, body: &[u8]) -> Result<Inbound, Violation> {
             filters: u.topics,
         },
         v5::Packet::Pingreq => Inbound::PingReq,
+        // Only a server sends a reference.
+        v5::Packet::Disconnect(d) if d.properties.server_reference.is_some() => {
+            return Err(Violation::Protocol);
+        }
         v5::Packet::Disconnect(d) => Inbound::Disconnect {
             with_will: d.reason_code != v5::DisconnectReasonCode::NormalDisconnect,
             expiry_s: d.properties.session_expiry_interval,

@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tarn_broker::auth::Anonymous;
+use tarn_broker::auth::{Anonymous, UsersSettings};
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -112,6 +112,14 @@ pub(crate) struct EdgeArgs {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) users: Vec<String>,
+    /// File of MQTT users, kept by `tarn user`; read again when it changes
+    #[arg(long, env = "TARN_PASSWORD_FILE", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// File of what MQTT clients may read, write and subscribe to; read again when it changes; without one everybody may do everything
+    #[arg(long, env = "TARN_ACL_FILE", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) acl_file: Option<PathBuf>,
     /// How a topic names device and metric, such as site/+/{device}/{metric}; may be repeated, the first that fits counts (in the file: topics = [...])
     #[arg(
         long = "topic",
@@ -270,15 +278,21 @@ impl EdgeArgs {
             ship,
             disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
             topics: Topics::new(topics),
-            users: self
-                .users
-                .iter()
-                .map(|user| name_and_password(user))
-                .collect::<Result<HashMap<_, _>, _>>()?,
-            anonymous: match self.anonymous.unwrap_or(AnonymousFrom::Loopback) {
-                AnonymousFrom::Never => Anonymous::Never,
-                AnonymousFrom::Loopback => Anonymous::Loopback,
-                AnonymousFrom::Always => Anonymous::Always,
+            users: UsersSettings {
+                fixed: self
+                    .users
+                    .iter()
+                    .map(|user| name_and_password(user))
+                    .collect::<Result<HashMap<_, _>, _>>()?,
+                password_file: self.password_file,
+                acl_file: self.acl_file,
+                anonymous: match self.anonymous.unwrap_or(AnonymousFrom::Loopback) {
+                    AnonymousFrom::Never => Anonymous::Never,
+                    AnonymousFrom::Loopback => Anonymous::Loopback,
+                    AnonymousFrom::Always => Anonymous::Always,
+                },
+                certificate_names: true,
+                tokens: None,
             },
             engine: self.query.engine(EngineSettings::default()),
             limits: self.query.limits(),

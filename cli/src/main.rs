@@ -5,6 +5,7 @@ mod demo;
 mod exit;
 mod serve;
 mod simulate;
+mod user;
 mod verify;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Read every log and chunk of a store and check them; exit code 1 on any fault
     Verify(verify::VerifyCommand),
+    /// Add, remove and list the MQTT users of a box
+    User(user::UserCommand),
     /// Print the OpenAPI document
     Openapi {
         /// Whose document
@@ -61,11 +64,12 @@ enum Side {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
-    // The libraries below tell of every connection; what matters of it Tarn says itself.
+    // The libraries below tell of every connection; what matters of it Tarn says itself. The router
+    // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
         "error"
     } else {
-        "info,rumqttd=error,poem=warn"
+        "info,rumqttd=error,rumqttd::router::routing=off,poem=warn"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
@@ -92,6 +96,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,
+        Command::User(command) => user::run(command),
         Command::Openapi { side } => {
             println!(
                 "{}",

@@ -52,6 +52,7 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
         .await
         .map_err(|e| match e {
             StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),
+            StartError::Users(e) => Failure::usage(e.to_string()),
             other => Failure::broken(other),
         })?;
     let addresses =

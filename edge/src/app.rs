@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_broker::{
     Broker, CheckpointError, Config, Limits as BrokerLimits, RouterDied, StartError as BrokerError,
-    auth::Passwords,
+    auth::{FileError, Users},
 };
 use tarn_common::{
     clock::Clock,
@@ -65,6 +65,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The files of users and their rights cannot be used.
+    #[error(transparent)]
+    Users(#[from] FileError),
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
@@ -342,11 +345,8 @@ async fn start_broker(
         clock,
         limits: BrokerLimits::default(),
     };
-    let passwords = Passwords {
-        users: settings.users.clone(),
-        anonymous: settings.anonymous,
-    };
-    let broker = Broker::start(config, journal, Arc::new(passwords), registry).await;
+    let users = Users::open(settings.users.clone())?;
+    let broker = Broker::start(config, journal, Arc::new(users), registry).await;
     broker.map_err(|error| match error {
         BrokerError::Bind { address, source } => StartError::Listen {
             what: "MQTT",

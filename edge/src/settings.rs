@@ -1,7 +1,7 @@
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use tarn_broker::auth::Anonymous;
+use tarn_broker::auth::UsersSettings;
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -35,10 +35,8 @@ pub struct Settings {
     pub disk_budget_bytes: u64,
     /// How topics are read.
     pub topics: Topics,
-    /// Passwords by user name.
-    pub users: HashMap<String, String>,
-    /// Where clients without a user name may come from.
-    pub anonymous: Anonymous,
+    /// Who may connect by MQTT, and what they may do.
+    pub users: UsersSettings,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

@@ -39,6 +39,7 @@ impl<S: Transport> Session<'_, S> {
             || self.refused_until.is_some()
             || self.congested_until.is_some()
             || self.throttled_until.is_some()
+            || self.subscriptions.awaits_router()
     }
 
     /// Take the packets that are complete, and commit what they brought.

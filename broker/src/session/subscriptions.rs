@@ -256,6 +256,12 @@ impl Subscriptions {
         !self.unanswered.is_empty()
     }
 
+    /// Whether the router does not serve all subscriptions yet. What the client publishes next may
+    /// be for one of them.
+    pub(super) fn awaits_router(&self) -> bool {
+        self.unanswered.iter().any(|next| next.missing > 0)
+    }
+
     /// The router serves one more route.
     fn served(&mut self) {
         let waiting = self.unanswered.iter_mut().find(|next| next.missing > 0);

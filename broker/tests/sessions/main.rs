@@ -15,7 +15,7 @@ use mqtt_proto::{v3, v5};
 use prometheus_client::registry::Registry;
 use tarn_broker::{
     Broker, Config, Limits,
-    auth::{Anonymous, Passwords},
+    auth::{Anonymous, Users, UsersSettings},
 };
 
 use tarn_common::clock::SystemClock;
@@ -50,7 +50,15 @@ async fn start_in(
         clock: Arc::new(SystemClock),
         limits,
     };
-    let auth = Arc::new(Passwords { users, anonymous });
+    let auth = Users::open(UsersSettings {
+        fixed: users,
+        password_file: None,
+        acl_file: None,
+        anonymous,
+        certificate_names: true,
+        tokens: None,
+    });
+    let auth = Arc::new(auth.expect("reads no files"));
     let broker = Broker::start(config, log.clone(), auth, &mut registry)
         .await
         .expect("starts");

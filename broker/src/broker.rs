@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,7 +23,7 @@ use crate::{
     auth::Authenticator,
     clients::Clients,
     exchange::{CheckpointError, Exchange},
-    handshake,
+    handshake::{self, Peer},
     limits::{Config, Limits},
     log::PublishLog,
     metrics::Metrics,
@@ -32,13 +32,14 @@ use crate::{
     router::Router,
     store::{Store, StoreError},
     sys,
+    transport::{self, Listen, TlsError, TlsServer},
 };
 
 /// Pause after a failed accept: its usual cause is that no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How often sessions and wills are looked at.
-const SESSIONS_EVERY: Duration = Duration::from_millis(500);
+/// How often sessions, wills and changed files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The thread that delivers to subscribers has died. Nothing acked is lost, but the process should
 /// end and be started again.
@@ -57,6 +58,9 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// Certificates cannot be used.
+    #[error("TLS")]
+    Tls(#[from] TlsError),
     /// The router's thread cannot be started.
     #[error("start the router")]
     Router(#[source] io::Error),
@@ -117,7 +121,7 @@ impl Shared {
 /// A running MQTT broker.
 pub struct Broker {
     shared: Arc<Shared>,
-    local_addr: SocketAddr,
+    addresses: Vec<(&'static str, SocketAddr)>,
     router_died: CancellationToken,
     tasks: TaskTracker,
 }
@@ -125,7 +129,7 @@ pub struct Broker {
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker")
-            .field("local_addr", &self.local_addr)
+            .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
 }
@@ -144,12 +148,10 @@ impl Broker {
     ) -> Result<Broker, StartError> {
         let limits = Arc::new(config.limits.checked());
         let metrics = Metrics::register(registry);
-        let bind = |source| StartError::Bind {
-            address: config.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
-        let local_addr = listener.local_addr().map_err(bind)?;
+        let mut listeners = Vec::with_capacity(config.listen.len());
+        for listen in &config.listen {
+            listeners.push(Listener::bind(listen).await?);
+        }
         let stopping = CancellationToken::new();
         let router_died = CancellationToken::new();
         let (router, watch) = Router::start(&limits, router_died.clone(), stopping.clone())
@@ -182,21 +184,32 @@ impl Broker {
         });
         let tasks = TaskTracker::new();
         tasks.spawn(watch);
-        tasks.spawn(accept(shared.clone(), listener, tasks.clone()));
-        tasks.spawn(look_after_sessions(shared.clone()));
+        let addresses = listeners.iter().map(|l| (l.scheme, l.address)).collect();
+        let tls = listeners.iter().filter_map(|l| l.tls.clone()).collect();
+        tasks.spawn(look_after(shared.clone(), tls));
+        let places = Arc::new(Semaphore::new(shared.limits.connections_max));
+        for listener in listeners {
+            tasks.spawn(accept(
+                shared.clone(),
+                listener,
+                places.clone(),
+                tasks.clone(),
+            ));
+        }
         tasks.spawn(sys::publish(shared.clone(), publisher(&shared)));
         Ok(Broker {
             shared,
-            local_addr,
+            addresses,
             router_died,
             tasks,
         })
     }
 
-    /// The address that clients connect to.
+    /// The addresses that clients connect to with their schemes (see [`Listen::scheme`]), in the
+    /// order of the configuration.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
+        &self.addresses
     }
 
     /// A handle to make checkpoints with, which works until the log stops.
@@ -249,9 +262,9 @@ fn publisher(shared: &Shared) -> Publisher {
     }
 }
 
-/// Let sessions expire and wills go out when they are due.
-async fn look_after_sessions(shared: Arc<Shared>) {
-    let mut every = interval(SESSIONS_EVERY);
+/// Let sessions expire and wills go out when they are due, and read changed files again.
+async fn look_after(shared: Arc<Shared>, tls: Vec<Arc<TlsServer>>) {
+    let mut every = interval(LOOK_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -259,17 +272,50 @@ async fn look_after_sessions(shared: Arc<Shared>) {
             _ = every.tick() => {
                 shared.exchange.expire();
                 shared.authenticator.refresh();
+                tls.iter().for_each(|server| server.refresh());
             }
         }
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
-    let places = Arc::new(Semaphore::new(shared.limits.connections_max));
+/// A bound address, and what is spoken there.
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    scheme: &'static str,
+    websocket: bool,
+    tls: Option<Arc<TlsServer>>,
+}
+
+impl Listener {
+    async fn bind(listen: &Listen) -> Result<Listener, StartError> {
+        let failed = |source| StartError::Bind {
+            address: listen.address,
+            source,
+        };
+        let tls = listen.tls.as_ref().map(TlsServer::open).transpose()?;
+        let socket = TcpListener::bind(listen.address).await.map_err(failed)?;
+        Ok(Listener {
+            address: socket.local_addr().map_err(failed)?,
+            socket,
+            scheme: listen.scheme(),
+            websocket: listen.websocket,
+            tls: tls.map(Arc::new),
+        })
+    }
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    listener: Listener,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+) {
+    let listener = Arc::new(listener);
     loop {
         let accepted = tokio::select! {
             () = shared.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = listener.socket.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -278,9 +324,9 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) 
                     tracing::info!(%peer, "connection refused: too many connections");
                     continue;
                 };
-                let shared = shared.clone();
+                let (shared, listener) = (shared.clone(), listener.clone());
                 tasks.spawn(async move {
-                    serve(&shared, stream, peer).await;
+                    serve(&shared, &listener, stream, peer).await;
                     drop(place);
                 });
             }
@@ -292,12 +338,43 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) 
     }
 }
 
-async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+async fn serve(shared: &Shared, listener: &Listener, stream: TcpStream, address: SocketAddr) {
     // Acks are small and waited for.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     shared.metrics.connections.inc();
-    handshake::serve(shared, stream, peer).await;
+    let mut peer = Peer {
+        address,
+        certificate: None,
+    };
+    if listener.tls.is_none() && !listener.websocket {
+        handshake::serve(shared, stream, peer).await;
+    } else {
+        // Others are rare and carry their own costs, so one copy of the session's code does for them.
+        match upgraded(shared, listener, stream).await {
+            Ok((stream, certificate)) => {
+                peer.certificate = certificate;
+                Box::pin(handshake::serve(shared, stream, peer)).await;
+            }
+            Err(error) => {
+                shared.metrics.refused("transport_handshake");
+                tracing::info!(peer = %address, scheme = listener.scheme, %error, "connection rejected");
+            }
+        }
+    }
     shared.metrics.connections.dec();
+}
+
+async fn upgraded(
+    shared: &Shared,
+    listener: &Listener,
+    stream: TcpStream,
+) -> io::Result<transport::Upgraded> {
+    let limits = &shared.limits;
+    let upgrading = transport::upgrade(stream, listener.websocket, listener.tls.as_deref(), limits);
+    tokio::select! {
+        upgraded = timeout(limits.handshake_timeout, upgrading) => upgraded?,
+        () = shared.stopping.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
 }

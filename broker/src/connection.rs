@@ -13,7 +13,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use crate::outstanding::Transport;
+use crate::transport::Transport;
 
 /// The most that is read at once, and the most that a claimed length makes us set aside.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -33,6 +33,8 @@ pub(crate) struct Connection<S> {
     pub(crate) output: BytesMut,
     read_bytes: usize,
     sent_bytes: u64,
+    /// Written bytes may still be inside of the stream.
+    unflushed: bool,
 }
 
 /// What one turn of [`Connection::drive`] did.
@@ -52,6 +54,7 @@ impl<S: Transport> Connection<S> {
             output: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
             sent_bytes: 0,
+            unflushed: false,
         }
     }
 
@@ -127,6 +130,15 @@ impl<S: Transport> Connection<S> {
                 }
                 Poll::Pending => break,
             }
+        }
+        // Plain TCP keeps nothing to itself, TLS and WebSocket do.
+        if (written > 0 || self.unflushed)
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            flushed?;
+            self.unflushed = false;
+        } else {
+            self.unflushed |= written > 0;
         }
         if self.output.is_empty() && self.output.capacity() > KEPT_BYTES_MAX {
             self.output = BytesMut::new();

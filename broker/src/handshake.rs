@@ -15,11 +15,11 @@ use crate::{
     exchange::{Closing, Opened, Opening},
     frame::frame,
     mailbox::Connected,
-    outstanding::Transport,
     packet::{BadConnect, Connect, Version, decode_connect},
     reply,
     session::{Client, Session, Subscriptions},
     topics,
+    transport::Transport,
     violation::Violation,
 };
 
@@ -48,8 +48,16 @@ enum Rejected {
     Broken(Option<Version>, Violation),
 }
 
+/// The other end of a connection.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Common name of the certificate that it has proved to own.
+    pub(crate) certificate: Option<String>,
+}
+
 /// Serve one connection from its first byte to its last.
-pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, peer: SocketAddr) {
+pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, from: Peer) {
+    let peer = from.address;
     let mut connection = Connection::new(stream);
     let limits = &shared.limits;
     let stopped = shared.stopping.cancelled();
@@ -62,7 +70,7 @@ pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, peer: Socket
     let accepted = match connect {
         Ok(connect) => {
             let version = connect.version;
-            let admitting = timeout(limits.handshake_timeout, admit(shared, connect, peer));
+            let admitting = timeout(limits.handshake_timeout, admit(shared, connect, &from));
             let admitted = admitting.await.unwrap_or(Err(Rejected::Timeout));
             admitted.inspect_err(|&why| refuse(&mut connection, version, why))
         }
@@ -128,11 +136,8 @@ struct Admitted {
 }
 
 /// Decide whether the client may come in, and give it an id if it has none.
-async fn admit(
-    shared: &Shared,
-    mut connect: Connect,
-    peer: SocketAddr,
-) -> Result<Admitted, Rejected> {
+async fn admit(shared: &Shared, mut connect: Connect, from: &Peer) -> Result<Admitted, Rejected> {
+    let peer = from.address;
     let assigned = connect.client_id.is_empty();
     if assigned {
         // A 3.1.1 client is not told its id, so it could never come back to a kept session.
@@ -153,7 +158,7 @@ async fn admit(
         password: connect.password.as_deref(),
         client_id: &connect.client_id,
         peer,
-        certificate: None,
+        certificate: from.certificate.as_deref(),
     };
     let decided = shared.authenticator.authenticate(login).await;
     let identity = decided.map_err(|denied| {

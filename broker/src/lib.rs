@@ -11,8 +11,11 @@ mod broker;
 // A socket with its read and write buffers.
 mod connection;
 
-// What TCP says about bytes that the peer has not taken yet.
-mod outstanding;
+// The byte streams that MQTT runs on: TCP, TLS, WebSocket.
+mod transport;
+
+// A file that is read again when it changes.
+mod watched;
 
 // The fixed header: how long a packet is, before any of it is kept.
 mod frame;
@@ -88,3 +91,4 @@ pub use exchange::CheckpointError;
 pub use limits::{Config, Limits};
 pub use operator::{ClientState, Connection, Operator};
 pub use publisher::{InvalidTopic, Publisher};
+pub use transport::{Listen, Tls, TlsError};

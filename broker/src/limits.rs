@@ -1,14 +1,16 @@
 //! What the operator may set: the address and every limit.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use tarn_common::clock::Clock;
+
+use crate::transport::Listen;
 
 /// Where the broker listens, and its limits.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to bind; port 0 lets the system choose one.
-    pub listen: SocketAddr,
+    /// Where clients connect.
+    pub listen: Vec<Listen>,
     /// File that sessions and retained messages are kept in; without one they end with the process.
     pub store: Option<PathBuf>,
     /// What the time is at the start.

@@ -20,7 +20,7 @@ use tarn_edge::{
     ship::ShipSettings,
 };
 
-use crate::exit::Failure;
+use crate::{exit::Failure, mqtt::MqttArgs};
 
 /// Where clients without a user name may come from.
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub(crate) struct EdgeArgs {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) topics: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) mqtt_args: MqttArgs,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -264,7 +267,8 @@ impl EdgeArgs {
         Ok(Settings {
             data: self.data.ok_or_else(|| required("data"))?,
             home: self.home.ok_or_else(|| required("home"))?,
-            mqtt: self.mqtt.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 1883))),
+            mqtt: self.mqtt_args.listen(self.mqtt)?,
+            broker: self.mqtt_args.limits(),
             http: self
                 .http
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),

@@ -109,7 +109,7 @@ impl Scene {
             let edge = Edge::start(settings.settings()?, clock.clone())
                 .await
                 .map_err(Failure::broken)?;
-            scene.add_devices(number, edge.mqtt_addr(), command.rate)?;
+            scene.add_devices(number, edge.mqtt_addresses()[0].1, command.rate)?;
             scene.boxes.push(edge);
         }
         Ok(scene)
@@ -138,7 +138,7 @@ impl Scene {
             println!(
                 "  box {}   mqtt://{}   http://{}/docs",
                 edge.identity().home,
-                edge.mqtt_addr(),
+                edge.mqtt_addresses()[0].1,
                 edge.http_addr()
             );
         }
@@ -146,7 +146,7 @@ impl Scene {
         println!("  store        {}\n", dir.join("store").display());
         println!(
             "Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5",
-            self.boxes[0].mqtt_addr().port()
+            self.boxes[0].mqtt_addresses()[0].1.port()
         );
         println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
     }

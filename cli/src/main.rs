@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod exit;
+mod mqtt;
 mod serve;
 mod simulate;
 mod user;

@@ -55,8 +55,12 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
             StartError::Users(e) => Failure::usage(e.to_string()),
             other => Failure::broken(other),
         })?;
-    let addresses =
-        json!({"mqtt": edge.mqtt_addr().to_string(), "http": edge.http_addr().to_string()});
+    let mqtt = edge.mqtt_addresses().iter();
+    let mut addresses: serde_json::Map<_, _> = mqtt
+        .map(|(scheme, address)| ((*scheme).to_owned(), json!(address.to_string())))
+        .collect();
+    addresses.insert("http".into(), json!(edge.http_addr().to_string()));
+    let addresses = addresses.into();
     tell_ready(&command.common, &addresses)?;
     let failed = tokio::select! {
         () = stop.cancelled() => None,

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_broker::{
-    Broker, CheckpointError, Config, Limits as BrokerLimits, RouterDied, StartError as BrokerError,
+    Broker, CheckpointError, Config, RouterDied, StartError as BrokerError,
     auth::{FileError, Users},
 };
 use tarn_common::{
@@ -93,7 +93,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Edge {
     identity: Identity,
-    mqtt: SocketAddr,
+    mqtt: Vec<(&'static str, SocketAddr)>,
     http: SocketAddr,
     broker: Broker,
     journal: Arc<Journal>,
@@ -250,8 +250,8 @@ impl Edge {
             }
         });
         service.ready.store(true, Ordering::Release);
-        let mqtt = broker.local_addr();
-        tracing::info!(home = %identity.home, edge = %identity.edge, %mqtt, %http, "box is up");
+        let mqtt = broker.addresses().to_vec();
+        tracing::info!(home = %identity.home, edge = %identity.edge, ?mqtt, %http, "box is up");
         Ok(Edge {
             identity,
             mqtt,
@@ -275,10 +275,10 @@ impl Edge {
         &self.identity
     }
 
-    /// Where MQTT clients connect.
+    /// Where MQTT clients connect, by scheme: `mqtt`, `mqtts`, `ws`, `wss`.
     #[must_use]
-    pub fn mqtt_addr(&self) -> SocketAddr {
-        self.mqtt
+    pub fn mqtt_addresses(&self) -> &[(&'static str, SocketAddr)] {
+        &self.mqtt
     }
 
     /// Where the REST interface listens.
@@ -340,10 +340,10 @@ async fn start_broker(
     registry: &mut Registry,
 ) -> Result<Broker, StartError> {
     let config = Config {
-        listen: settings.mqtt,
+        listen: settings.mqtt.clone(),
         store: Some(store),
         clock,
-        limits: BrokerLimits::default(),
+        limits: settings.broker.clone(),
     };
     let users = Users::open(settings.users.clone())?;
     let broker = Broker::start(config, journal, Arc::new(users), registry).await;

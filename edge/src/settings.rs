@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use tarn_broker::auth::UsersSettings;
+use tarn_broker::{Limits as BrokerLimits, Listen, auth::UsersSettings};
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -17,8 +17,10 @@ pub struct Settings {
     pub data: PathBuf,
     /// The home whose readings these are.
     pub home: HomeId,
-    /// Where MQTT clients connect; port 0 lets the system choose.
-    pub mqtt: SocketAddr,
+    /// Where MQTT clients connect.
+    pub mqtt: Vec<Listen>,
+    /// Bounds of the MQTT broker.
+    pub broker: BrokerLimits,
     /// Where the REST interface listens; port 0 lets the system choose.
     pub http: SocketAddr,
     /// Where chunks go; without one the box keeps them all.

@@ -8,8 +8,6 @@ pub mod password_file;
 mod throttle;
 // The standard authenticator.
 mod users;
-// A file that is read again when it changes.
-mod watched;
 
 use std::{fmt, net::SocketAddr};
 

@@ -19,8 +19,8 @@ use super::{
     acl::{Acl, AclError, AclInForce},
     password_file::{self, PasswordFile, PasswordFileError},
     throttle::{Throttle, Verdict},
-    watched::Watched,
 };
+use crate::watched::Watched;
 
 /// Passwords that are verified at one time: each takes a core and 19 MiB.
 const VERIFICATIONS_MAX: usize = 2;

@@ -14,10 +14,10 @@ use crate::{
     frame::frame,
     log::{Appended, Refused},
     mailbox::{Deliveries, RetainedWalk},
-    outstanding::Transport,
     packet::{self, Inbound, Publish, Subscribe, Version},
     reply::{self, AckKind},
     topics,
+    transport::Transport,
     violation::Violation,
 };
 

@@ -39,10 +39,10 @@ use crate::{
     metrics::Traffic,
     note::Note,
     outlet::Outlet,
-    outstanding::Transport,
     packet::Version,
     reply,
     router::RouterGone,
+    transport::Transport,
     violation::Violation,
 };
 

@@ -21,10 +21,10 @@ use crate::{
     limits::Limits,
     mailbox::{Delivery, Mailbox, RetainedWalk},
     note::{Options, Subscription},
-    outstanding::Transport,
     retained::Walk,
     router::{Arrival, Link, RouteId, RouterGone},
     topics,
+    transport::Transport,
     violation::Violation,
 };
 

@@ -211,7 +211,7 @@ async fn shutdown_acks_what_becomes_durable() {
     tokio::join!(broker.broker.shutdown(), finish);
     assert_eq!(broker.metric("tarn_mqtt_connections"), 0);
     assert!(
-        tokio::net::TcpStream::connect(broker.broker.local_addr())
+        tokio::net::TcpStream::connect(broker.broker.addresses()[0].1)
             .await
             .is_err()
     );

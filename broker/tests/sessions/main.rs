@@ -8,13 +8,14 @@ mod fake_log;
 mod limits;
 mod restart;
 mod speed;
+mod transports;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use mqtt_proto::{v3, v5};
 use prometheus_client::registry::Registry;
 use tarn_broker::{
-    Broker, Config, Limits,
+    Broker, Config, Limits, Listen, StartError,
     auth::{Anonymous, Users, UsersSettings},
 };
 
@@ -42,10 +43,41 @@ async fn start_in(
     anonymous: Anonymous,
     store: Option<PathBuf>,
 ) -> Running {
+    let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
+    start_on(log, limits, anonymous, store, listen).await
+}
+
+async fn start_on(
+    log: &Arc<FakeLog>,
+    limits: Limits,
+    anonymous: Anonymous,
+    store: Option<PathBuf>,
+    listen: Vec<Listen>,
+) -> Running {
+    let started = try_start_on(log, limits, anonymous, store, listen).await;
+    started.expect("starts")
+}
+
+/// Why a broker does not start.
+async fn try_start(listen: Vec<Listen>) -> StartError {
+    let (log, limits) = (FakeLog::prompt(), Limits::default());
+    match try_start_on(&log, limits, Anonymous::Always, None, listen).await {
+        Ok(_) => panic!("it starts"),
+        Err(error) => error,
+    }
+}
+
+async fn try_start_on(
+    log: &Arc<FakeLog>,
+    limits: Limits,
+    anonymous: Anonymous,
+    store: Option<PathBuf>,
+    listen: Vec<Listen>,
+) -> Result<Running, StartError> {
     let users = HashMap::from([("ann".to_owned(), "secret".to_owned())]);
     let mut registry = Registry::default();
     let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
+        listen,
         store,
         clock: Arc::new(SystemClock),
         limits,
@@ -59,15 +91,13 @@ async fn start_in(
         tokens: None,
     });
     let auth = Arc::new(auth.expect("reads no files"));
-    let broker = Broker::start(config, log.clone(), auth, &mut registry)
-        .await
-        .expect("starts");
-    Running { broker, registry }
+    let broker = Broker::start(config, log.clone(), auth, &mut registry).await?;
+    Ok(Running { broker, registry })
 }
 
 impl Running {
     async fn open(&self) -> Client {
-        Client::open(self.broker.local_addr()).await
+        Client::open(self.broker.addresses()[0].1).await
     }
 
     /// A client that has been let in.

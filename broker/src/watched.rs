@@ -11,18 +11,18 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 /// What tells one version of a file from another.
-type Stamp = Option<(SystemTime, u64, u64)>;
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// The parsed contents of a file, the last that could be read.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     path: PathBuf,
     contents: RwLock<Arc<T>>,
     stamp: Mutex<Stamp>,
 }
 
 impl<T> Watched<T> {
-    pub(super) fn open<E>(
+    pub(crate) fn open<E>(
         path: &Path,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Watched<T>, E>
@@ -38,13 +38,13 @@ impl<T> Watched<T> {
         })
     }
 
-    pub(super) fn get(&self) -> Arc<T> {
+    pub(crate) fn get(&self) -> Arc<T> {
         self.contents.read().clone()
     }
 
     /// Read the file again if it has changed. One that cannot be used leaves what was read before,
     /// and is told once. Returns whether there is something new.
-    pub(super) fn refresh<E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> bool
+    pub(crate) fn refresh<E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> bool
     where
         E: From<io::Error> + std::fmt::Display,
     {
@@ -71,7 +71,7 @@ impl<T> Watched<T> {
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
+pub(crate) fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }

@@ -1,15 +1,8 @@
-//! What TCP says about bytes that the peer has not taken yet.
+//! Plain TCP, and what it says about bytes that the peer has not taken yet.
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
-/// A byte stream that a session can run on.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Bytes written that the peer's kernel has not acknowledged; `None` where that cannot be told.
-    fn outstanding_bytes(&self) -> Option<u64>;
-}
+use super::Transport;
 
 impl Transport for TcpStream {
     fn outstanding_bytes(&self) -> Option<u64> {

@@ -20,7 +20,7 @@ use tarn_edge::{
     ship::ShipSettings,
 };
 
-use crate::{exit::Failure, mqtt::MqttArgs};
+use crate::{bridge::BridgeArgs, exit::Failure, mqtt::MqttArgs};
 
 /// Where clients without a user name may come from.
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
@@ -134,6 +134,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) mqtt_args: MqttArgs,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) bridge_args: BridgeArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -241,6 +244,7 @@ impl EdgeArgs {
                 key.to_uppercase()
             ))
         };
+        let home = self.home.clone().ok_or_else(|| required("home"))?;
         let pattern = |text: &String| {
             text.parse::<Pattern>()
                 .map_err(|e| Failure::usage(format!("--topic: {e}")))
@@ -266,7 +270,7 @@ impl EdgeArgs {
         };
         Ok(Settings {
             data: self.data.ok_or_else(|| required("data"))?,
-            home: self.home.ok_or_else(|| required("home"))?,
+            home: home.clone(),
             mqtt: self.mqtt_args.listen(self.mqtt)?,
             broker: self.mqtt_args.limits(),
             http: self
@@ -282,6 +286,7 @@ impl EdgeArgs {
             ship,
             disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
             topics: Topics::new(topics),
+            bridge: self.bridge_args.settings(&home)?,
             users: UsersSettings {
                 fixed: self
                     .users

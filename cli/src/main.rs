@@ -1,5 +1,6 @@
 //! The command line of Tarn: parses, sets up logging and signals, calls the crates.
 
+mod bridge;
 mod config;
 mod demo;
 mod exit;
@@ -36,7 +37,7 @@ struct Cli {
 #[command(disable_version_flag = true)]
 enum Command {
     /// Run a box: an MQTT broker whose acks mean "on disk", its history and its REST interface
-    Edge(serve::EdgeCommand),
+    Edge(Box<serve::EdgeCommand>),
     /// Run the cloud service: REST over everything that boxes have put into a store
     Cloud(serve::CloudCommand),
     /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Edge(command) => serve::edge(command, stop_on_signal()).await,
+        Command::Edge(command) => serve::edge(*command, stop_on_signal()).await,
         Command::Cloud(command) => serve::cloud(command, stop_on_signal()).await,
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,

@@ -29,6 +29,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
     cut::{
         Cutter,
@@ -36,7 +37,7 @@ use crate::{
     },
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
-    metrics::{CutMetrics, JournalMetrics, ShipMetrics},
+    metrics::{BridgeMetrics, CutMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The files of users and their rights cannot be used.
     #[error(transparent)]
     Users(#[from] FileError),
+    /// The bridge to another broker cannot work.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
@@ -101,6 +105,7 @@ pub struct Edge {
     service: Arc<BoxService>,
     demands: mpsc::Sender<oneshot::Sender<()>>,
     figures: Figures,
+    bridging: Stage,
     cutting: Stage,
     others: Stage,
     serving: Stage,
@@ -162,11 +167,13 @@ impl Edge {
             tail.clone(),
         );
         let engine = Engine::new(Arc::new(lake), &settings.engine)?;
+        let bridge_token = settings.bridge.is_some().then(Arc::<BridgeToken>::default);
         let broker = start_broker(
             &settings,
             data.broker(),
             journal.clone(),
             clock.clone(),
+            bridge_token.clone(),
             &mut registry,
         )
         .await?;
@@ -191,6 +198,7 @@ impl Edge {
             .map_err(listen)?;
 
         let (cutting, others, serving) = (Stage::default(), Stage::default(), Stage::default());
+        let bridging = Stage::default();
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let cutter = Cutter {
@@ -236,6 +244,13 @@ impl Edge {
             metrics: figures.ship.clone(),
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));
+        if let (Some(bridge), Some(token)) = (settings.bridge.clone(), bridge_token) {
+            // The first listener is the plain one.
+            let own = broker.addresses()[0].1;
+            let metrics = BridgeMetrics::register(&mut registry);
+            let bridge = Bridge::new(bridge, own, token, settings.broker.clone(), metrics)?;
+            bridging.tasks.spawn(bridge.run(bridging.stop.clone()));
+        }
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -262,6 +277,7 @@ impl Edge {
             service,
             demands,
             figures,
+            bridging,
             cutting,
             others,
             serving,
@@ -311,6 +327,7 @@ impl Edge {
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        self.bridging.end().await;
         self.broker.shutdown().await;
         self.cutting.end().await;
         if let Err(e) = self.broker.checkpoints().make().await {
@@ -337,6 +354,7 @@ async fn start_broker(
     store: PathBuf,
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
+    bridge_token: Option<Arc<BridgeToken>>,
     registry: &mut Registry,
 ) -> Result<Broker, StartError> {
     let config = Config {
@@ -345,7 +363,11 @@ async fn start_broker(
         clock,
         limits: settings.broker.clone(),
     };
-    let users = Users::open(settings.users.clone())?;
+    let mut users = settings.users.clone();
+    if let Some(token) = bridge_token {
+        users.tokens = Some(token);
+    }
+    let users = Users::open(users)?;
     let broker = Broker::start(config, journal, Arc::new(users), registry).await;
     broker.map_err(|error| match error {
         BrokerError::Bind { address, source } => StartError::Listen {

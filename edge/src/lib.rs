@@ -4,6 +4,8 @@
 
 /// Wires the stages, and stops them.
 pub mod app;
+/// The box as a client of an existing broker.
+pub mod bridge;
 /// The disk budget: what may be evicted, and when to refuse.
 pub mod budget;
 /// A sealed journal segment becomes chunks and one commit log entry.

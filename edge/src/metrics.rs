@@ -203,3 +203,53 @@ impl ShipMetrics {
         m
     }
 }
+
+/// Figures of the bridge.
+#[derive(Debug, Clone, Default)]
+pub struct BridgeMetrics {
+    /// 1 while the other broker is connected.
+    pub connected: Gauge,
+    /// Messages taken from the other broker.
+    pub inward: Counter,
+    /// Messages passed on to the other broker.
+    pub outward: Counter,
+    /// Messages that wait for the other broker's ack.
+    pub waiting: Gauge,
+    /// Messages that were not passed on: refused for good, or of QoS 0 while too many waited.
+    pub dropped: Counter,
+    /// Times that the connections began anew.
+    pub interruptions: Counter,
+}
+
+impl BridgeMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = BridgeMetrics::default();
+        let r = registry.sub_registry_with_prefix("tarn_bridge");
+        let c = m.clone();
+        r.register(
+            "connected",
+            "1 while the other broker is connected",
+            c.connected,
+        );
+        r.register("inward", "Messages taken from the other broker", c.inward);
+        r.register(
+            "outward",
+            "Messages passed on to the other broker",
+            c.outward,
+        );
+        r.register(
+            "waiting",
+            "Messages waiting for the other broker's ack",
+            c.waiting,
+        );
+        r.register("dropped", "Messages not passed on", c.dropped);
+        r.register(
+            "interruptions",
+            "Times that the connections began anew",
+            c.interruptions,
+        );
+        m
+    }
+}

@@ -8,7 +8,9 @@ use tarn_common::{
     store::Store,
 };
 
-use crate::{decode::topic::Topics, journal::JournalSettings, ship::ShipSettings};
+use crate::{
+    bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, ship::ShipSettings,
+};
 
 /// Settings of a box, checked.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Settings {
     pub topics: Topics,
     /// Who may connect by MQTT, and what they may do.
     pub users: UsersSettings,
+    /// An existing broker to be a client of.
+    pub bridge: Option<BridgeSettings>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

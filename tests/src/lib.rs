@@ -12,6 +12,8 @@ pub mod fault_proxy;
 pub mod http;
 /// The MQTT clients of the mosquitto project.
 pub mod mosquitto;
+/// The mosquitto broker, to compare with and to bridge to.
+pub mod mosquitto_server;
 /// TCP ports that nobody else takes.
 pub mod ports;
 /// The program under test: boxes, clouds, simulators and one-off commands.

@@ -102,6 +102,32 @@ impl Mosquitto {
         let _ = self.try_publish(topic, payload, qos, true).succeeded();
     }
 
+    /// Publishes the same retained message at QoS 1 to many topics, one connection for each.
+    pub fn publish_retained_many(&self, topics: &[&str], payload: &str) {
+        let threads = 8;
+        std::thread::scope(|scope| {
+            for part in topics.chunks(topics.len().div_ceil(threads)) {
+                scope.spawn(move || {
+                    part.iter()
+                        .for_each(|topic| self.publish_retained(topic, payload, 1));
+                });
+            }
+        });
+    }
+
+    /// Publishes one retained message that is too long for an argument.
+    pub fn publish_retained_from_stdin(&self, topic: &str, payload: &str) {
+        let mut command = self.command("mosquitto_pub", 1);
+        command
+            .args(["-t", topic, "-r", "-s"])
+            .stdin(Stdio::piped());
+        let mut child = command.spawn().expect("start mosquitto_pub");
+        let mut input = child.stdin.take().expect("standard input is piped");
+        input.write_all(payload.as_bytes()).expect("it reads");
+        drop(input);
+        assert!(child.wait().expect("it ends").success());
+    }
+
     /// Publishes a message for each payload over one connection (`mosquitto_pub -l`), in the background.
     ///
     /// Only payloads without a line break, and fewer than there are packet ids, so that an ack tells

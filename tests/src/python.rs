@@ -70,12 +70,32 @@ pub fn check_acked(
     report
 }
 
-fn command(script: &str, arguments: &[&str], variables: &[(String, String)]) -> Command {
-    let mut command = Command::new(tools::python());
+/// Runs a package of `tests/python` to its end.
+#[must_use]
+pub fn run_package(package: &str, arguments: &[&str]) -> Finished {
+    let folder = tools::script(package);
+    let mut command = python();
+    command
+        .current_dir(folder.parent().expect("it lies in tests/python"))
+        .args(["-m", package])
+        .args(arguments);
+    Finished::of(&mut command)
+}
+
+/// A script of `tests/python`, to be started.
+#[must_use]
+pub fn command(script: &str, arguments: &[&str], variables: &[(String, String)]) -> Command {
+    let mut command = python();
     command
         .arg(tools::script(script))
         .args(arguments)
-        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn python() -> Command {
+    let mut command = Command::new(tools::python());
+    command
         // No compiled files beside the sources, and every line at once in the log.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")

@@ -3,8 +3,12 @@
 /// A store that refuses, breaks, lies or hangs.
 mod bad_disk;
 mod bad_store;
+/// An existing broker that the box is a client of.
+mod bridge;
 /// Real MQTT clients of both versions.
 mod clients;
+/// The standard's statements, one by one.
+mod conformance;
 /// The demo that a newcomer runs first.
 mod demo;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.
@@ -13,3 +17,9 @@ mod harness;
 mod kill;
 /// A message from a device to an analyst and to an app.
 mod main_road;
+/// Retained messages, many and large.
+mod retained;
+/// Sessions through many power cuts.
+mod sleepers;
+/// No ack before the disk.
+mod sync_order;

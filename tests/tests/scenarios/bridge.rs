@@ -45,7 +45,7 @@ fn a_home_may_keep_its_broker() {
     }
     assert_eq!(lines.wait(LIMIT), 0);
     wait::until_true(LIMIT, "all readings should be in the box", || {
-        let sql = "SELECT count(DISTINCT value) AS n FROM readings WHERE device = 'meter'";
+        let sql = "SELECT count(DISTINCT value) AS n FROM readings WHERE device = 'home/meter'";
         let answer = Http::new().post(&edge.url("/v1/sql"), &serde_json::json!({"sql": sql}));
         answer["rows"][0][0] == READINGS
     });

@@ -25,6 +25,10 @@ fn fifty_power_cuts_lose_nothing_and_double_nothing() {
     // Cuts and checkpoints come often, so that kills hit them, too.
     let mut edge = Launch::edge(folder.path(), "sleepers")
         .arg("--cut-age", "500ms")
+        // What comes while nobody listens is not dropped, whatever this machine gets done.
+        .arg("--mqtt-queue", 10_000_000)
+        .arg("--mqtt-queue-size", "1GiB")
+        .arg("--mqtt-queues-size", "1GiB")
         .serve();
     let port = edge.mqtt_port().to_string();
     let mut command = python::command("sleepers.py", &["--port", &port], &[]);

@@ -19,7 +19,7 @@ fn no_ack_leaves_before_the_sync_that_covers_it() {
     let trace = folder.path().join("trace");
     let mut strace = Command::new("strace");
     strace
-        .args(["-f", "-y", "-xx", "-s", "65536"])
+        .args(["-f", "-yy", "-xx", "-s", "65536"])
         .args([
             "-e",
             "trace=pwrite64,fdatasync,fsync,sendto,write,writev,sendmsg",
@@ -85,14 +85,16 @@ impl Order {
         let mut order = Order::default();
         let (mut written, mut synced, mut acked) = (0, 0, 0);
         // What each thread's sync will cover once it is done.
+        // strace writes the names of files as it writes strings.
+        let journal: String = ".journal".bytes().map(|b| format!("\\x{b:02x}")).collect();
         let mut syncing: Vec<(String, usize)> = Vec::new();
         let mut seen = HashSet::new();
         for line in trace.lines() {
             let (thread, call) = line.split_once(' ').unwrap_or((line, ""));
             let call = call.trim_start();
-            if call.starts_with("pwrite64(") && call.contains(".journal") {
+            if call.starts_with("pwrite64(") && call.contains(&journal) {
                 written += markers(call, &mut seen);
-            } else if call.starts_with("fdatasync(") && call.contains(".journal") {
+            } else if call.starts_with("fdatasync(") && call.contains(&journal) {
                 order.syncs += 1;
                 if call.contains("unfinished") {
                     syncing.push((thread.to_owned(), written));

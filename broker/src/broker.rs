@@ -120,7 +120,7 @@ impl Shared {
 
 /// A running MQTT broker.
 pub struct Broker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     addresses: Vec<(&'static str, SocketAddr)>,
     router_died: CancellationToken,
     tasks: TaskTracker,

@@ -86,6 +86,11 @@ mod sys;
 // Counters and gauges.
 mod metrics;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::expect_used)]
+pub mod fuzzing;
+
 pub use broker::{Broker, Checkpoints, RouterDied, StartError};
 pub use exchange::CheckpointError;
 pub use limits::{Config, Limits};

@@ -11,6 +11,8 @@ mod clients;
 mod conformance;
 /// The demo that a newcomer runs first.
 mod demo;
+/// Any bytes at all.
+mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.
 mod harness;
 /// Power cuts under load lose nothing and store nothing twice.

@@ -8,6 +8,7 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cache="${TARN_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tarn}"
 requirements="$root/tests/python/requirements.txt"
+packages="$root/tests/node/package.json"
 python="${PYTHON:-python3}"
 uv_version="0.13.9"
 
@@ -17,7 +18,10 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 missing_packages() {
     command -v mosquitto >/dev/null || echo mosquitto
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
+    command -v paho_c_sub >/dev/null || echo paho.mqtt.c-examples
     command -v strace >/dev/null || echo strace
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
     command -v "$python" >/dev/null || echo python3
     # Debian splits ensurepip from Python itself, and a venv without it has no pip.
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
@@ -28,14 +32,14 @@ as_root() {
 }
 
 install_packages() {
-    local packages
-    mapfile -t packages < <(missing_packages)
-    [ "${#packages[@]}" -gt 0 ] || return 0
+    local missing
+    mapfile -t missing < <(missing_packages)
+    [ "${#missing[@]}" -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null; then
-        say "install these packages by hand, there is no apt-get: ${packages[*]}"
+        say "install these packages by hand, there is no apt-get: ${missing[*]}"
         exit 1
     fi
-    say "installing ${packages[*]}"
+    say "installing ${missing[*]}"
     as_root apt-get update -q >&2
     # A policy file that says 101 keeps Debian from starting the broker as a service: the tests
     # start their own, and a service would hold port 1883.
@@ -46,16 +50,17 @@ install_packages() {
         as_root chmod 755 "$policy"
     fi
     local code=0
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 || code=$?
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2 || code=$?
     [ -z "$made_policy" ] || as_root rm -f "$policy"
     return "$code"
 }
 
-# Makes the environment anew when the requirements, uv or Python itself have changed.
+# Makes the environment anew when the requirements, uv, Python or Node.js itself have changed. The packages
+# of Node.js lie in it, too, as node_modules.
 install_venv() {
     local venv="$cache/venv" mark wanted
     mark="$venv/.complete"
-    wanted="$({ cat "$requirements"; echo "$uv_version"; "$python" -VV; } | sha256sum | cut -d' ' -f1)"
+    wanted="$({ cat "$requirements" "$packages"; echo "$uv_version"; "$python" -VV; node --version; } | sha256sum | cut -d' ' -f1)"
     if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
         say "making the Python environment in $venv"
         rm -rf -- "$venv"
@@ -63,6 +68,8 @@ install_venv() {
         # uv resolves and unpacks these packages in seconds; an old pip takes minutes over them.
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" >&2
         "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -r "$requirements" >&2
+        cp -- "$packages" "$venv/package.json"
+        npm install --silent --no-package-lock --no-audit --no-fund --prefix "$venv" >&2
         # The mark comes last, so that an interrupted run is done again.
         printf '%s\n' "$wanted" >"$mark"
     fi

@@ -183,8 +183,14 @@ impl Service {
     /// The port of [`Service::mqtt`].
     #[must_use]
     pub fn mqtt_port(&self) -> u16 {
-        let port = self
-            .mqtt()
+        self.port("mqtt")
+    }
+
+    /// The port of a wire that the ready file names: `mqtt`, `mqtts`, `ws`, `wss` or `http`.
+    #[must_use]
+    pub fn port(&self, wire: &str) -> u16 {
+        let address = self.address(wire);
+        let port = address
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok());

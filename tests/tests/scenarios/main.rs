@@ -5,6 +5,8 @@ mod bad_disk;
 mod bad_store;
 /// An existing broker that the box is a client of.
 mod bridge;
+/// The MQTT clients that people use, in both versions and over every transport.
+mod client_matrix;
 /// Real MQTT clients of both versions.
 mod clients;
 /// The standard's statements, one by one.

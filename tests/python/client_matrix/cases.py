@@ -1,0 +1,119 @@
+"""What every client must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from .programs import Failure, Message, Order, Program
+
+COUNT = 10
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the broker listens, by transport, and who signed its certificate."""
+
+    by_transport: dict[str, int]
+    ca: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One client, one version, and names that no other case has."""
+
+    program: Program
+    version: int
+    ports: Ports
+    name: str
+
+    def order(self, role: str, topic: str = "topic", transport: str = "tcp", **rest: object) -> Order:
+        secure = transport in ("tls", "wss")
+        return Order(
+            role=role,
+            port=self.ports.by_transport[transport],
+            transport=transport,
+            ca=self.ports.ca if secure else "",
+            version=self.version,
+            id=f"{self.name}-{role}",
+            topic=f"{self.name}/{topic}",
+            **rest,
+        )
+
+
+def expect(got: list[Message], payloads: list[str], qos: int, retain: bool = False) -> None:
+    """The payloads in their order, with the QoS and the retain flag where the client tells them."""
+    if [message.payload for message in got] != payloads:
+        raise Failure(f"expected {payloads}, got {got}")
+    for message in got:
+        if message.qos not in (None, qos) or message.retain not in (None, retain):
+            raise Failure(f"expected QoS {qos} and retain {retain}, got {message}")
+
+
+def both_ways(context: Context, qos: int, transport: str) -> None:
+    """Publish and subscribe at one QoS: everything arrives, in order and once."""
+    subscriber = context.program.subscribe(context.order("subscribe", qos=qos, transport=transport))
+    payloads = [f"m{n}" for n in range(COUNT)]
+    order = context.order("publish", qos=qos, transport=transport, payloads=tuple(payloads))
+    context.program.publish(order)
+    expect(subscriber.messages(COUNT), payloads, qos)
+    expect(subscriber.stop(), [], qos)
+
+
+def retained(context: Context) -> None:
+    """A retained message waits for a subscriber, until an empty one takes its place."""
+    program = context.program
+    subscribe = context.order("subscribe", qos=1)
+    program.publish(context.order("publish", qos=1, payloads=("kept",), retain=True))
+    subscriber = program.subscribe(subscribe)
+    expect(subscriber.messages(1), ["kept"], 1, retain=True)
+    subscriber.stop()
+    program.publish(context.order("publish", qos=1, payloads=("",), retain=True))
+    subscriber = program.subscribe(subscribe)
+    program.publish(context.order("publish", qos=1, payloads=("later",)))
+    expect(subscriber.messages(1), ["later"], 1)
+    subscriber.stop()
+
+
+def will(context: Context) -> None:
+    """Who dies leaves a will; who says goodbye does not."""
+    program = context.program
+    watch = context.order("subscribe", topic="will", qos=1)
+    watcher = program.subscribe(watch)
+    mortal = context.order("subscribe", qos=1, will=watch.topic)
+    mortal = Order(**{**mortal.__dict__, "id": f"{context.name}-mortal"})
+    program.subscribe(mortal).stop()
+    program.subscribe(mortal).kill()
+    expect(watcher.messages(1), ["gone"], 1)
+    program.publish(context.order("publish", topic="will", qos=1, payloads=("after",)))
+    expect(watcher.messages(1), ["after"], 1)
+    watcher.stop()
+
+
+def kept_session(context: Context, qos: int) -> None:
+    """What is published while a client with a kept session is away reaches it when it is back."""
+    program = context.program
+    subscribe = context.order("subscribe", qos=qos, keep=True)
+    subscriber = program.subscribe(subscribe)
+    program.publish(context.order("publish", qos=qos, payloads=("here",)))
+    expect(subscriber.messages(1), ["here"], qos)
+    subscriber.stop()
+    payloads = [f"away{n}" for n in range(COUNT)]
+    program.publish(context.order("publish", qos=qos, payloads=tuple(payloads)))
+    subscriber = program.subscribe(subscribe)
+    expect(subscriber.messages(COUNT), payloads, qos)
+    expect(subscriber.kill(), [], qos)
+
+
+def cases(program: Program) -> Iterator[tuple[str, Callable[[Context], None]]]:
+    """The cases that a client can be put to, by name."""
+    for qos in (0, 1, 2):
+        yield f"QoS {qos}", partial(both_ways, qos=qos, transport="tcp")
+    yield "retained", retained
+    yield "will", will
+    if program.keeps_sessions:
+        for qos in (1, 2):
+            yield f"session {qos}", partial(kept_session, qos=qos)
+    for transport in program.transports[1:]:
+        yield transport, partial(both_ways, qos=1, transport=transport)

@@ -43,10 +43,11 @@ demo: build ## Run the demo, for a while if SECONDS=n is given
 .PHONY: bench
 bench: ## Run the benchmarks on a release build
 	venv="$$(scripts/setup.sh)"; \
-	cargo build --release --workspace --bin tarn; \
-	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
+	cargo build --release --workspace --bin tarn --bin mqtt-load; \
+	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_MQTT_LOAD="$(CARGO_TARGET_DIR)/release/mqtt-load"; \
 	core="$$(cargo build --release --workspace --bench core --message-format=json | sed -n 's/.*"executable":"\([^"]*\/core-[^"]*\)".*/\1/p' | tail -1)"; \
-	"$$TARN_PYTHON" tests/python/bench.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/main_road.json" $(BENCH_FLAGS)
+	"$$venv/bin/python" tests/python/bench.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/main_road.json" $(BENCH_FLAGS); \
+	"$$venv/bin/python" tests/python/bench_broker.py --json "$(CARGO_TARGET_DIR)/bench/broker.json" $(BENCH_BROKER_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code

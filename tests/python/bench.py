@@ -40,6 +40,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def process(command, **options):
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
@@ -81,10 +87,7 @@ def mosquitto(folder):
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
                       "max_queued_messages 0\nmax_inflight_messages 0\n")
     with process(["mosquitto", "-c", str(config)]) as child:
-        def listens():
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return True
-        until(listens)
+        until(lambda: listens(port))
         yield child, port
 
 
@@ -346,4 +349,5 @@ def main():
     print(f"\nwritten to {out}")
 
 
-main()
+if __name__ == "__main__":
+    main()

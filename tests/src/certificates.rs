@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// What a broker and its clients need for TLS on the loopback, as PEM files.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ impl Certificates {
         };
         let ca_key = KeyPair::generate().expect("a key");
         let mut ca = CertificateParams::new(vec![]).expect("no names");
+        // Clients take a certificate that has its issuer's name for one that signed itself.
+        ca.distinguished_name
+            .push(DnType::CommonName, "authority of the tests");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = ca.self_signed(&ca_key).expect("signs");
         let key = KeyPair::generate().expect("a key");

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from .cases import Context, Ports, cases
@@ -23,7 +25,8 @@ def main() -> int:
     parser.add_argument("--ca", required=True, metavar="FILE")
     parser.add_argument("--rumqttc", metavar="PROGRAM")
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression on client names")
-    parser.add_argument("--jobs", type=int, default=4, metavar="N")
+    parser.add_argument("--jobs", type=int, default=8, metavar="N")
+    parser.add_argument("--slowest", type=int, default=0, metavar="N", help="print the N slowest cases")
     given = parser.parse_args()
     ports = Ports({transport: getattr(given, transport) for transport in ALL_TRANSPORTS}, given.ca)
 
@@ -35,7 +38,10 @@ def main() -> int:
                 for number, (name, case) in enumerate(cases(program)):
                     context = Context(program, version, ports, f"{program.name}-{version}-{number}")
                     waiting[program.name, version, name] = pool.submit(outcome, case, context)
-    outcomes = {key: future.result() for key, future in waiting.items()}
+    timed = {key: future.result() for key, future in waiting.items()}
+    outcomes = {key: reason for key, (reason, _) in timed.items()}
+    for key, (_, seconds) in sorted(timed.items(), key=lambda entry: -entry[1][1])[: given.slowest]:
+        print(f"{seconds:6.2f} s {key}")
 
     print(f"{'':12}" + "".join(f"{column:>10}" for column in COLUMNS))
     for program in chosen:
@@ -50,13 +56,15 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def outcome(case, context: Context) -> str:
-    """Why the case failed; empty when it passed."""
+def outcome(case: Callable[[Context], None], context: Context) -> tuple[str, float]:
+    """Why the case failed, empty when it passed; and the seconds it took."""
+    started = time.monotonic()
+    reason = ""
     try:
         case(context)
     except Failure as failure:
-        return str(failure)
-    return ""
+        reason = str(failure)
+    return reason, time.monotonic() - started
 
 
 if __name__ == "__main__":

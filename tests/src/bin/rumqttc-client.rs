@@ -27,7 +27,7 @@ macro_rules! client {
             use $packet as Packet;
             use $qos as QoS;
 
-            pub async fn run(order: &Value) -> Result<(), Box<dyn std::error::Error>> {
+            pub(super) async fn run(order: &Value) -> Result<(), Box<dyn std::error::Error>> {
                 let mut options = MqttOptions::new(text(order, "id"), "localhost", port(order));
                 options.set_keep_alive(Duration::from_secs(30));
                 if let Some(transport) = transport(order)? {

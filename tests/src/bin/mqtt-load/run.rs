@@ -8,7 +8,6 @@ use std::{
 use futures::{StreamExt, TryStreamExt, future, stream};
 use serde_json::{Value, json};
 use tokio::{
-    io::AsyncReadExt,
     sync::Notify,
     time::{sleep, timeout},
 };
@@ -303,8 +302,8 @@ pub(crate) async fn idle(target: &Target, args: &ConnectArgs) -> io::Result<Valu
         .try_collect()
         .await?;
     println!("{}", json!({"open": clients.len()}));
-    let mut rest = Vec::new();
-    tokio::io::stdin().read_to_end(&mut rest).await?;
+    // Nothing comes for an idle client, so that the only thread may wait here.
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(json!({"closed": clients.len()}))
 }
 

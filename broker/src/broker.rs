@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticator,
+    buffers::Buffers,
     clients::Clients,
     exchange::{CheckpointError, Exchange},
     handshake::{self, Peer},
@@ -40,6 +41,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How often sessions, wills and changed files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often retained messages are looked through for those whose time is over: they are not
+/// delivered any more, but take room.
+const EXPIRE_RETAINED_EVERY: Duration = Duration::from_secs(60);
 
 /// The thread that delivers to subscribers has died. Nothing acked is lost, but the process should
 /// end and be started again.
@@ -103,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) metrics: Metrics,
+    pub(crate) buffers: Arc<Buffers>,
     pub(crate) stopping: CancellationToken,
     /// Makes assigned client ids differ between runs, so that the log never takes a new client for
     /// an old one.
@@ -172,6 +177,7 @@ impl Broker {
             exchange.recover(contents).map_err(StartError::Recover)?;
         }
         let shared = Arc::new(Shared {
+            buffers: Buffers::new(metrics.buffers_bytes.clone(), limits.buffers_bytes_max),
             exchange: Arc::new(exchange),
             limits,
             log,
@@ -266,9 +272,12 @@ fn publisher(shared: &Shared) -> Publisher {
 async fn look_after(shared: Arc<Shared>, tls: Vec<Arc<TlsServer>>) {
     let mut every = interval(LOOK_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sweep = interval(EXPIRE_RETAINED_EVERY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shared.stopping.cancelled() => return,
+            _ = sweep.tick() => shared.exchange.expire_retained(),
             _ = every.tick() => {
                 shared.exchange.expire();
                 shared.authenticator.refresh();

@@ -13,7 +13,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use crate::transport::Transport;
+use crate::{buffers::Share, transport::Transport};
 
 /// The most that is read at once, and the most that a claimed length makes us set aside.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -35,6 +35,8 @@ pub(crate) struct Connection<S> {
     sent_bytes: u64,
     /// Written bytes may still be inside of the stream.
     unflushed: bool,
+    /// What `input` has of the memory for all connections.
+    share: Share,
 }
 
 /// What one turn of [`Connection::drive`] did.
@@ -44,10 +46,12 @@ pub(crate) struct Progress {
     pub(crate) written: usize,
     /// The peer sends no more.
     pub(crate) closed: bool,
+    /// There is no memory for what it sends.
+    pub(crate) full: bool,
 }
 
 impl<S: Transport> Connection<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S, share: Share) -> Self {
         Connection {
             stream,
             input: BytesMut::new(),
@@ -55,6 +59,7 @@ impl<S: Transport> Connection<S> {
             read_bytes: READ_BYTES_MIN,
             sent_bytes: 0,
             unflushed: false,
+            share,
         }
     }
 
@@ -74,6 +79,7 @@ impl<S: Transport> Connection<S> {
             {
                 progress.read = got;
                 progress.closed = got == 0;
+                progress.full = !self.share.hold(self.input.capacity());
             }
             if progress == Progress::default() {
                 Poll::Pending

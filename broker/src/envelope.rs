@@ -90,6 +90,18 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    /// Seconds since it was received.
+    pub(crate) fn age_s(&self, now_ms: u64) -> u32 {
+        let age_s = now_ms.saturating_sub(self.received_ms) / 1000;
+        u32::try_from(age_s).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the time that its publisher gave it is over.
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        let limit = self.properties.expiry_s;
+        limit.is_some_and(|limit| self.age_s(now_ms) >= limit)
+    }
+
     /// One buffer for the router, which all matching routes then share.
     pub(crate) fn seal(&self) -> Bytes {
         let Properties { expiry_s, wire } = &self.properties;

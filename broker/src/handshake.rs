@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::{
     auth::{Denied, Identity, Login},
     broker::Shared,
+    buffers::Share,
     connection::Connection,
     exchange::{Closing, Opened, Opening},
     frame::frame,
@@ -42,6 +43,8 @@ enum Rejected {
     Will,
     #[error("too many sessions")]
     Full,
+    #[error("packets of all clients hold too much memory")]
+    BuffersFull,
     #[error("{0}")]
     Denied(Denied),
     #[error("{1}")]
@@ -58,8 +61,8 @@ pub(crate) struct Peer {
 /// Serve one connection from its first byte to its last.
 pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, from: Peer) {
     let peer = from.address;
-    let mut connection = Connection::new(stream);
     let limits = &shared.limits;
+    let mut connection = Connection::new(stream, Share::new(&shared.buffers));
     let stopped = shared.stopping.cancelled();
     let connect = tokio::select! {
         got = timeout(limits.handshake_timeout, read_connect(shared, &mut connection)) => {
@@ -123,6 +126,10 @@ async fn read_connect<S: Transport>(
         shared.metrics.received_bytes.inc_by(progress.read as u64);
         if progress.closed {
             return Err(Rejected::Closed);
+        }
+        if progress.full {
+            shared.metrics.refused("buffers_bytes_max");
+            return Err(Rejected::BuffersFull);
         }
     }
 }

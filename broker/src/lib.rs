@@ -7,6 +7,8 @@ mod limits;
 
 // The listener: accepts, counts, starts sessions and stops them.
 mod broker;
+// Receive buffers and their bound.
+mod buffers;
 
 // A socket with its read and write buffers.
 mod connection;

@@ -29,6 +29,9 @@ pub struct Limits {
     pub packet_bytes_max: usize,
     /// Bytes of a CONNECT packet, which arrives before anyone has logged in. Default 128 KiB.
     pub connect_bytes_max: usize,
+    /// Bytes of received packets that are not complete, of all clients together; the first 128 KiB
+    /// of each are not counted. Whoever sends more then is disconnected. Default 64 MiB.
+    pub buffers_bytes_max: usize,
     /// Time from accept to a complete CONNECT. Default 10 s.
     pub handshake_timeout: Duration,
     /// Time from the first to the last byte of a packet. Default 30 s.
@@ -99,6 +102,7 @@ impl Default for Limits {
             connections_max: 1024,
             packet_bytes_max: 1024 * 1024,
             connect_bytes_max: 128 * 1024,
+            buffers_bytes_max: 64 * 1024 * 1024,
             handshake_timeout: Duration::from_secs(10),
             packet_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(1),

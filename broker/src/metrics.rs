@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) retained_messages: Gauge,
     pub(crate) retained_bytes: Gauge,
+    pub(crate) retained_expired: Counter,
+    pub(crate) buffers_bytes: Gauge,
     publishes: Family<Label, Counter>,
     publish_bytes: Family<Label, Counter>,
     refused: Family<Label, Counter>,
@@ -66,6 +68,8 @@ impl Default for Metrics {
             subscriptions: Gauge::default(),
             retained_messages: Gauge::default(),
             retained_bytes: Gauge::default(),
+            retained_expired: Counter::default(),
+            buffers_bytes: Gauge::default(),
             publishes: Family::default(),
             publish_bytes: Family::default(),
             refused: Family::default(),
@@ -173,6 +177,16 @@ impl Metrics {
             "retained_bytes",
             "Bytes of retained topics and payloads",
             m.retained_bytes,
+        );
+        r.register(
+            "retained_expired",
+            "Retained messages removed because their time was over",
+            m.retained_expired,
+        );
+        r.register(
+            "buffers_bytes",
+            "Bytes of received packets that are not complete, above 128 KiB of each client",
+            m.buffers_bytes,
         );
         metrics
     }

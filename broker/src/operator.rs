@@ -101,10 +101,7 @@ fn client_state(mailbox: &Mailbox) -> ClientState {
     let connection = state.connection.as_ref().map(|connected| Connection {
         user: connected.user.clone(),
         address: connected.peer,
-        version: match connected.version {
-            Version::V3 => "3.1.1",
-            Version::V5 => "5",
-        },
+        version: connected.version.name(),
         keep_alive_s: connected.keep_alive_s,
         since_ms: connected.since_ms,
     });

@@ -70,12 +70,12 @@ impl Outlet {
         now_ms: u64,
     ) -> Outcome {
         let envelope = &delivery.envelope;
-        let age_s = (now_ms.saturating_sub(envelope.received_ms) / 1000) as u32;
-        let expiry_s = match envelope.properties.expiry_s {
-            // What has been sent once is sent to its end.
-            Some(limit) if age_s >= limit && !dup => return Outcome::Expired,
-            limit => limit.map(|limit| limit.saturating_sub(age_s)),
-        };
+        // What has been sent once is sent to its end.
+        if envelope.is_expired(now_ms) && !dup {
+            return Outcome::Expired;
+        }
+        let expiry_s = envelope.properties.expiry_s;
+        let expiry_s = expiry_s.map(|limit| limit.saturating_sub(envelope.age_s(now_ms)));
         if !self.access.may_read(envelope.topic()) {
             return Outcome::Forbidden;
         }

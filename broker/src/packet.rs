@@ -15,6 +15,16 @@ pub(crate) enum Version {
     V5,
 }
 
+impl Version {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Version::V3 => "3.1.1",
+            Version::V5 => "5",
+        }
+    }
+}
+
 /// A packet that a client may send after CONNECT.
 #[derive(Debug)]
 pub(crate) enum Inbound {

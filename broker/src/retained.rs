@@ -74,10 +74,7 @@ impl Retained {
         let mut guard = self.kept.write();
         let kept = &mut *guard;
         let room = kept.set(message, self.messages_max, self.bytes_max);
-        self.metrics
-            .retained_messages
-            .set((kept.by_topic.len() - kept.own) as i64);
-        self.metrics.retained_bytes.set(kept.bytes as i64);
+        self.tell(kept);
         room
     }
 
@@ -85,6 +82,35 @@ impl Retained {
     pub(crate) fn restore(&self, message: Envelope) {
         self.set(message);
         self.kept.write().changed.clear();
+    }
+
+    /// Remove the messages whose time is over.
+    pub(crate) fn expire(&self, now_ms: u64) {
+        let over = |message: &Envelope| message.is_expired(now_ms);
+        let topics: Vec<Arc<str>> = {
+            let kept = self.kept.read();
+            let found = kept.by_topic.iter().filter(|(_, message)| over(message));
+            found.map(|(topic, _)| topic.clone()).collect()
+        };
+        for topic in topics {
+            let mut kept = self.kept.write();
+            // Another may have come in between.
+            if kept
+                .by_topic
+                .get(&topic)
+                .is_some_and(|message| over(message))
+            {
+                kept.remove(&topic);
+                self.metrics.retained_expired.inc();
+                self.tell(&kept);
+            }
+        }
+    }
+
+    fn tell(&self, kept: &Kept) {
+        let count = kept.by_topic.len() - kept.own;
+        self.metrics.retained_messages.set(count as i64);
+        self.metrics.retained_bytes.set(kept.bytes as i64);
     }
 
     /// The message of a topic.
@@ -142,19 +168,23 @@ impl Retained {
 }
 
 impl Kept {
-    fn set(&mut self, message: Envelope, messages_max: usize, bytes_max: usize) -> bool {
-        // What the broker says of itself is not kept over a restart.
-        let lasting = !message.topic().starts_with(topics::SYS);
-        if message.payload.is_empty() {
-            if let Some((topic, old)) = self.by_topic.remove_entry(message.topic()) {
-                self.bytes -= old.size();
-                match lasting {
-                    true => drop(self.changed.insert(topic)),
-                    false => self.own -= 1,
-                }
+    fn remove(&mut self, topic: &str) {
+        if let Some((topic, old)) = self.by_topic.remove_entry(topic) {
+            self.bytes -= old.size();
+            if is_lasting(&topic) {
+                self.changed.insert(topic);
+            } else {
+                self.own -= 1;
             }
+        }
+    }
+
+    fn set(&mut self, message: Envelope, messages_max: usize, bytes_max: usize) -> bool {
+        if message.payload.is_empty() {
+            self.remove(message.topic());
             return true;
         }
+        let lasting = is_lasting(message.topic());
         let count = self.by_topic.len() - self.own;
         let new = message.size();
         let topic: Arc<str> = message.topic().into();
@@ -180,6 +210,11 @@ impl Kept {
         self.changed.extend(changed);
         true
     }
+}
+
+/// Whether a topic's message is kept over a restart: not what the broker says of itself.
+fn is_lasting(topic: &str) -> bool {
+    !topic.starts_with(topics::SYS)
 }
 
 #[cfg(test)]
@@ -227,6 +262,25 @@ mod tests {
         assert_eq!(walk_all(&retained, "a", 1), ["a"]);
         retained.set(message("a/00042", ""));
         assert_eq!(walk_all(&retained, "a/00042", 7), [""; 0]);
+    }
+
+    #[test]
+    fn messages_whose_time_is_over_go() {
+        let metrics = Metrics::default();
+        let retained = Retained::new(&Limits::default(), metrics.clone());
+        let mut mortal = message("a", "x");
+        mortal.properties.expiry_s = Some(10);
+        retained.set(mortal);
+        retained.set(message("b", "x"));
+        retained.take_changes();
+        retained.expire(9_999);
+        assert_eq!(metrics.retained_messages.get(), 2);
+        retained.expire(10_000);
+        assert_eq!(walk_all(&retained, "#", 9), ["b"]);
+        assert_eq!(metrics.retained_expired.get(), 1);
+        assert_eq!(metrics.retained_messages.get(), 1);
+        let changes = retained.take_changes();
+        assert!(matches!(&changes[..], [(topic, None)] if &**topic == "a"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tarn_cloud::Cloud;
 use tarn_common::{
@@ -16,6 +17,9 @@ use crate::{
     config::{CloudArgs, EdgeArgs, over_file},
     exit::Failure,
 };
+
+/// Files that are open beside connections: journal, chunks, connections to stores.
+const OTHER_FILES: u64 = 512;
 
 /// What every service takes.
 #[derive(Debug, Args)]
@@ -48,6 +52,7 @@ pub(crate) struct CloudCommand {
 
 pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Result<(), Failure> {
     let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
+    allow_open_files(settings.broker.connections_max);
     let edge = Edge::start(settings, Arc::new(SystemClock))
         .await
         .map_err(|e| match e {
@@ -80,6 +85,30 @@ pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Res
     stop.cancelled().await;
     cloud.shutdown().await;
     Ok(())
+}
+
+/// Let the process open a file for each connection, as far as the system allows it. What a service
+/// gets by default is 1024, for programs of another age.
+fn allow_open_files(connections_max: usize) {
+    let wanted = connections_max as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    // None is without a limit.
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let new = Rlimit {
+        current: Some(raised),
+        maximum: limit.maximum,
+    };
+    let set = setrlimit(Resource::Nofile, new);
+    if raised < wanted || set.is_err() {
+        tracing::warn!(
+            connections_max,
+            open_files_max = raised,
+            "the system allows fewer open files than there may be connections"
+        );
+    }
 }
 
 fn tell_ready(common: &Common, addresses: &serde_json::Value) -> Result<(), Failure> {

@@ -242,6 +242,11 @@ impl Exchange {
         }
     }
 
+    /// Remove the retained messages whose time is over.
+    pub(crate) fn expire_retained(&self) {
+        self.retained.expire(self.now_ms());
+    }
+
     /// All sessions at this moment.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         self.sessions.lock().by_client.values().cloned().collect()

@@ -92,6 +92,8 @@ enum End {
     Stopping,
     #[error("the log did not take a publish")]
     Refused,
+    #[error("packets of all clients hold too much memory")]
+    BuffersFull,
     #[error("the log has stopped")]
     LogGone,
     #[error(transparent)]
@@ -109,6 +111,7 @@ impl End {
             End::Kicked => Some(DisconnectReasonCode::AdministrativeAction),
             End::Stopping | End::LogGone => Some(DisconnectReasonCode::ServerShuttingDown),
             End::Refused => Some(DisconnectReasonCode::ImplementationSpecificError),
+            End::BuffersFull => Some(DisconnectReasonCode::QuotaExceeded),
             End::RouterGone(_) => Some(DisconnectReasonCode::UnspecifiedError),
         }
     }
@@ -213,7 +216,13 @@ impl<'a, S: Transport> Session<'a, S> {
     /// Serve the client to the end, and tell it why.
     pub(crate) async fn run(mut self) {
         let client = self.registration.client().clone();
-        tracing::debug!(%client, peer = %self.client.peer, "connected");
+        tracing::info!(
+            %client,
+            peer = %self.client.peer,
+            user = self.client.identity.user,
+            version = self.client.version.name(),
+            "client connected"
+        );
         let end = match self.serve().await {
             Ok(never) => match never {},
             Err(End::Stopping) => self.drain().await,
@@ -223,13 +232,10 @@ impl<'a, S: Transport> Session<'a, S> {
         let _ = self.note_last_progress();
         self.subscriptions.end();
         self.shared.exchange.close(&self.mailbox, end.closing());
-        match &end {
-            End::Violation(violation) => {
-                self.shared.metrics.malformed(violation.label());
-                tracing::info!(%client, peer = %self.client.peer, reason = %end, "session cut");
-            }
-            _ => tracing::debug!(%client, reason = %end, "session ended"),
+        if let End::Violation(violation) = &end {
+            self.shared.metrics.malformed(violation.label());
         }
+        tracing::info!(%client, peer = %self.client.peer, reason = %end, "client disconnected");
         if let (Version::V5, Some(code)) = (self.client.version, end.code()) {
             let mut disconnect = v5::Disconnect::new(code);
             if self.client.problem_information {
@@ -301,6 +307,10 @@ impl<'a, S: Transport> Session<'a, S> {
         }
         if progress.closed {
             return Err(End::Closed);
+        }
+        if progress.full {
+            self.shared.metrics.refused("buffers_bytes_max");
+            return Err(End::BuffersFull);
         }
         Ok(())
     }

@@ -64,6 +64,8 @@ def outcome(case: Callable[[Context], None], context: Context) -> tuple[str, flo
         case(context)
     except Failure as failure:
         reason = str(failure)
+    finally:
+        context.finish()
     return reason, time.monotonic() - started
 
 

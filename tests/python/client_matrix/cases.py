@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from .programs import Failure, Message, Order, Program
+from .programs import Failure, Message, Order, Program, Subscriber
 
 COUNT = 10
 
@@ -27,6 +27,19 @@ class Context:
     version: int
     ports: Ports
     name: str
+    _running: list[Subscriber] = field(default_factory=list)
+
+    def subscribe(self, order: Order) -> Subscriber:
+        """A subscriber that has its SUBACK. It does not outlive the case."""
+        subscriber = self.program.subscriber(order)
+        self._running.append(subscriber)
+        subscriber.wait_ready()
+        return subscriber
+
+    def finish(self) -> None:
+        """End what the case left running."""
+        for subscriber in self._running:
+            subscriber.kill()
 
     def order(self, role: str, topic: str = "topic", transport: str = "tcp", **rest: object) -> Order:
         secure = transport in ("tls", "wss")
@@ -53,7 +66,7 @@ def expect(got: list[Message], payloads: list[str], qos: int, retain: bool = Fal
 
 def both_ways(context: Context, qos: int, transport: str) -> None:
     """Publish and subscribe at one QoS: everything arrives, in order and once."""
-    subscriber = context.program.subscribe(context.order("subscribe", qos=qos, transport=transport))
+    subscriber = context.subscribe(context.order("subscribe", qos=qos, transport=transport))
     payloads = [f"m{n}" for n in range(COUNT)]
     order = context.order("publish", qos=qos, transport=transport, payloads=tuple(payloads))
     context.program.publish(order)
@@ -66,11 +79,11 @@ def retained(context: Context) -> None:
     program = context.program
     subscribe = context.order("subscribe", qos=1)
     program.publish(context.order("publish", qos=1, payloads=("kept",), retain=True))
-    subscriber = program.subscribe(subscribe)
+    subscriber = context.subscribe(subscribe)
     expect(subscriber.messages(1), ["kept"], 1, retain=True)
     subscriber.stop()
     program.publish(context.order("publish", qos=1, payloads=("",), retain=True))
-    subscriber = program.subscribe(subscribe)
+    subscriber = context.subscribe(subscribe)
     program.publish(context.order("publish", qos=1, payloads=("later",)))
     expect(subscriber.messages(1), ["later"], 1)
     subscriber.stop()
@@ -80,13 +93,13 @@ def will(context: Context) -> None:
     """Who dies leaves a will; who says goodbye does not."""
     program = context.program
     watch = context.order("subscribe", topic="will", qos=1)
-    watcher = program.subscribe(watch)
+    watcher = context.subscribe(watch)
     mortal = context.order("subscribe", qos=1, will=watch.topic)
     mortal = Order(**{**mortal.__dict__, "id": f"{context.name}-mortal"})
-    program.subscribe(mortal).stop()
+    context.subscribe(mortal).stop()
     if program.will_at_stop and context.version == 5:
         expect(watcher.messages(1), ["gone"], 1)
-    program.subscribe(mortal).kill()
+    context.subscribe(mortal).kill()
     expect(watcher.messages(1), ["gone"], 1)
     program.publish(context.order("publish", topic="will", qos=1, payloads=("after",)))
     expect(watcher.messages(1), ["after"], 1)
@@ -97,13 +110,13 @@ def kept_session(context: Context, qos: int) -> None:
     """What is published while a client with a kept session is away reaches it when it is back."""
     program = context.program
     subscribe = context.order("subscribe", qos=qos, keep=True)
-    subscriber = program.subscribe(subscribe)
+    subscriber = context.subscribe(subscribe)
     program.publish(context.order("publish", qos=qos, payloads=("here",)))
     expect(subscriber.messages(1), ["here"], qos)
     subscriber.stop()
     payloads = [f"away{n}" for n in range(COUNT)]
     program.publish(context.order("publish", qos=qos, payloads=tuple(payloads)))
-    subscriber = program.subscribe(subscribe)
+    subscriber = context.subscribe(subscribe)
     expect(subscriber.messages(COUNT), payloads, qos)
     expect(subscriber.kill(), [], qos)
 

@@ -80,15 +80,9 @@ class Program:
             if done.returncode != 0:
                 raise Failure(f"publisher ended with {done.returncode}: {done.stdout}{done.stderr}")
 
-    def subscribe(self, order: Order) -> Subscriber:
-        """Start a subscriber, and return when it has its SUBACK."""
-        subscriber = Subscriber(self, order)
-        try:
-            subscriber.wait_ready()
-        except Failure:
-            subscriber.kill()
-            raise
-        return subscriber
+    def subscriber(self, order: Order) -> Subscriber:
+        """Start a subscriber."""
+        return Subscriber(self, order)
 
 
 class Subscriber:

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::{broker::Shared, mailbox::Mailbox, packet::Version};
+use crate::{broker::Shared, mailbox::Mailbox};
 
 /// Looks at clients and disconnects them. Cheap to clone.
 #[derive(Clone)]

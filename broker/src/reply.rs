@@ -54,6 +54,20 @@ pub(crate) fn ack_with_reason(out: &mut BytesMut, kind: AckKind, packet_id: u16,
     out.put_slice(&[kind as u8, 3, high, low, reason]);
 }
 
+/// The answer to SUBSCRIBE of MQTT 3.1.1: the QoS granted to each filter, `None` where it is refused.
+///
+/// The codec has a packet for it, which says 3 instead of 0x80 for a refusal.
+pub(crate) fn suback_v3(
+    out: &mut BytesMut,
+    packet_id: u16,
+    granted: impl ExactSizeIterator<Item = Option<u8>>,
+) {
+    out.put_u8(0x90);
+    put_varint(out, 2 + granted.len());
+    out.put_u16(packet_id);
+    granted.for_each(|qos| out.put_u8(qos.unwrap_or(0x80)));
+}
+
 /// The answer to PINGREQ.
 pub(crate) fn pingresp(out: &mut BytesMut) {
     out.put_slice(&[0xd0, 0]);
@@ -146,6 +160,13 @@ fn put_varint(out: &mut BytesMut, mut value: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_filter_is_told_to_version_3() {
+        let mut out = BytesMut::new();
+        suback_v3(&mut out, 258, [Some(1), None].into_iter());
+        assert_eq!(out[..], [0x90, 4, 1, 2, 1, 0x80]);
+    }
 
     #[test]
     fn the_codec_reads_a_publish() {

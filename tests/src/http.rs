@@ -90,6 +90,13 @@ impl Http {
         answer.json(url)
     }
 
+    /// Deletes what is at `url`.
+    #[must_use]
+    pub fn delete(&self, url: &str) -> Answer {
+        self.send(self.client.delete(url))
+            .unwrap_or_else(|error| panic!("DELETE {url}: {error}"))
+    }
+
     fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));

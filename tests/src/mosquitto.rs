@@ -191,6 +191,20 @@ impl Mosquitto {
         subscription
     }
 
+    /// Whether the broker grants this subscription.
+    #[must_use]
+    pub fn may_subscribe(&self, filter: &str) -> bool {
+        // -E ends the client once all subscriptions are answered.
+        let mut command = self.command("mosquitto_sub", 1);
+        let finished = Finished::of(command.args(["-E", "-d", "-t", filter]));
+        let answer = finished
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("Subscribed (mid: 1): "))
+            .and_then(|code| code.trim().parse::<u8>().ok());
+        answer.unwrap_or_else(|| panic!("no SUBACK: {finished}")) < 128
+    }
+
     fn command(&self, program: &str, qos: u8) -> Command {
         let version = if self.version == Version::V5 {
             "5"

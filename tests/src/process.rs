@@ -1,4 +1,5 @@
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -83,6 +84,14 @@ impl Launch {
         self
     }
 
+    /// Adds words that are no flags.
+    #[must_use]
+    pub fn words(mut self, words: &[&str]) -> Launch {
+        self.arguments
+            .extend(words.iter().map(|&word| word.to_owned()));
+        self
+    }
+
     /// Adds a store, reached with these `AWS_…` variables.
     #[must_use]
     pub fn store(self, url: &str, variables: &[(String, String)]) -> Launch {
@@ -120,6 +129,16 @@ impl Launch {
     #[must_use]
     pub fn run(&self) -> Finished {
         Finished::of(&mut self.to_command())
+    }
+
+    /// Runs a command to its end, with `input` on its standard input.
+    #[must_use]
+    pub fn run_with_input(&self, input: &str) -> Finished {
+        let mut file = tempfile::tempfile().expect("make a temporary file");
+        file.write_all(input.as_bytes())
+            .and_then(|()| file.rewind())
+            .expect("write a temporary file");
+        Finished::of(self.to_command().stdin(file))
     }
 
     fn service(name: &str, folder: &Path, kind: &str, mqtt_port: Option<u16>) -> Launch {
@@ -238,6 +257,12 @@ impl Service {
         );
         self.child = self.launch.start_service();
         self.wait_ready();
+    }
+
+    /// The lines of its log, over all its starts.
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<String> {
+        self.child.output().lines().map(str::to_owned).collect()
     }
 
     /// The lines of its log, over all its starts, that are WARN, ERROR or a panic and contain none of

@@ -1,8 +1,7 @@
 //! What the client sends.
 
 use mqtt_proto::{
-    Pid,
-    v3::{self, SubscribeReturnCode},
+    Pid, v3,
     v5::{self, PubackReasonCode, PubrelReasonCode, SubscribeReasonCode, UnsubscribeReasonCode},
 };
 use tarn_common::ids::Seq;
@@ -391,14 +390,13 @@ impl<S: Transport> Session<'_, S> {
         let out = &mut self.connection.output;
         match self.client.version {
             Version::V3 => {
-                let code = |c: SubscribeReasonCode| match c {
-                    SubscribeReasonCode::GrantedQoS0 => SubscribeReturnCode::MaxLevel0,
-                    SubscribeReasonCode::GrantedQoS1 => SubscribeReturnCode::MaxLevel1,
-                    SubscribeReasonCode::GrantedQoS2 => SubscribeReturnCode::MaxLevel2,
-                    _ => SubscribeReturnCode::Failure,
-                };
-                let codes = codes.into_iter().map(code).collect();
-                reply::v3(out, &v3::Suback::new(pid, codes).into());
+                let granted = codes.into_iter().map(|code| match code {
+                    SubscribeReasonCode::GrantedQoS0 => Some(0),
+                    SubscribeReasonCode::GrantedQoS1 => Some(1),
+                    SubscribeReasonCode::GrantedQoS2 => Some(2),
+                    _ => None,
+                });
+                reply::suback_v3(out, pid.value(), granted);
             }
             Version::V5 => {
                 let suback = v5::Suback::new(pid, codes).into();

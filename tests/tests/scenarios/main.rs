@@ -21,9 +21,13 @@ mod harness;
 mod kill;
 /// A message from a device to an analyst and to an app.
 mod main_road;
+/// What an operator sees and may do.
+mod operator;
 /// Retained messages, many and large.
 mod retained;
 /// Sessions through many power cuts.
 mod sleepers;
 /// No ack before the disk.
 mod sync_order;
+/// Who may come in, and what each may do.
+mod users;

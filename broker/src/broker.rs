@@ -31,6 +31,7 @@ use crate::{
     operator::Operator,
     publisher::Publisher,
     router::Router,
+    session::Session,
     store::{Store, StoreError},
     sys,
     transport::{self, Listen, TlsError, TlsServer},
@@ -357,20 +358,29 @@ async fn serve(shared: &Shared, listener: &Listener, stream: TcpStream, address:
         address,
         certificate: None,
     };
-    if listener.tls.is_none() && !listener.websocket {
-        handshake::serve(shared, stream, peer).await;
+    // What each step needs is given back before the next begins.
+    let session = if listener.tls.is_none() && !listener.websocket {
+        Box::pin(handshake::accept(shared, stream, peer))
+            .await
+            .map(Session::run)
     } else {
         // Others are rare and carry their own costs, so one copy of the session's code does for them.
-        match upgraded(shared, listener, stream).await {
+        match Box::pin(upgraded(shared, listener, stream)).await {
             Ok((stream, certificate)) => {
                 peer.certificate = certificate;
-                Box::pin(handshake::serve(shared, stream, peer)).await;
+                Box::pin(handshake::accept(shared, stream, peer))
+                    .await
+                    .map(Session::run)
             }
             Err(error) => {
                 shared.metrics.refused("transport_handshake");
                 tracing::info!(peer = %address, scheme = listener.scheme, %error, "connection rejected");
+                None
             }
         }
+    };
+    if let Some(session) = session {
+        session.await;
     }
     shared.metrics.connections.dec();
 }

@@ -19,8 +19,6 @@ use crate::{buffers::Share, transport::Transport};
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// What is set aside to read into at least.
 const READ_BYTES_MIN: usize = 4 * 1024;
-/// An empty buffer larger than this is given back.
-const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// What is read and thrown away of a client that is being disconnected.
 const DISCARDED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -66,10 +64,10 @@ impl<S: Transport> Connection<S> {
     /// Write what can be written and, if `read`, read what has come. Waits until at least one of
     /// them got on. Cancel safe.
     pub(crate) async fn drive(&mut self, read: bool) -> io::Result<Progress> {
-        if read {
-            self.make_room();
-        }
         poll_fn(|cx| {
+            if read {
+                self.make_room();
+            }
             let mut progress = Progress {
                 written: self.poll_write(cx)?,
                 ..Progress::default()
@@ -79,9 +77,11 @@ impl<S: Transport> Connection<S> {
             {
                 progress.read = got;
                 progress.closed = got == 0;
+                self.learn(got);
                 progress.full = !self.share.hold(self.input.capacity());
             }
             if progress == Progress::default() {
+                self.release();
                 Poll::Pending
             } else {
                 Poll::Ready(Ok(progress))
@@ -146,21 +146,31 @@ impl<S: Transport> Connection<S> {
         } else {
             self.unflushed |= written > 0;
         }
-        if self.output.is_empty() && self.output.capacity() > KEPT_BYTES_MAX {
-            self.output = BytesMut::new();
-        }
         Ok(written)
     }
 
-    fn make_room(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
+    /// Give empty buffers back while nothing comes or goes: most clients are silent most of the time.
+    fn release(&mut self) {
+        if self.input.is_empty() {
             self.input = BytesMut::new();
+            self.share.hold(0);
         }
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+    }
+
+    /// What fills its buffer gets a larger one, what does not a smaller one.
+    fn learn(&mut self, read: usize) {
+        if self.input.len() == self.input.capacity() {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        } else if read < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
+        }
+    }
+
+    fn make_room(&mut self) {
         let free = self.input.capacity() - self.input.len();
-        // What filled the buffer last time gets a larger one, what did not keeps a small one.
-        if free == 0 && self.read_bytes < READ_BYTES_MAX {
-            self.read_bytes *= 2;
-        }
         if free < READ_BYTES_MIN / 2 {
             self.input.reserve(self.read_bytes);
         }

@@ -69,7 +69,11 @@ pub fn session(data: &[u8]) {
             let mut answers = Vec::new();
             let _ = output.read_to_end(&mut answers).await;
         };
-        let serve = handshake::serve(&broker.shared, ours, peer);
+        let serve = async {
+            if let Some(session) = handshake::accept(&broker.shared, ours, peer).await {
+                session.run().await;
+            }
+        };
         let all = async { tokio::join!(serve, send, receive) };
         assert!(
             timeout(PATIENCE, all).await.is_ok(),

@@ -58,8 +58,12 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<String>,
 }
 
-/// Serve one connection from its first byte to its last.
-pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, from: Peer) {
+/// Let a client in, or tell it why not and close.
+pub(crate) async fn accept<S: Transport>(
+    shared: &Shared,
+    stream: S,
+    from: Peer,
+) -> Option<Session<'_, S>> {
     let peer = from.address;
     let limits = &shared.limits;
     let mut connection = Connection::new(stream, Share::new(&shared.buffers));
@@ -95,6 +99,7 @@ pub(crate) async fn serve<S: Transport>(shared: &Shared, stream: S, from: Peer) 
             }
             tracing::info!(%peer, reason = %rejected, "connection rejected");
             connection.close(limits.close_timeout).await;
+            None
         }
     }
 }
@@ -243,13 +248,13 @@ fn refuse<S>(connection: &mut Connection<S>, version: Version, rejected: Rejecte
     }
 }
 
-/// Take the client id over, answer, and run the session to its end.
+/// Take the client id over, and answer.
 async fn begin<S: Transport>(
     shared: &Shared,
     mut connection: Connection<S>,
     admitted: Admitted,
     peer: SocketAddr,
-) {
+) -> Option<Session<'_, S>> {
     let Admitted {
         connect,
         assigned,
@@ -280,7 +285,8 @@ async fn begin<S: Transport>(
             shared.metrics.refused("sessions_max");
             tracing::warn!(%peer, client = connect.client_id, "connection rejected: {full}");
             refuse(&mut connection, version, Rejected::Full);
-            return connection.close(limits.close_timeout).await;
+            connection.close(limits.close_timeout).await;
+            return None;
         }
     };
     let Ok(subscriptions) = Subscriptions::resume(mailbox.clone(), &shared.exchange).await else {
@@ -289,7 +295,8 @@ async fn begin<S: Transport>(
             stopping: true,
             ..Closing::default()
         };
-        return shared.exchange.close(&mailbox, closing);
+        shared.exchange.close(&mailbox, closing);
+        return None;
     };
     match version {
         Version::V3 => {
@@ -311,7 +318,8 @@ async fn begin<S: Transport>(
             if !reply::v5(&mut connection.output, &connack.into(), max) {
                 drop(subscriptions);
                 shared.exchange.close(&mailbox, Closing::default());
-                return connection.close(limits.close_timeout).await;
+                connection.close(limits.close_timeout).await;
+                return None;
             }
         }
     }
@@ -327,7 +335,6 @@ async fn begin<S: Transport>(
         peer,
         identity,
     };
-    Session::new(shared, connection, client, registration, subscriptions)
-        .run()
-        .await;
+    let session = Session::new(shared, connection, client, registration, subscriptions);
+    Some(session)
 }

@@ -191,7 +191,8 @@ class Bench:
                 opened = json.loads(child.stdout.readline())["open"]
                 time.sleep(1)
                 held = bench.status_kib(broker.pid, "RssAnon") - before
-                child.stdin.close()
+                # Ends its standard input, and so the load.
+                child.communicate()
             return {"bytes": held * 1024 / opened}
 
         mine, theirs = self.both(measure, self.roomy())

@@ -17,6 +17,7 @@ pub(crate) use self::subscriptions::Subscriptions;
 
 use std::{collections::HashSet, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use mqtt_proto::{
     TopicName,
     v5::{self, DisconnectReasonCode},
@@ -213,46 +214,52 @@ impl<'a, S: Transport> Session<'a, S> {
         }
     }
 
-    /// Serve the client to the end, and tell it why.
-    pub(crate) async fn run(mut self) {
-        let client = self.registration.client().clone();
-        tracing::info!(
-            %client,
-            peer = %self.client.peer,
-            user = self.client.identity.user,
-            version = self.client.version.name(),
-            "client connected"
-        );
-        let end = match self.serve().await {
-            Ok(never) => match never {},
-            Err(End::Stopping) => self.drain().await,
-            Err(end) => end,
-        };
-        // What stays unsaid here is only sent again.
-        let _ = self.note_last_progress();
-        self.subscriptions.end();
-        self.shared.exchange.close(&self.mailbox, end.closing());
-        if let End::Violation(violation) = &end {
-            self.shared.metrics.malformed(violation.label());
-        }
-        tracing::info!(%client, peer = %self.client.peer, reason = %end, "client disconnected");
-        if let (Version::V5, Some(code)) = (self.client.version, end.code()) {
-            let mut disconnect = v5::Disconnect::new(code);
-            if self.client.problem_information {
-                disconnect.properties.reason_string = Some(end.to_string().into());
+    /// Serve the client to the end, and tell it why. One allocation holds all that this needs, so
+    /// that a connection which is only held costs little.
+    pub(crate) fn run(mut self) -> BoxFuture<'a, ()>
+    where
+        S: 'a,
+    {
+        Box::pin(async move {
+            let client = self.registration.client().clone();
+            tracing::info!(
+                %client,
+                peer = %self.client.peer,
+                user = self.client.identity.user,
+                version = self.client.version.name(),
+                "client connected"
+            );
+            let end = match self.serve().await {
+                Ok(never) => match never {},
+                Err(End::Stopping) => self.drain().await,
+                Err(end) => end,
+            };
+            // What stays unsaid here is only sent again.
+            let _ = self.note_last_progress();
+            self.subscriptions.end();
+            self.shared.exchange.close(&self.mailbox, end.closing());
+            if let End::Violation(violation) = &end {
+                self.shared.metrics.malformed(violation.label());
             }
-            let (out, max) = (&mut self.connection.output, self.client.packet_bytes_max);
-            if !reply::v5(out, &disconnect.into(), max) {
-                reply::v5(out, &v5::Disconnect::new(code).into(), max);
+            tracing::info!(%client, peer = %self.client.peer, reason = %end, "client disconnected");
+            if let (Version::V5, Some(code)) = (self.client.version, end.code()) {
+                let mut disconnect = v5::Disconnect::new(code);
+                if self.client.problem_information {
+                    disconnect.properties.reason_string = Some(end.to_string().into());
+                }
+                let (out, max) = (&mut self.connection.output, self.client.packet_bytes_max);
+                if !reply::v5(out, &disconnect.into(), max) {
+                    reply::v5(out, &v5::Disconnect::new(code).into(), max);
+                }
             }
-        }
-        // The successor may go on while the reason is still being sent.
-        drop(self.registration);
-        if !matches!(end, End::Io(_)) {
-            self.connection
-                .close(self.shared.limits.close_timeout)
-                .await;
-        }
+            // The successor may go on while the reason is still being sent.
+            drop(self.registration);
+            if !matches!(end, End::Io(_)) {
+                self.connection
+                    .close(self.shared.limits.close_timeout)
+                    .await;
+            }
+        })
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {

@@ -61,7 +61,8 @@ pub struct Limits {
     pub inflight_max: u16,
     /// Messages of QoS 1 and 2 that wait for one slow or absent client. Default 100000.
     pub queue_messages_max: usize,
-    /// Messages of QoS 0 that wait for one slow client. Default 4096.
+    /// Messages of QoS 0 that wait for one slow client, and as many that its session has not seen.
+    /// Default 4096.
     pub queue_qos0_messages_max: usize,
     /// Bytes that wait for one slow or absent client. Default 32 MiB.
     pub queue_bytes_max: usize,
@@ -81,13 +82,16 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Different topic filters of all clients together. Default 16384.
     pub filters_max: usize,
+    /// Topic filters whose messages of QoS 0 go through the router, which keeps some of each; those
+    /// of others go straight to the sessions. Default 32.
+    pub router_filters_max: usize,
     /// Retained messages. Default 100000.
     pub retained_messages_max: usize,
     /// Bytes of topics and payloads of retained messages. Default 64 MiB.
     pub retained_bytes_max: usize,
-    /// Bytes of one segment of the router's log of one filter. Default 64 KiB.
+    /// Bytes of one segment of the router's log of one filter. Default 512 KiB.
     pub router_segment_bytes: usize,
-    /// Segments that the router keeps of one filter. Default 16.
+    /// Segments that the router keeps of one filter. Each takes 300 KiB beside its bytes. Default 2.
     pub router_segments: usize,
     /// Messages that wait for the router; above it publishers are not read. Default 10000.
     pub router_backlog_max: usize,
@@ -125,10 +129,11 @@ impl Default for Limits {
             topic_aliases_max: 32,
             subscriptions_max: 1024,
             filters_max: 16_384,
+            router_filters_max: 32,
             retained_messages_max: 100_000,
             retained_bytes_max: 64 * 1024 * 1024,
-            router_segment_bytes: 64 * 1024,
-            router_segments: 16,
+            router_segment_bytes: 512 * 1024,
+            router_segments: 2,
             router_backlog_max: 10_000,
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) queued_messages: Gauge,
     pub(crate) queued_bytes: Gauge,
     pub(crate) subscriptions: Gauge,
+    pub(crate) filters: Gauge,
+    pub(crate) router_filters: Gauge,
     pub(crate) retained_messages: Gauge,
     pub(crate) retained_bytes: Gauge,
     pub(crate) retained_expired: Counter,
@@ -66,6 +68,8 @@ impl Default for Metrics {
             queued_messages: Gauge::default(),
             queued_bytes: Gauge::default(),
             subscriptions: Gauge::default(),
+            filters: Gauge::default(),
+            router_filters: Gauge::default(),
             retained_messages: Gauge::default(),
             retained_bytes: Gauge::default(),
             retained_expired: Counter::default(),
@@ -168,6 +172,12 @@ impl Metrics {
             "Subscriptions of all clients",
             m.subscriptions,
         );
+        r.register("filters", "Different topic filters subscribed", m.filters);
+        r.register(
+            "router_filters",
+            "Topic filters whose messages of QoS 0 go through the router",
+            m.router_filters,
+        );
         r.register(
             "retained_messages",
             "Retained messages held",
@@ -234,8 +244,9 @@ impl Metrics {
 const QOS: [&str; 3] = ["0", "1", "2"];
 
 /// Why subscribers do not get messages.
-const DROPPED: [&str; 5] = [
+const DROPPED: [&str; 6] = [
     "queue_full",
+    "session_slow",
     "expired",
     "too_large",
     "acl",

@@ -1,9 +1,10 @@
 //! Where publishes meet subscriptions.
 //!
 //! Messages take two ways. At QoS 0 they go through rumqttd's router to whoever is connected: fast,
-//! shared by all, and under a slow subscriber the oldest are lost. At QoS 1 and 2 they go straight
-//! into the mailbox of each subscriber, which is bounded, outlives the connection, and can be made
-//! again from the log after a crash.
+//! shared by all, and under a slow subscriber the oldest are lost. The router keeps the last messages
+//! of every filter, so it serves a bounded number of filters, and for the others they go straight to
+//! the sessions that are connected. At QoS 1 and 2 they go into the mailbox of each subscriber, which
+//! is bounded, outlives the connection, and can be made again from the log after a crash.
 //!
 //! The lock on the routes is also what orders things: whoever appends to the log what changes a
 //! session holds it (shared for publishes and acks, alone for subscriptions) until the change is
@@ -28,8 +29,11 @@ use tarn_common::ids::Seq;
 use tokio::time::Instant;
 
 pub use self::checkpoint::CheckpointError;
-pub(crate) use self::sessions::{Closing, Opened, Opening};
 use self::{routes::Routes, sessions::Sessions};
+pub(crate) use self::{
+    routes::Way,
+    sessions::{Closing, Opened, Opening},
+};
 use crate::{
     envelope::{Envelope, Properties},
     limits::Limits,
@@ -79,6 +83,8 @@ pub(crate) struct Sender<'a> {
 pub(crate) struct Batch {
     sends: Vec<(RouteId, Bytes)>,
     routes: Vec<RouteId>,
+    /// A mailbox that messages went to faster than its session looked at them.
+    crowded: Option<Arc<Mailbox>>,
 }
 
 /// While it lives no checkpoint is made and no subscription changes.
@@ -89,8 +95,8 @@ pub(crate) struct InOrder<'a> {
 /// A subscription that was taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subscribed {
-    /// Route to ask the router for; none for a shared subscription, or where it is served already.
-    pub(crate) route: Option<RouteId>,
+    /// How messages of QoS 0 come; none for a shared subscription, or where they come already.
+    pub(crate) way: Option<Way>,
     /// Whether the client had none to the same filter.
     pub(crate) is_new: bool,
     /// Durable position that the answer has to wait for.
@@ -125,7 +131,7 @@ impl Exchange {
         metrics: Metrics,
     ) -> Exchange {
         Exchange {
-            routes: RwLock::default(),
+            routes: RwLock::new(Routes::new(limits.router_filters_max, metrics.clone())),
             sessions: Mutex::default(),
             checkpoints: Default::default(),
             retained_order: Mutex::default(),
@@ -188,7 +194,11 @@ impl Exchange {
             return Ok(appended);
         }
         let envelope = self.envelope(message, seq);
-        let Batch { sends, routes: ids } = batch;
+        let Batch {
+            sends,
+            routes: ids,
+            crowded,
+        } = batch;
         ids.clear();
         let mut targets = routes.find(&envelope, sender.is_some(), ids);
         if !ids.is_empty() {
@@ -209,22 +219,26 @@ impl Exchange {
                 upto = noted;
             }
         }
-        targets.offer(&Arc::new(envelope));
+        if let Some(mailbox) = targets.offer(&Arc::new(envelope)) {
+            *crowded = Some(mailbox);
+        }
         Ok(Appended::Stored(upto))
     }
 
-    /// Hand a batch to the router. Returns whether there was anything in it.
+    /// Hand a batch to the router. Returns whether messages went to anyone at QoS 0.
     pub(crate) fn flush(&self, batch: &mut Batch) -> Result<bool, RouterGone> {
         if batch.sends.is_empty() {
-            return Ok(false);
+            return Ok(batch.crowded.is_some());
         }
         self.router.send(&mut batch.sends)?;
         Ok(true)
     }
 
-    /// Whether publishers should wait for the router to catch up.
-    pub(crate) fn is_congested(&self) -> bool {
-        self.router.backlog() > self.limits.router_backlog_max
+    /// Whether the publisher of a batch should wait for the router or for a session to catch up.
+    /// Neither waits for a client.
+    pub(crate) fn is_congested(&self, batch: &mut Batch) -> bool {
+        batch.crowded.take_if(|mailbox| !mailbox.is_crowded());
+        batch.crowded.is_some() || self.router.backlog() > self.limits.router_backlog_max
     }
 
     /// Add a subscription of a connected client, or replace the one to the same filter.
@@ -255,15 +269,11 @@ impl Exchange {
         if is_new {
             self.metrics.subscriptions.inc();
         }
-        let route = match route {
+        let way = match route {
             Some(_) if is_new => Some(routes.link(filter)),
             _ => None,
         };
-        Ok(Subscribed {
-            route,
-            is_new,
-            needs,
-        })
+        Ok(Subscribed { way, is_new, needs })
     }
 
     /// End a subscription of a connected client. Returns the position that the answer has to wait

@@ -9,23 +9,39 @@ use crate::{
     envelope::Envelope,
     filters::FilterTree,
     mailbox::{Delivery, Mailbox},
+    metrics::Metrics,
     note::{Options, Subscription},
     router::RouteId,
     topics::{self, Share},
 };
 
 /// All subscriptions, by topic filter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Routes {
     by_filter: FilterTree<Route>,
     free: Vec<RouteId>,
+    /// Routes that the router serves, and how many it may.
+    routed: usize,
+    routed_max: usize,
+    metrics: Metrics,
+}
+
+/// How a session gets a filter's messages of QoS 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) route: RouteId,
+    /// They come into its mailbox rather than by the router.
+    pub(crate) direct: bool,
 }
 
 /// A topic filter that somebody subscribes to.
 #[derive(Debug)]
 struct Route {
     id: RouteId,
-    /// Sessions that take its messages of QoS 0 from the router.
+    /// The router keeps the last messages of each route that it serves, so that it serves only some:
+    /// those of the others come into the mailboxes. It stays so while there is a subscription.
+    direct: bool,
+    /// Sessions that take its messages of QoS 0.
     links: usize,
     entries: Vec<Entry>,
     groups: Vec<Group>,
@@ -61,11 +77,24 @@ struct Target<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Targets<'a> {
     direct: Vec<Target<'a>>,
+    /// Routes without the router that somebody gets it on at QoS 0.
+    fleeting: Vec<&'a Route>,
     /// Members that got it for their group, where the choice has to be noted.
     pub(crate) chosen: Vec<(&'a Arc<Mailbox>, Arc<str>)>,
 }
 
 impl Routes {
+    /// None, of which the router will serve so many at one time.
+    pub(crate) fn new(routed_max: usize, metrics: Metrics) -> Routes {
+        Routes {
+            by_filter: FilterTree::default(),
+            free: Vec::new(),
+            routed: 0,
+            routed_max,
+            metrics,
+        }
+    }
+
     /// Number of filters.
     pub(crate) fn len(&self) -> usize {
         self.by_filter.len()
@@ -116,11 +145,14 @@ impl Routes {
         self.tidy(filter);
     }
 
-    /// One more session takes a filter's messages from the router.
-    pub(crate) fn link(&mut self, filter: &str) -> RouteId {
+    /// One more session takes a filter's messages of QoS 0.
+    pub(crate) fn link(&mut self, filter: &str) -> Way {
         let route = self.route(filter);
         route.links += 1;
-        route.id
+        Way {
+            route: route.id,
+            direct: route.direct,
+        }
     }
 
     /// One session less.
@@ -152,7 +184,10 @@ impl Routes {
                 }
             }
             if fleeting && route.links > 0 {
-                routed.push(route.id);
+                match route.direct {
+                    true => targets.fleeting.push(route),
+                    false => routed.push(route.id),
+                }
             }
             for group in &route.groups {
                 if let Some(member) = group.choose(message) {
@@ -255,10 +290,13 @@ impl Routes {
             // `count + free`.
             let next = RouteId(self.by_filter.len() as u32);
             let id = self.free.pop().unwrap_or(next);
+            let direct = self.routed >= self.routed_max;
+            self.count(direct, 1);
             self.by_filter.insert(
                 filter,
                 Route {
                     id,
+                    direct,
                     links: 0,
                     entries: Vec::new(),
                     groups: Vec::new(),
@@ -278,6 +316,16 @@ impl Routes {
             && let Some(route) = self.by_filter.remove(filter)
         {
             self.free.push(route.id);
+            self.count(route.direct, -1);
+        }
+    }
+
+    /// There are so many routes more.
+    fn count(&mut self, direct: bool, more: isize) {
+        self.metrics.filters.inc_by(more as i64);
+        if !direct {
+            self.routed = self.routed.saturating_add_signed(more);
+            self.metrics.router_filters.inc_by(more as i64);
         }
     }
 }
@@ -375,11 +423,22 @@ impl<'a> Targets<'a> {
         });
     }
 
-    /// Put the message into every mailbox that gets it from here.
-    pub(crate) fn offer(self, message: &Arc<Envelope>) {
+    /// Put the message into every mailbox that gets it from here. Returns one that is getting full
+    /// because its session has not come to look at it, if there is one.
+    pub(crate) fn offer(self, message: &Arc<Envelope>) -> Option<Arc<Mailbox>> {
+        let mut crowded = None;
+        for route in self.fleeting {
+            let entries = route.entries.iter();
+            // What comes at QoS 1 or 2 is among the targets.
+            for entry in entries.filter(|e| e.options.qos.min(message.qos) == 0) {
+                if entry.mailbox.arrive(route.id, message) {
+                    crowded = Some(entry.mailbox.clone());
+                }
+            }
+        }
         for target in self.direct {
             let qos = target.qos.min(message.qos);
-            // At QoS 0 it comes by the router, except to one member of a group.
+            // At QoS 0 it comes by its routes, except to one member of a group.
             if qos == 0 && target.share.is_none() {
                 continue;
             }
@@ -392,10 +451,11 @@ impl<'a> Targets<'a> {
                 share: target.share,
             });
         }
+        crowded
     }
 
     /// Whether nobody gets the message from here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.direct.is_empty()
+        self.direct.is_empty() && self.fleeting.is_empty()
     }
 }

@@ -5,11 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{Batch, Exchange, Message, Sender, routes::Routes};
+use super::{
+    Batch, Exchange, Message, Sender,
+    routes::{Routes, Way},
+};
 use crate::{
     mailbox::{Connected, Mailbox, State},
     note::{Note, Will},
-    router::RouteId,
     topics,
 };
 
@@ -139,8 +141,8 @@ impl Exchange {
         Ok((Opened { mailbox, present }, due))
     }
 
-    /// Routes of a session's subscriptions that it has to ask the router for.
-    pub(crate) fn link(&self, mailbox: &Mailbox) -> Vec<(String, RouteId)> {
+    /// The ways on which a session gets messages of QoS 0 for its subscriptions.
+    pub(crate) fn link(&self, mailbox: &Mailbox) -> Vec<(String, Way)> {
         let mut routes = self.routes.write();
         let state = mailbox.lock();
         let plain = |filter: &&String| topics::share(filter).group.is_none();

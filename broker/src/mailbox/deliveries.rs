@@ -430,8 +430,13 @@ impl Deliveries {
     }
 
     fn count_dropped(&mut self, reason: &'static str) {
-        self.dropped += 1;
-        self.metrics.dropped(reason, 1);
+        self.lost(reason, 1);
+    }
+
+    /// The client did not get so many messages, which have not come here.
+    pub(crate) fn lost(&mut self, reason: &'static str, count: u64) {
+        self.dropped += count;
+        self.metrics.dropped(reason, count);
     }
 
     fn pop_fleeting(&mut self) -> Option<Delivery> {

@@ -1,10 +1,12 @@
 //! What outlives a client's connection: its subscriptions, its messages, its will.
 
+// Messages of QoS 0 that the session has not looked at.
+mod arrivals;
 // Messages on their way to the client.
 mod deliveries;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{
         Arc,
@@ -15,12 +17,15 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use self::arrivals::Arrivals;
 pub(crate) use self::deliveries::{Deliveries, Delivery, Noted, RetainedWalk};
 use crate::{
+    envelope::Envelope,
     limits::Limits,
     metrics::Metrics,
     note::{Subscription, Will},
     packet::Version,
+    router::RouteId,
 };
 
 /// The session of one client id, connected or not.
@@ -33,6 +38,7 @@ pub(crate) struct Mailbox {
     pub(crate) traffic: Exchanged,
     /// Something came for a client that is connected.
     pub(crate) arrived: Notify,
+    arrivals: Mutex<Arrivals>,
     state: Mutex<State>,
 }
 
@@ -136,6 +142,7 @@ impl Mailbox {
             online: AtomicBool::new(false),
             traffic: Exchanged::default(),
             arrived: Notify::new(),
+            arrivals: Mutex::new(Arrivals::new(limits)),
             state: Mutex::new(State {
                 expiry_s: 0,
                 closed_ms: 0,
@@ -159,6 +166,39 @@ impl Mailbox {
 
     pub(crate) fn set_online(&self, online: bool) {
         self.online.store(online, Ordering::Release);
+        if !online {
+            self.arrivals.lock().take();
+        }
+    }
+
+    /// A message of QoS 0 came on a route, for the session to look at. Returns whether the session
+    /// should be waited for.
+    pub(crate) fn arrive(&self, route: RouteId, message: &Arc<Envelope>) -> bool {
+        let mut arrivals = self.arrivals.lock();
+        if !self.is_online() {
+            return false;
+        }
+        let lost = arrivals.push(route, message);
+        let (first, crowded) = (arrivals.len() == 1, arrivals.is_crowded());
+        drop(arrivals);
+        if lost > 0 {
+            self.lock().deliveries.lost("session_slow", lost);
+        }
+        // Whoever put the first one there has woken the session.
+        if first {
+            self.arrived.notify_one();
+        }
+        crowded
+    }
+
+    /// Whether messages came faster than the session looks at them.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.arrivals.lock().is_crowded()
+    }
+
+    /// What has come since the last call.
+    pub(crate) fn take_arrivals(&self) -> VecDeque<(RouteId, Arc<Envelope>)> {
+        self.arrivals.lock().take()
     }
 
     /// Queue a message and wake the session.

@@ -294,7 +294,7 @@ impl<S: Transport> Session<'_, S> {
     }
 
     fn wait_if_congested(&mut self) {
-        let congested = self.shared.exchange.is_congested();
+        let congested = self.shared.exchange.is_congested(&mut self.batch);
         self.congested_until = congested.then(|| Instant::now() + CONGESTION_RECHECK);
     }
 
@@ -343,11 +343,6 @@ impl<S: Transport> Session<'_, S> {
     }
 
     async fn take_subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
-        if !self.subscriptions.is_attached() {
-            // Attaching waits for the router; what came before it should not.
-            self.flush()?;
-            self.subscriptions.attach(&self.shared.exchange).await?;
-        }
         let (exchange, limits) = (&self.shared.exchange, &self.shared.limits);
         let access = &self.client.identity.access;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
@@ -359,6 +354,10 @@ impl<S: Transport> Session<'_, S> {
             codes.push(code);
         }
         exchange.commit();
+        // That may wait for the router; what came before should not.
+        self.flush()?;
+        let exchange = &self.shared.exchange;
+        self.subscriptions.ask(exchange).await?;
         self.subscriptions.answer(subscribe.pid, codes);
         Ok(self.write_answers()?)
     }

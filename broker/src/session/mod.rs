@@ -270,6 +270,7 @@ impl<'a, S: Transport> Session<'a, S> {
             self.take_input().await?;
             self.write_acks();
             self.write_answers()?;
+            self.take_arrivals();
             let more = self.write_messages();
             let due = self.next_deadline()?;
             // Moving a timer costs more than letting it fire once too early.

@@ -16,7 +16,7 @@ use super::{End, Session};
 use crate::{
     auth::Access,
     envelope::Envelope,
-    exchange::{Exchange, SubscribeError},
+    exchange::{Exchange, SubscribeError, Way},
     filters::FilterTree,
     limits::Limits,
     mailbox::{Delivery, Mailbox, RetainedWalk},
@@ -42,6 +42,8 @@ pub(crate) struct Subscriptions {
     /// Place after the last message of each route, to see what the router has thrown away.
     offsets: HashMap<RouteId, u64>,
     unanswered: VecDeque<Unanswered>,
+    /// Routes that the router is to be asked for.
+    unasked: Vec<RouteId>,
     /// Routes that the router was asked for and does not serve yet, oldest answer first.
     asked: usize,
     needs: Seq,
@@ -54,7 +56,7 @@ pub(crate) struct Subscriptions {
 struct Routed {
     /// Older subscriptions have smaller numbers.
     number: u64,
-    route: RouteId,
+    way: Way,
     options: Options,
     identifier: Option<u32>,
 }
@@ -95,6 +97,7 @@ impl Subscriptions {
             link: None,
             offsets: HashMap::new(),
             unanswered: VecDeque::new(),
+            unasked: Vec::new(),
             asked: 0,
             needs: Seq::ZERO,
             walks: Vec::new(),
@@ -102,21 +105,18 @@ impl Subscriptions {
             mailbox,
         };
         // From here on the routes are counted, whatever becomes of the link.
-        let routes = exchange.link(&subscriptions.mailbox);
-        if routes.is_empty() {
-            return Ok(subscriptions);
-        }
-        let mut link = exchange.attach().await?;
-        for (filter, route) in routes {
-            link.subscribe(route)?;
-            subscriptions.asked += 1;
+        for (filter, way) in exchange.link(&subscriptions.mailbox) {
             let state = subscriptions.mailbox.lock();
             let known = state.subscriptions.get(&filter).cloned();
             drop(state);
             if let Some(known) = known {
-                subscriptions.add(&known, route);
+                subscriptions.add(&known, way);
             }
         }
+        subscriptions.ask(exchange).await?;
+        let Some(link) = &mut subscriptions.link else {
+            return Ok(subscriptions);
+        };
         while subscriptions.asked > 0 {
             match link.next().await? {
                 Some(Arrival::Subscribed) => subscriptions.asked -= 1,
@@ -124,7 +124,6 @@ impl Subscriptions {
                 None => {}
             }
         }
-        subscriptions.link = Some(link);
         Ok(subscriptions)
     }
 
@@ -132,12 +131,19 @@ impl Subscriptions {
         &self.mailbox
     }
 
-    pub(super) fn is_attached(&self) -> bool {
-        self.link.is_some()
-    }
-
-    pub(super) async fn attach(&mut self, exchange: &Exchange) -> Result<(), RouterGone> {
-        self.link = Some(exchange.attach().await?);
+    /// Ask the router for what it is to serve. Waits for it if this is the first time.
+    pub(super) async fn ask(&mut self, exchange: &Exchange) -> Result<(), RouterGone> {
+        if self.unasked.is_empty() {
+            return Ok(());
+        }
+        let link = match &mut self.link {
+            Some(link) => link,
+            None => self.link.insert(exchange.attach().await?),
+        };
+        for route in self.unasked.drain(..) {
+            link.subscribe(route)?;
+            self.asked += 1;
+        }
         Ok(())
     }
 
@@ -189,14 +195,8 @@ impl Subscriptions {
             }
         };
         self.needs = self.needs.max(subscribed.needs);
-        if let Some(route) = subscribed.route {
-            self.add(&subscription, route);
-            // If the router is gone, waiting for its answer tells so.
-            if let Some(link) = &mut self.link
-                && link.subscribe(route).is_ok()
-            {
-                self.asked += 1;
-            }
+        if let Some(way) = subscribed.way {
+            self.add(&subscription, way);
         } else if let Some(routed) = self.by_filter.get_mut(filter) {
             routed.options = subscription.options;
             routed.identifier = identifier;
@@ -278,9 +278,11 @@ impl Subscriptions {
     ) -> Result<UnsubscribeReasonCode, RouterGone> {
         // First the router and then the exchange: another session may get the same route at once.
         if let Some(routed) = self.by_filter.remove(filter) {
-            self.offsets.remove(&routed.route);
-            if let Some(link) = &mut self.link {
-                link.unsubscribe(routed.route)?;
+            self.offsets.remove(&routed.way.route);
+            if let Some(link) = &mut self.link
+                && !routed.way.direct
+            {
+                link.unsubscribe(routed.way.route)?;
             }
         }
         Ok(match exchange.unsubscribe(&self.mailbox, filter) {
@@ -298,12 +300,15 @@ impl Subscriptions {
         self.link = None;
     }
 
-    fn add(&mut self, subscription: &Subscription, route: RouteId) {
+    fn add(&mut self, subscription: &Subscription, way: Way) {
+        if !way.direct {
+            self.unasked.push(way.route);
+        }
         let number = self.next_number;
         self.next_number += 1;
         let routed = Routed {
             number,
-            route,
+            way,
             options: subscription.options,
             identifier: subscription.identifier,
         };
@@ -319,7 +324,7 @@ impl Subscriptions {
     /// What the client gets of a message that came on a route. A message comes once on each of its
     /// routes; it is delivered when it comes on that of the oldest subscription that wants it. What
     /// the client gets at QoS 1 or 2 has come into its mailbox, so the router's copy is not used.
-    fn wanted(&self, route: RouteId, envelope: Envelope) -> Option<Delivery> {
+    fn wanted(&self, route: RouteId, envelope: Arc<Envelope>) -> Option<Delivery> {
         let mut oldest: Option<&Routed> = None;
         let mut qos = 0;
         let mut retain = false;
@@ -337,7 +342,7 @@ impl Subscriptions {
             retain |= options.retain_as_published && envelope.retain;
             identifiers.extend(routed.identifier);
         });
-        if oldest?.route != route || qos.min(envelope.qos) > 0 {
+        if oldest?.way.route != route || qos.min(envelope.qos) > 0 {
             return None;
         }
         Some(Delivery {
@@ -346,7 +351,7 @@ impl Subscriptions {
             retain,
             identifiers,
             share: None,
-            envelope: envelope.into(),
+            envelope,
         })
     }
 }
@@ -373,14 +378,27 @@ impl<S: Transport> Session<'_, S> {
                 next = link.try_next()?;
             }
         }
-        if !deliveries.is_empty() {
-            let mut state = self.mailbox.lock();
-            deliveries
-                .into_iter()
-                .for_each(|delivery| state.deliveries.offer(delivery));
-            self.has_mail = true;
-        }
+        self.queue(deliveries);
         Ok(())
+    }
+
+    /// Take what came without the router.
+    pub(super) fn take_arrivals(&mut self) {
+        let arrivals = self.mailbox.take_arrivals();
+        let wanted = |(route, envelope)| self.subscriptions.wanted(route, envelope);
+        let deliveries = arrivals.into_iter().filter_map(wanted).collect();
+        self.queue(deliveries);
+    }
+
+    fn queue(&mut self, deliveries: Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let mut state = self.mailbox.lock();
+        for delivery in deliveries {
+            state.deliveries.offer(delivery);
+        }
+        self.has_mail = true;
     }
 
     fn message_arrived(
@@ -391,9 +409,12 @@ impl<S: Transport> Session<'_, S> {
     ) -> Option<Delivery> {
         let missed = self.subscriptions.missed(route, offset);
         if missed > 0 {
-            self.shared.metrics.dropped("router_evicted", missed);
-            self.mailbox.lock().deliveries.dropped += missed;
+            self.mailbox
+                .lock()
+                .deliveries
+                .lost("router_evicted", missed);
         }
-        Envelope::open(sealed).and_then(|e| self.subscriptions.wanted(route, e))
+        let envelope = Envelope::open(sealed)?;
+        self.subscriptions.wanted(route, envelope.into())
     }
 }

@@ -53,7 +53,17 @@ async fn between_versions_with_properties() {
 
 #[tokio::test]
 async fn overlapping_subscriptions_deliver_once_at_the_highest_qos() {
-    let broker = start(&FakeLog::prompt(), Limits::default()).await;
+    for router_filters_max in [0, 1, 32] {
+        deliver_once_at_the_highest_qos(router_filters_max).await;
+    }
+}
+
+async fn deliver_once_at_the_highest_qos(router_filters_max: usize) {
+    let limits = Limits {
+        router_filters_max,
+        ..Limits::default()
+    };
+    let broker = start(&FakeLog::prompt(), limits).await;
     let mut client = broker.v5("c").await;
     for (filter, qos, identifier) in [("a/#", 0, 7), ("a/b", 2, 8), ("+/b", 1, 9), ("b", 2, 10)] {
         let mut subscribe = subscribe5(filter, qos, |_| ());
@@ -250,10 +260,58 @@ async fn many_messages_come_in_order() {
     }
 }
 
+/// The router serves the first filter, the others come without it; each in the order published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qos_0_comes_in_order_on_either_way() {
+    let limits = Limits {
+        router_filters_max: 1,
+        ..Limits::default()
+    };
+    let broker = start(&FakeLog::prompt(), limits).await;
+    let mut subscriber = broker.v5("s").await;
+    for topic in ["a", "b", "c"] {
+        subscriber.subscribe5(topic, 0).await;
+    }
+    let mut publisher = broker.v3("p").await;
+    for round in 0..50 {
+        let numbers = round * 300..(round + 1) * 300;
+        let mut bytes = Vec::new();
+        for number in numbers.clone() {
+            let topic = ["a", "b", "c"][number % 3];
+            let packet = v3::Packet::from(publish3(topic, &number.to_string(), 0, 0));
+            bytes.extend_from_slice(packet.encode().expect("encodes").as_ref());
+        }
+        publisher.raw(&bytes).await;
+        let mut got = [const { Vec::new() }; 3];
+        for _ in numbers.clone() {
+            let message = subscriber.message5().await;
+            let number = String::from_utf8_lossy(&message.payload).parse::<usize>();
+            let number = number.expect("a number");
+            assert_eq!(&*message.topic_name, ["a", "b", "c"][number % 3]);
+            got[number % 3].push(number);
+        }
+        for (remainder, got) in got.iter().enumerate() {
+            let sent: Vec<usize> = numbers.clone().filter(|n| n % 3 == remainder).collect();
+            assert_eq!(*got, sent);
+        }
+    }
+    assert_eq!(broker.metric("tarn_mqtt_router_filters"), 1);
+}
+
 /// Sessions come and go while others publish: routes and links are used again all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_come_and_go() {
-    let broker = std::sync::Arc::new(start(&FakeLog::prompt(), Limits::default()).await);
+    for router_filters_max in [0, 2, 32] {
+        come_and_go(router_filters_max).await;
+    }
+}
+
+async fn come_and_go(router_filters_max: usize) {
+    let limits = Limits {
+        router_filters_max,
+        ..Limits::default()
+    };
+    let broker = std::sync::Arc::new(start(&FakeLog::prompt(), limits).await);
     let publisher = broker.broker.publisher();
     let stop = tokio_util::sync::CancellationToken::new();
     let noise = tokio::spawn({
@@ -272,7 +330,7 @@ async fn subscribers_come_and_go() {
     let rounds = (0..4).map(|worker| {
         let (broker, publisher) = (broker.clone(), publisher.clone());
         tokio::spawn(async move {
-            for round in 0..50 {
+            for round in 0..25 {
                 let own = format!("own/{worker}/{round}");
                 let mut client = broker.v5(&format!("w{worker}")).await;
                 client.subscribe5(&own, 1).await;

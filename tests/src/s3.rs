@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{ObjectStoreExt, path::Path as Key};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -19,6 +21,8 @@ const REGION: &str = "us-east-1";
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// What it prints when all its parts serve and the bucket is there.
 const READY_LINE: &str = "All enabled components are running";
+/// An object that is there from the start.
+const PROBE: &str = "probe";
 
 /// A SeaweedFS server of its own ports and folder. Dropping it kills it and removes its data.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl S3Server {
             folder,
         };
         server.wait_ready();
+        server.wait_until_usable(true);
         server
     }
 
@@ -122,6 +127,7 @@ impl S3Server {
         );
         self.child = spawn(self.folder.path(), &self.ports);
         self.wait_ready();
+        self.wait_until_usable(false);
     }
 
     fn wait_ready(&mut self) {
@@ -132,6 +138,41 @@ impl S3Server {
             }
             child.output().contains(READY_LINE)
         });
+    }
+
+    /// Its parts find each other a moment after it says that it is ready: only then can something be
+    /// stored, or what is stored be read.
+    fn wait_until_usable(&self, is_new: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("build a runtime");
+        let store = self.bucket();
+        let key = Key::from(PROBE);
+        let limit = READY_LIMIT;
+        wait::until_true(limit, "the S3 server should store and read", || {
+            runtime.block_on(async {
+                if is_new {
+                    return store.put(&key, PROBE.into()).await.is_ok();
+                }
+                match store.get(&key).await {
+                    Ok(found) => found.bytes().await.is_ok(),
+                    Err(_) => false,
+                }
+            })
+        });
+    }
+
+    fn bucket(&self) -> AmazonS3 {
+        AmazonS3Builder::new()
+            .with_endpoint(self.endpoint())
+            .with_allow_http(true)
+            .with_access_key_id(ACCESS_KEY)
+            .with_secret_access_key(SECRET_KEY)
+            .with_region(REGION)
+            .with_bucket_name(BUCKET)
+            .build()
+            .expect("all is given")
     }
 }
 

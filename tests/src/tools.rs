@@ -29,8 +29,14 @@ pub fn weed() -> PathBuf {
 /// A script under `tests/python`.
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
-    existing(folder.join(name), "a script of tests/python")
+    existing(source("python").join(name), "a script of tests/python")
+}
+
+/// A path of the sources, given from the `tests` folder, where cargo runs tests. A path that is compiled
+/// in would be that of another checkout when two of them share their build products.
+#[must_use]
+pub fn source(path: &str) -> PathBuf {
+    std::path::absolute(path).expect("there is a current folder")
 }
 
 /// A folder for the files of one server or scenario, removed when dropped.

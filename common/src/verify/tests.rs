@@ -9,7 +9,8 @@ use crate::{
     rows::{Row, Rows},
 };
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/store-v1");
+// Cargo runs tests in the folder of their package.
+const FIXTURES: &str = "fixtures/store-v1";
 const DAY: i32 = 20_779;
 
 /// A store of two entries with one chunk each, readings 1 to 10 and 11 to 20.

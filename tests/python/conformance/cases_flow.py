@@ -144,7 +144,9 @@ def pubcomp_gives_room_again(context: Context) -> None:
         for number in range(1, maximum + 1):
             client.expect(codec.PUBREC, packet_id=number)
         for number in range(1, maximum + 1):
-            client.release(number)
+            client.send(codec.ack(V5, codec.PUBREL, number))
+        for number in range(1, maximum + 1):
+            client.expect(codec.PUBCOMP, packet_id=number, code=0)
     client.expect_alive()
 
 

@@ -12,8 +12,8 @@ from . import codec
 from .codec import NAMES, V5, Packet
 from .properties import Malformed, Properties
 
-# How long a step waits for what the broker owes it.
-STEP_SECONDS = 3.0
+# How long a step waits for what the broker owes it. Disks of busy machines stand still for seconds.
+STEP_SECONDS = 10.0
 # The codes for a client that broke the protocol, where no other code is named.
 BROKEN = (0x81, 0x82)
 

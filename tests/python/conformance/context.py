@@ -12,7 +12,7 @@ from .codec import V5, V311, Packet
 from .properties import Properties, Property
 
 # No case may take longer, whatever the broker does.
-CASE_SECONDS = 10.0
+CASE_SECONDS = 60.0
 # Session expiry of persistent MQTT 5 sessions: longer than any case, so that nothing is left for ever.
 SESSION_SECONDS = 60
 END = b"-end-"

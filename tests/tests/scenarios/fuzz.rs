@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ fn fuzz(target: &str) {
     // What is found goes into the first folder, the second is only read.
     let found = folder.path().join("found");
     std::fs::create_dir(&found).expect("make a folder");
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let corpus = tools::source("../fuzz/corpus");
     let program = tools::tarn().with_file_name(target);
     let mut command = Command::new(&program);
     command

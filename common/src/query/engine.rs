@@ -1,4 +1,9 @@
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -71,7 +76,9 @@ pub struct Engine {
     pub(super) lake: Arc<dyn Lake>,
     pub(super) summaries: Arc<Summaries>,
     runtime: Option<Runtime>,
-    base: SessionState,
+    /// Made for the first question: a box that nobody asks should stay small.
+    base: OnceLock<SessionState>,
+    threads: usize,
     environment: Arc<RuntimeEnv>,
     memory: Arc<dyn MemoryPool>,
     readable: Arc<Readable>,
@@ -122,7 +129,8 @@ impl Engine {
             lake,
             summaries: Arc::default(),
             runtime: Some(runtime),
-            base: base_state(settings.threads.max(1), environment.clone()),
+            base: OnceLock::new(),
+            threads: settings.threads.max(1),
             environment,
             memory,
             readable: Arc::default(),
@@ -277,7 +285,8 @@ impl Engine {
         catalog.register_schema(CATALOG.1, Arc::new(schema))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.0.into(), Arc::new(catalog));
-        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+        let base = || base_state(self.threads, self.environment.clone());
+        let state = SessionStateBuilder::new_from_existing(self.base.get_or_init(base).clone())
             .with_catalog_list(Arc::new(catalogs))
             .with_runtime_env(environment)
             .build();

@@ -1,7 +1,7 @@
 //! A socket with its read and write buffers.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{self, Future, poll_fn},
     io,
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -68,10 +68,8 @@ impl<S: Transport> Connection<S> {
             if read {
                 self.make_room();
             }
-            let mut progress = Progress {
-                written: self.poll_write(cx)?,
-                ..Progress::default()
-            };
+            let written = self.poll_write(cx);
+            let mut progress = Progress::default();
             if read
                 && let Poll::Ready(got) = pin!(self.stream.read_buf(&mut self.input)).poll(cx)?
             {
@@ -80,6 +78,11 @@ impl<S: Transport> Connection<S> {
                 self.learn(got);
                 progress.full = !self.share.hold(self.input.capacity());
             }
+            // Who takes nothing any more may have sent something before; the error comes again.
+            progress.written = match written {
+                Err(_) if progress.read > 0 => 0,
+                written => written?,
+            };
             if progress == Progress::default() {
                 self.release();
                 Poll::Pending
@@ -88,6 +91,15 @@ impl<S: Transport> Connection<S> {
             }
         })
         .await
+    }
+
+    /// Read what has come by now, which may be nothing.
+    pub(crate) async fn take(&mut self) -> io::Result<Progress> {
+        tokio::select! {
+            biased;
+            progress = self.drive(true) => progress,
+            () = future::ready(()) => Ok(Progress::default()),
+        }
     }
 
     /// Bytes that the socket has taken so far.

@@ -47,6 +47,8 @@ use crate::{
     violation::Violation,
 };
 
+/// What is taken at most of a client that goes on sending while it is told to end.
+const REST_BYTES_MAX: usize = 1024 * 1024;
 /// How often a session looks whether the router has caught up.
 const CONGESTION_RECHECK: Duration = Duration::from_millis(2);
 /// How often a note that the log did not take is tried again.
@@ -280,11 +282,13 @@ impl<'a, S: Transport> Session<'a, S> {
             let read = self.can_take();
             tokio::select! {
                 () = &mut ended => {
-                    return Err(match self.registration.why_ended() {
+                    let end = match self.registration.why_ended() {
                         Ended::TakenOver => End::TakenOver,
                         Ended::Kicked => End::Kicked,
-                        Ended::Stopping => End::Stopping,
-                    });
+                        Ended::Stopping => return Err(End::Stopping),
+                    };
+                    self.take_rest().await?;
+                    return Err(end);
                 }
                 changed = self.durable.changed(), if self.awaits_log() => {
                     changed.map_err(|_| End::LogGone)?;
@@ -299,6 +303,21 @@ impl<'a, S: Transport> Session<'a, S> {
                 () = tokio::task::yield_now(), if more => {}
             }
         }
+    }
+
+    /// Take what the client had sent before it was told to end, as far as it may be taken now.
+    async fn take_rest(&mut self) -> Result<(), End> {
+        let mut bytes = 0;
+        while self.can_take() && bytes < REST_BYTES_MAX {
+            let progress = self.connection.take().await?;
+            if progress.read == 0 {
+                break;
+            }
+            bytes += progress.read;
+            self.progressed(progress)?;
+            self.take_input().await?;
+        }
+        Ok(())
     }
 
     fn progressed(&mut self, progress: Progress) -> Result<(), End> {

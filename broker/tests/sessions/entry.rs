@@ -110,6 +110,29 @@ async fn a_second_connection_takes_over() {
     assert_eq!(broker.metric("tarn_mqtt_subscriptions"), 1);
 }
 
+/// Whoever publishes, goes and comes again at once has its old connection taken over before it was read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_a_takeover_is_taken() {
+    const ROUNDS: usize = 300;
+    let broker = start(&FakeLog::prompt(), Limits::default()).await;
+    let mut watcher = broker.v5("watcher").await;
+    watcher.subscribe5("hasty/#", 0).await;
+    for name in ["a", "b", "c"] {
+        for round in 0..ROUNDS {
+            let mut hasty = broker.v3(name).await;
+            let topic = format!("hasty/{name}");
+            hasty
+                .send3(publish3(&topic, &round.to_string(), 0, 0))
+                .await;
+            hasty.send3(v3::Packet::Disconnect).await;
+        }
+        for round in 0..ROUNDS {
+            let got = watcher.message5().await;
+            assert_eq!(got.payload, round.to_string().into_bytes());
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_are_bounded() {
     let broker = start(

@@ -1,4 +1,4 @@
-"""Puts real clients to a broker: python -m client_matrix --tcp P --tls P --ws P --wss P --ca FILE
+"""Puts real clients to a box: python -m client_matrix --tcp P --tls P --ws P --wss P --http P --ca FILE
 
 Prints a table of clients and cases, then what failed. Exits 1 when a case fails.
 """
@@ -22,13 +22,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="client_matrix", description="Real MQTT clients against a broker")
     for transport in ALL_TRANSPORTS:
         parser.add_argument(f"--{transport}", type=int, required=True, metavar="PORT")
+    parser.add_argument("--http", type=int, required=True, metavar="PORT")
     parser.add_argument("--ca", required=True, metavar="FILE")
     parser.add_argument("--rumqttc", metavar="PROGRAM")
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression on client names")
     parser.add_argument("--jobs", type=int, default=8, metavar="N")
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="print the N slowest cases")
     given = parser.parse_args()
-    ports = Ports({transport: getattr(given, transport) for transport in ALL_TRANSPORTS}, given.ca)
+    ports = Ports({transport: getattr(given, transport) for transport in ALL_TRANSPORTS}, given.ca, given.http)
 
     chosen = [program for program in programs(given.rumqttc) if re.search(given.only, program.name)]
     waiting = {}

@@ -175,9 +175,10 @@ def _mosquitto(order: Order) -> list[str]:
     if order.will:
         common += ["--will-topic", order.will, "--will-payload", "gone", "--will-qos", "1"]
     if order.role == "subscribe":
-        # -F prints each message as a JSON object; -d tells when the SUBACK has come.
+        # -F prints each message as a JSON object; -d tells when the SUBACK has come. It also prints when it is
+        # told to go, from inside of its signal handler: with a buffer the line before could come twice.
         keep = ["-c"] if order.keep else []
-        return ["stdbuf", "-oL", "mosquitto_sub", "-d", "-F", "%j", *common, *keep]
+        return ["stdbuf", "-o0", "mosquitto_sub", "-d", "-F", "%j", *common, *keep]
     payload = ["-n"] if order.payloads == ("",) else ["-m", order.payloads[0]]
     return ["mosquitto_pub", *common, *payload, *(["-r"] if order.retain else [])]
 

@@ -2,11 +2,12 @@ use tarn_tests::certificates::Certificates;
 use tarn_tests::process::Launch;
 use tarn_tests::{python, tools};
 
-const TRANSPORTS: [(&str, &str); 4] = [
+const PORTS: [(&str, &str); 5] = [
     ("--tcp", "mqtt"),
     ("--tls", "mqtts"),
     ("--ws", "ws"),
     ("--wss", "wss"),
+    ("--http", "http"),
 ];
 
 /// What people connect with today: each client publishes and subscribes at every QoS, finds retained
@@ -28,7 +29,7 @@ fn the_clients_in_use_work() {
         "--rumqttc".to_owned(),
         env!("CARGO_BIN_EXE_rumqttc-client").to_owned(),
     ];
-    for (flag, wire) in TRANSPORTS {
+    for (flag, wire) in PORTS {
         arguments.extend([flag.to_owned(), edge.port(wire).to_string()]);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

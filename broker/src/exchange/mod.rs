@@ -101,6 +101,8 @@ pub(crate) struct Subscribed {
     pub(crate) is_new: bool,
     /// Durable position that the answer has to wait for.
     pub(crate) needs: Seq,
+    /// Position that messages after come live.
+    pub(crate) since: Seq,
 }
 
 /// See the module.
@@ -273,7 +275,12 @@ impl Exchange {
             Some(_) if is_new => Some(routes.link(filter)),
             _ => None,
         };
-        Ok(Subscribed { way, is_new, needs })
+        Ok(Subscribed {
+            way,
+            is_new,
+            needs,
+            since: self.log.last(),
+        })
     }
 
     /// End a subscription of a connected client. Returns the position that the answer has to wait

@@ -22,7 +22,10 @@ impl Exchange {
         let mut routes = self.routes.write();
         let mut sessions = self.sessions.lock();
         let upto = contents.upto;
-        for message in contents.retained {
+        let last = self.log.last();
+        for mut message in contents.retained {
+            // A log that was lost begins anew, and what is retained is older than all of it.
+            message.seq = message.seq.min(last);
             self.retained.restore(message);
         }
         for (client, session, queued) in contents.sessions {

@@ -41,6 +41,8 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(crate) struct RetainedWalk {
     pub(crate) walk: Walk,
+    /// What was retained after this position comes live, in its order.
+    pub(crate) upto: Seq,
     pub(crate) qos: u8,
     pub(crate) identifier: Option<u32>,
 }
@@ -466,16 +468,16 @@ impl Deliveries {
         };
         let mut found = Vec::new();
         let more = retained.step(&mut walk.walk, RETAINED_AT_ONCE, &mut found);
-        let (qos, identifier) = (walk.qos, walk.identifier);
-        self.retained
-            .extend(found.into_iter().map(|envelope| Delivery {
-                number: 0,
-                qos: qos.min(envelope.qos),
-                retain: true,
-                identifiers: identifier.into_iter().collect(),
-                share: None,
-                envelope,
-            }));
+        let (qos, identifier, upto) = (walk.qos, walk.identifier, walk.upto);
+        let found = found.into_iter().filter(|envelope| envelope.seq <= upto);
+        self.retained.extend(found.map(|envelope| Delivery {
+            number: 0,
+            qos: qos.min(envelope.qos),
+            retain: true,
+            identifiers: identifier.into_iter().collect(),
+            share: None,
+            envelope,
+        }));
         if !more {
             self.walks.pop_front();
         }

@@ -209,6 +209,7 @@ impl Subscriptions {
         if wanted && !shared {
             self.walks.push(RetainedWalk {
                 walk: Walk::new(filter),
+                upto: subscribed.since,
                 qos: options.max_qos as u8,
                 identifier,
             });

@@ -22,3 +22,17 @@ impl Convention for Sparkplug {
         None
     }
 }
+
+/// stub
+///
+/// # Errors
+/// stub
+pub fn encode(
+    _name: &str,
+    _alias: Option<u64>,
+    _datatype: u32,
+    _value: &serde_json::Value,
+    _now_ms: i64,
+) -> Result<Vec<u8>, Fault> {
+    Ok(Vec::new())
+}

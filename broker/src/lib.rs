@@ -97,5 +97,5 @@ pub use broker::{Broker, Checkpoints, RouterDied, StartError};
 pub use exchange::CheckpointError;
 pub use limits::{Config, Limits};
 pub use operator::{ClientState, Connection, Operator};
-pub use publisher::{InvalidTopic, Publisher};
+pub use publisher::{InvalidTopic, PublishError, Published, Publisher};
 pub use transport::{Listen, Tls, TlsError};

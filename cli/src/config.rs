@@ -6,6 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tarn_broker::auth::{Anonymous, UsersSettings};
 use tarn_common::{
@@ -129,6 +130,10 @@ pub(crate) struct EdgeArgs {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) topics: Vec<String>,
+    /// Time zone of the home, such as Europe/Vienna, for devices that tell local time [default: the system's]
+    #[arg(long, env = "TARN_TIME_ZONE", value_name = "ZONE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time_zone: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) mqtt_args: MqttArgs,
@@ -286,6 +291,7 @@ impl EdgeArgs {
             ship,
             disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
             topics: Topics::new(topics),
+            zone: zone(self.time_zone.as_deref())?,
             bridge: self.bridge_args.settings(&home)?,
             users: UsersSettings {
                 fixed: self
@@ -359,6 +365,17 @@ impl QueryArgs {
             ..limits
         }
     }
+}
+
+fn zone(name: Option<&str>) -> Result<TimeZone, Failure> {
+    let Some(name) = name else {
+        return Ok(TimeZone::system());
+    };
+    TimeZone::get(name).map_err(|_| {
+        Failure::usage(format!(
+            "--time-zone: {name:?} is not known; write it like Europe/Vienna or UTC"
+        ))
+    })
 }
 
 fn name_and_password(user: &str) -> Result<(String, String), Failure> {

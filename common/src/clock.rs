@@ -8,6 +8,10 @@ use std::{
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Now, in milliseconds since 1970-01-01 UTC; negative before it.
     fn now_ms(&self) -> i64;
+
+    /// Milliseconds since some moment that never changes while the machine runs. Nobody sets it, and it goes on
+    /// while the machine sleeps.
+    fn monotonic_ms(&self) -> i64;
 }
 
 /// The machine's own clock.
@@ -22,27 +26,49 @@ impl Clock for SystemClock {
             Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
         }
     }
+
+    fn monotonic_ms(&self) -> i64 {
+        let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        since.tv_sec * 1000 + since.tv_nsec / 1_000_000
+    }
 }
 
 /// A clock that stands where a test puts it.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    monotonic: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that says `now_ms`.
     #[must_use]
     pub fn at(now_ms: i64) -> Self {
-        ManualClock(AtomicI64::new(now_ms))
+        ManualClock {
+            now: AtomicI64::new(now_ms),
+            monotonic: AtomicI64::new(0),
+        }
     }
 
-    /// Move the hands.
+    /// Let time pass until the hands stand here; back is no passing of time.
     pub fn set(&self, now_ms: i64) {
-        self.0.store(now_ms, Ordering::SeqCst);
+        let before = self.now.swap(now_ms, Ordering::SeqCst);
+        self.monotonic
+            .fetch_add((now_ms - before).max(0), Ordering::SeqCst);
+    }
+
+    /// Move the hands while no time passes, as somebody does who sets a clock.
+    pub fn step(&self, now_ms: i64) {
+        self.now.store(now_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        self.monotonic.load(Ordering::SeqCst)
     }
 }

@@ -173,6 +173,20 @@ impl Rows {
         }
     }
 
+    /// What each row says, in the order in which they were pushed: device, metric, number, text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Option<f64>, Option<&str>)> {
+        (0..self.len() as u32).map(|row| {
+            let (device, metric) = self.series_name(row);
+            let value = Some(self.value[row as usize]).filter(|v| !v.is_nan());
+            (
+                self.names.get(device),
+                self.names.get(metric),
+                value,
+                self.text_of(row),
+            )
+        })
+    }
+
     /// Drop every row after the first `len`, with its text.
     pub fn truncate(&mut self, len: usize) {
         let texts = self.text[len.min(self.text.len())..]

@@ -78,6 +78,11 @@ pub enum Layout {
         /// Where the device's own time stands.
         time: TimeKey,
     },
+    /// The payload as one text reading.
+    Raw {
+        /// Metric of the text.
+        metric: String,
+    },
     /// A Sparkplug B payload: metrics by name or by alias, of the message's device.
     Sparkplug {
         /// Names by alias, from the birth certificate.

@@ -91,6 +91,13 @@ impl ConventionKind {
         ConventionKind::HomeAssistant,
     ];
 
+    /// The convention whose messages on this topic teach, if one's do.
+    #[must_use]
+    pub fn teacher(topic: &str) -> Option<ConventionKind> {
+        let mut all = ConventionKind::ALL.into_iter();
+        all.find(|kind| kind.convention().teaches(topic))
+    }
+
     /// Its name in answers.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -20,6 +20,7 @@ use tarn_common::{
     durable::RealDisk,
     query::{Engine, QueryError},
 };
+use tarn_devices::registry::Registry as DeviceRegistry;
 use tarn_openapi::{HttpSettings, serve};
 use tokio::{
     net::TcpListener,
@@ -35,9 +36,15 @@ use crate::{
         Cutter,
         stage::{CutStage, retire_cut},
     },
+    devices::{
+        Devices,
+        self_discovery::{Health, SelfDiscovery},
+        service::BoxDevices,
+        store::{DeviceStore, StoreError},
+    },
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
-    metrics::{BridgeMetrics, CutMetrics, JournalMetrics, ShipMetrics},
+    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
@@ -75,6 +82,9 @@ pub enum StartError {
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
+    /// What is kept of devices cannot be opened.
+    #[error("what is kept of devices")]
+    Devices(#[from] StoreError),
     /// The MQTT broker does not start.
     #[error("MQTT broker")]
     Broker(#[from] BrokerError),
@@ -159,7 +169,14 @@ impl Edge {
             clock.clone(),
             figures.journal.clone(),
         )?);
-        let tail = Arc::new(Tail::new(settings.topics.clone()));
+        let devices = Arc::new(Devices::new(
+            settings.topics.clone(),
+            settings.zone.clone(),
+            Some(open_devices(&data)?),
+            cut_upto,
+            DeviceMetrics::register(&mut registry),
+        ));
+        let tail = Arc::new(Tail::new(devices.clone()));
         let lake = BoxLake::new(
             identity.clone(),
             journal.clone(),
@@ -185,6 +202,13 @@ impl Edge {
             clock: clock.clone(),
             limits: settings.limits,
             operator: broker.operator(),
+            devices: Arc::new(BoxDevices {
+                devices: devices.clone(),
+                publisher: broker.publisher(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+            }),
+            home: identity.home.clone(),
             ready: AtomicBool::new(false),
         });
         let listener = TcpListener::bind(settings.http).await;
@@ -204,9 +228,9 @@ impl Edge {
         let cutter = Cutter {
             identity: identity.clone(),
             lake: data.lake(),
-            topics: settings.topics.clone(),
+            devices: devices.clone(),
             disk: Arc::new(RealDisk),
-            clock,
+            clock: clock.clone(),
             metrics: figures.cut.clone(),
         };
         let stage = CutStage {
@@ -228,6 +252,7 @@ impl Edge {
                 ship,
                 metrics,
                 data.shipped(),
+                clock.clone(),
             ))
         });
         if let Some(shipper) = shipper.clone() {
@@ -236,6 +261,24 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
+        let self_discovery = SelfDiscovery {
+            identity: identity.clone(),
+            publisher: broker.publisher(),
+            devices: devices.clone(),
+            health: health(
+                settings.disk_budget_bytes,
+                &shelf,
+                &journal,
+                &devices,
+                &figures,
+            ),
+        };
+        bridging
+            .tasks
+            .spawn(self_discovery.run(bridging.stop.clone()));
+        others
+            .tasks
+            .spawn(devices.run(journal.clone(), others.stop.clone()));
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
             shelf,
@@ -347,6 +390,32 @@ impl Edge {
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;
     }
+}
+
+fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), StoreError> {
+    let (store, registry) = DeviceStore::open(&data.devices())?;
+    Ok((Arc::new(store), registry))
+}
+
+/// What the box tells of itself, looked up whenever it is told.
+fn health(
+    disk_budget_bytes: u64,
+    shelf: &Arc<Shelf>,
+    journal: &Arc<Journal>,
+    devices: &Arc<Devices>,
+    figures: &Figures,
+) -> Box<dyn Fn() -> Health + Send + Sync> {
+    let (shelf, journal, devices) = (shelf.clone(), journal.clone(), devices.clone());
+    let ship = figures.ship.clone();
+    Box::new(move || Health {
+        backlog_entries: ship.backlog_entries.get().unsigned_abs(),
+        backlog_bytes: ship.backlog_bytes.get().unsigned_abs(),
+        last_shipped_ms: Some(ship.last_shipped_ms.get()).filter(|&ms| ms > 0),
+        disk_used_bytes: shelf.bytes() + journal.bytes(),
+        disk_budget_bytes,
+        devices: devices.count() as u64,
+        is_full: ship.refusing.get() > 0,
+    })
 }
 
 async fn start_broker(

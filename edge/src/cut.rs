@@ -23,10 +23,11 @@ use tarn_common::{
 };
 
 use crate::{
-    decode::{Decoder, topic::Topics},
+    decode::{Decoded, Decoder},
+    devices::{Devices, store::StoreError},
     identity::Identity,
     journal::{
-        Segment,
+        Segment, Segments,
         frame::SEGMENT_HEAD,
         segment::{Damage, Scan},
     },
@@ -37,16 +38,16 @@ use crate::{
 ///
 /// One segment always gives the same chunks under the same names, so a crash at any point of a cut
 /// is mended by doing it again. The order: every chunk aside and synced, read back and verified;
-/// the renames; the directories synced; then the log entry, which makes the chunks visible. Only
-/// after that may the segment go.
+/// the renames; the directories synced; what decoding goes on from (`devices.redb`); then the log entry,
+/// which makes the chunks visible. Only after that may the segment go.
 #[derive(Debug)]
 pub struct Cutter {
     /// The box and its home.
     pub identity: Identity,
     /// The box's own lake.
     pub lake: PathBuf,
-    /// How topics are read.
-    pub topics: Topics,
+    /// What is known of devices.
+    pub devices: Arc<Devices>,
     /// The files' operations.
     pub disk: Arc<dyn Disk>,
     /// Time of the entries.
@@ -85,6 +86,9 @@ pub enum CutError {
         /// Why.
         source: ChunkError,
     },
+    /// What decoding goes on from could not be kept.
+    #[error("keep counters and devices")]
+    Devices(#[from] StoreError),
 }
 
 impl CutError {
@@ -108,13 +112,15 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CutE
 impl Cutter {
     /// Cut one sealed segment as the writer's entry `number`. Blocks.
     pub fn cut(&self, segment: &Segment, number: u64) -> Result<Cut, CutError> {
-        let (rows, damage) = self.decode(segment)?;
+        let (mut decoded, damage) = self.decode(segment)?;
+        let rows = std::mem::take(&mut decoded.rows);
         let mut written = Vec::new();
         for part in rows.partition(self.identity.shards) {
             written.push(self.write_aside(&rows, &part, segment)?);
         }
         drop(rows);
         self.name_all(&written)?;
+        self.devices.cut(segment.last, &decoded)?;
         self.log(segment, number, written, damage)
     }
 
@@ -156,9 +162,13 @@ impl Cutter {
         Ok(Cut { entry, damage })
     }
 
-    fn decode(&self, segment: &Segment) -> Result<(Rows, Vec<Damage>), CutError> {
+    fn decode(&self, segment: &Segment) -> Result<(Decoded, Vec<Damage>), CutError> {
+        // What a device announces counts for all of its readings in the segment, those before it too.
+        let learnt = self.devices.catch_up(&Segments::only(segment));
+        learnt.map_err(io_error(READ, &segment.path))?;
         let bytes = fs::read(&segment.path).map_err(io_error(READ, &segment.path))?;
-        let mut decoder = Decoder::new(&self.topics);
+        let context = self.devices.context();
+        let mut decoder = Decoder::new(&context, self.devices.state_before(segment.first));
         let before_first = Seq(segment.first.0 - 1);
         let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), before_first);
         let mut reached = before_first;
@@ -183,9 +193,9 @@ impl Cutter {
         for hole in &damage {
             tracing::error!(segment = %segment.path.display(), offset = hole.offset, bytes = hole.bytes, records = hole.records, "journal segment is damaged; its other records are kept");
         }
-        let (rows, odd_payloads) = decoder.finish();
-        self.metrics.odd_payloads.inc_by(odd_payloads);
-        Ok((rows, damage))
+        let decoded = decoder.finish();
+        self.metrics.odd_payloads.inc_by(decoded.odd_payloads);
+        Ok((decoded, damage))
     }
 
     /// Encode a part, write it aside, sync it, and check what the disk gives back.

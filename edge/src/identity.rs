@@ -140,6 +140,12 @@ impl DataDir {
         self.path.join("broker.redb")
     }
 
+    /// What is known of devices.
+    #[must_use]
+    pub fn devices(&self) -> PathBuf {
+        self.path.join("devices.redb")
+    }
+
     /// Where it is kept what has been shipped.
     #[must_use]
     pub fn shipped(&self) -> PathBuf {

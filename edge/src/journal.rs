@@ -1,3 +1,5 @@
+/// When the box's clock is set under a running journal.
+mod clock_watch;
 /// Byte layout of a record and of a segment's head.
 pub mod frame;
 /// What has been stored but may be sent again, so that it is not stored twice.
@@ -29,6 +31,7 @@ use tarn_common::{
 use tokio::sync::{Notify, oneshot, watch};
 
 use self::{
+    clock_watch::ClockWatch,
     frame::{Kind, Record},
     redelivery::Redelivery,
     segment::{RECORDS_AT, Scan},
@@ -77,6 +80,17 @@ pub struct Segments {
     pub sealed: VecDeque<Segment>,
     /// The one that is written to, up to what is durable.
     pub active: Segment,
+}
+
+impl Segments {
+    /// This segment alone.
+    #[must_use]
+    pub fn only(segment: &Segment) -> Segments {
+        Segments {
+            sealed: VecDeque::new(),
+            active: segment.clone(),
+        }
+    }
 }
 
 /// The journal could not be opened.
@@ -137,6 +151,7 @@ struct Pending {
     disk: Option<Refused>,
     stop: bool,
     redelivery: Redelivery,
+    clock: ClockWatch,
 }
 
 impl Journal {
@@ -157,7 +172,7 @@ impl Journal {
         let last = segments.active.last;
         let shared = Arc::new(Shared {
             settings,
-            clock,
+            clock: clock.clone(),
             metrics,
             pending: Mutex::new(Pending {
                 frames: Vec::new(),
@@ -170,6 +185,7 @@ impl Journal {
                 disk: None,
                 stop: false,
                 redelivery,
+                clock: ClockWatch::new(&*clock, last.next()),
             }),
             wake: Condvar::new(),
             segments: Mutex::new(segments),
@@ -260,6 +276,23 @@ impl PublishLog for Journal {
         {
             shared.metrics.duplicates.inc();
             return Ok(Appended::Duplicate(seq));
+        }
+        if let Some(step) = pending
+            .clock
+            .look(received_ms, || shared.clock.monotonic_ms())
+        {
+            tracing::warn!(
+                step_ms = step.delta_ms,
+                "the clock was set; what came before is stamped anew"
+            );
+            let payload = step.payload();
+            let record = Record {
+                payload: &payload,
+                ..shared.control(Kind::Clock, pending.next, "")
+            };
+            // Refused means that the publish is refused, too, and that the step is told with the next one.
+            pending.push(&record, &shared.settings)?;
+            pending.clock.told(&step);
         }
         let record = Record {
             kind: Kind::Publish,
@@ -376,7 +409,7 @@ fn entry<'a>(record: &Record<'a>) -> Option<Entry<'a>> {
             client: record.client,
             note: record.payload,
         },
-        Kind::Release | Kind::Confirm | Kind::Snapshot => return None,
+        Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Clock => return None,
     };
     Some(Entry {
         seq: record.seq,

@@ -12,6 +12,8 @@ pub mod budget;
 pub mod cut;
 /// Journal records become readings.
 pub mod decode;
+/// What is known of devices, and how they are set.
+pub mod devices;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.

@@ -1,7 +1,11 @@
+use std::collections::BTreeMap;
+
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use tarn_devices::FaultKind;
 
 /// Upper bounds of the classes of sync times, seconds.
 const SYNC_SECONDS: [f64; 13] = [
@@ -139,6 +143,8 @@ pub struct ShipMetrics {
     pub backlog_entries: Gauge,
     /// Bytes of chunks that wait.
     pub backlog_bytes: Gauge,
+    /// When a chunk last got into the store, milliseconds since 1970 UTC; 0 before the first.
+    pub last_shipped_ms: Gauge,
     /// Log entries put aside because they keep failing while others go through.
     pub quarantined: Gauge,
     /// Bytes of chunks on the box's disk.
@@ -179,6 +185,11 @@ impl ShipMetrics {
             "tarn_ship_backlog_bytes",
             "Bytes of chunks waiting",
             m.backlog_bytes.clone(),
+        );
+        registry.register(
+            "tarn_ship_last_timestamp_milliseconds",
+            "When a chunk last got into the store",
+            m.last_shipped_ms.clone(),
         );
         registry.register(
             "tarn_ship_quarantined",
@@ -251,5 +262,56 @@ impl BridgeMetrics {
             c.interruptions,
         );
         m
+    }
+}
+
+/// Figures of devices.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceMetrics {
+    /// Devices that announced themselves.
+    pub devices: Gauge,
+    /// What was wrong with what they say, by kind.
+    pub faults: Family<FaultLabels, Counter>,
+    /// Times that the box's clock was set under way.
+    pub clock_steps: Counter,
+}
+
+/// Kind of a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FaultLabels {
+    kind: &'static str,
+}
+
+impl DeviceMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = DeviceMetrics::default();
+        registry.register(
+            "tarn_devices",
+            "Devices that announced themselves",
+            m.devices.clone(),
+        );
+        registry.register(
+            "tarn_device_faults",
+            "Faults in what devices say",
+            m.faults.clone(),
+        );
+        registry.register(
+            "tarn_clock_steps",
+            "Times that the clock was set under way",
+            m.clock_steps.clone(),
+        );
+        m
+    }
+
+    /// Bring the counters to these totals.
+    pub fn set_faults(&self, totals: &BTreeMap<FaultKind, u64>) {
+        for (kind, total) in totals {
+            let counter = self
+                .faults
+                .get_or_create(&FaultLabels { kind: kind.name() });
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 }

@@ -13,12 +13,17 @@ use tarn_broker::{ClientState, Operator};
 use tarn_common::{
     clock::Clock,
     commit_log::Chunk,
+    ids::HomeId,
     layout::ChunkKey,
     query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
 };
-use tarn_openapi::{BrokerService, Kind, MqttClient, MqttConnection, Service, types::moment};
+use tarn_openapi::{
+    BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, types::moment,
+};
 
-use crate::{identity::Identity, journal::Journal, shelf::Shelf, tail::Tail};
+use crate::{
+    devices::service::BoxDevices, identity::Identity, journal::Journal, shelf::Shelf, tail::Tail,
+};
 
 /// The box's lake as queries see it: its chunks on disk, and the journal behind them, so that an
 /// answer at home is never stale.
@@ -110,7 +115,6 @@ impl Lake for BoxLake {
 }
 
 /// What the REST interface asks of a box.
-#[derive(Debug)]
 pub struct BoxService {
     /// Answers questions.
     pub engine: Arc<Engine>,
@@ -120,8 +124,20 @@ pub struct BoxService {
     pub limits: Limits,
     /// Looks at MQTT clients.
     pub operator: Operator,
+    /// The home's devices.
+    pub devices: Arc<BoxDevices>,
+    /// The home.
+    pub home: HomeId,
     /// Set once everything runs, taken back at the stop.
     pub ready: AtomicBool,
+}
+
+impl std::fmt::Debug for BoxService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoxService")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Service for BoxService {
@@ -143,6 +159,10 @@ impl Service for BoxService {
 
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
         Some(Arc::new(BoxBroker(self.operator.clone())))
+    }
+
+    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
+        Some((self.home.to_string(), self.devices.clone()))
     }
 
     fn not_ready(&self) -> Vec<String> {

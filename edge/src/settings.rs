@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
+use jiff::tz::TimeZone;
 use tarn_broker::{Limits as BrokerLimits, Listen, auth::UsersSettings};
 use tarn_common::{
     ids::HomeId,
@@ -39,6 +40,8 @@ pub struct Settings {
     pub disk_budget_bytes: u64,
     /// How topics are read.
     pub topics: Topics,
+    /// The home's time zone, for devices that tell local time.
+    pub zone: TimeZone,
     /// Who may connect by MQTT, and what they may do.
     pub users: UsersSettings,
     /// An existing broker to be a client of.

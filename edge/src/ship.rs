@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use tarn_common::{
+    clock::Clock,
     commit_log::{Chunk, ContentFault},
     durable::{self, RealDisk},
     store::{Store, StoreError},
@@ -92,6 +93,7 @@ pub struct Shipper {
     settings: ShipSettings,
     metrics: ShipMetrics,
     memory: PathBuf,
+    clock: Arc<dyn Clock>,
     shipped: Mutex<Shipped>,
     backlog: Mutex<Backlog>,
     waiting: watch::Sender<usize>,
@@ -141,6 +143,7 @@ impl Shipper {
         settings: ShipSettings,
         metrics: ShipMetrics,
         memory: PathBuf,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let shipped = Shipped::load(&memory, store.url().as_str());
         Shipper {
@@ -149,6 +152,7 @@ impl Shipper {
             settings,
             metrics,
             memory,
+            clock,
             shipped: Mutex::new(shipped),
             backlog: Mutex::default(),
             waiting: watch::Sender::new(0),
@@ -310,6 +314,7 @@ impl Shipper {
         })?;
         self.put(key.to_string(), bytes.into()).await?;
         self.metrics.entries.inc();
+        self.metrics.last_shipped_ms.set(self.clock.now_ms());
         self.remember(number)
     }
 

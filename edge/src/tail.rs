@@ -1,11 +1,12 @@
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 use tarn_common::ids::Seq;
 
 use crate::{
-    decode::{Decoder, topic::Topics},
+    decode::{Context, Decoder, state::State},
+    devices::Devices,
     journal::{
         Segment, Segments,
         segment::{self, RECORDS_AT, Scan},
@@ -16,8 +17,19 @@ use crate::{
 /// long as a query has asked for them.
 #[derive(Debug)]
 pub struct Tail {
-    topics: Topics,
-    decoded: Mutex<BTreeMap<Seq, Decoded>>,
+    devices: Arc<Devices>,
+    known: Mutex<Known>,
+}
+
+/// What is decoded, of what was known of devices then.
+#[derive(Debug, Default)]
+struct Known {
+    decoded: BTreeMap<Seq, Decoded>,
+    /// What the next record goes on from; none before the first.
+    state: Option<State>,
+    last: Seq,
+    /// Generation of the schema, and number of the clock's steps.
+    learnt: (u64, usize),
 }
 
 /// One segment, decoded so far.
@@ -31,10 +43,10 @@ struct Decoded {
 impl Tail {
     /// Nothing decoded yet.
     #[must_use]
-    pub fn new(topics: Topics) -> Self {
+    pub fn new(devices: Arc<Devices>) -> Self {
         Tail {
-            topics,
-            decoded: Mutex::default(),
+            devices,
+            known: Mutex::default(),
         }
     }
 
@@ -43,48 +55,81 @@ impl Tail {
     /// The segments must have been asked for before `cut_upto`: then a cut in between is seen in
     /// one of them and never in both or neither.
     pub fn batches(&self, segments: &Segments, cut_upto: Seq) -> io::Result<Vec<RecordBatch>> {
-        let mut decoded = self.decoded.lock();
-        decoded.retain(|first, _| *first > cut_upto);
+        self.devices.catch_up(segments)?;
+        let context = self.devices.context();
+        let mut known = self.known.lock();
+        known.begin(&self.devices, &context, cut_upto);
         let mut batches = Vec::new();
         for segment in segments.sealed.iter().chain([&segments.active]) {
             if segment.first <= cut_upto {
                 continue;
             }
-            let known = decoded.entry(segment.first).or_insert_with(|| Decoded {
-                upto_bytes: RECORDS_AT,
-                last: Seq(segment.first.0 - 1),
-                batches: Vec::new(),
-            });
-            known.catch_up(segment, &self.topics)?;
-            batches.extend(known.batches.iter().cloned());
+            let decoded = known.catch_up(segment, &context, &self.devices)?;
+            batches.extend(decoded.batches.iter().cloned());
         }
         Ok(batches)
     }
 
     /// Forget what a cut has made superfluous.
     pub fn forget(&self, cut_upto: Seq) {
-        self.decoded.lock().retain(|first, _| *first > cut_upto);
+        let mut known = self.known.lock();
+        known.decoded.retain(|first, _| *first > cut_upto);
     }
 }
 
-impl Decoded {
-    fn catch_up(&mut self, segment: &Segment, topics: &Topics) -> io::Result<()> {
-        if self.upto_bytes >= segment.bytes {
-            return Ok(());
+impl Known {
+    /// Keep what still stands: all of it, unless devices are read in another way now, or a cut has gone past it.
+    fn begin(&mut self, devices: &Devices, context: &Context, cut_upto: Seq) {
+        let learnt = (context.schema.generation, context.steps.len());
+        let is_behind = self.last < cut_upto;
+        if self.state.is_none() || is_behind || self.learnt != learnt {
+            *self = Known {
+                decoded: BTreeMap::new(),
+                state: Some(devices.state_before(cut_upto.next())),
+                last: cut_upto,
+                learnt,
+            };
         }
-        let bytes = segment::read(segment, self.upto_bytes)?;
-        let mut decoder = Decoder::new(topics);
-        let mut scan = Scan::new(&bytes, 0, self.last);
+        self.decoded.retain(|first, _| *first > cut_upto);
+    }
+
+    fn catch_up(
+        &mut self,
+        segment: &Segment,
+        context: &Context,
+        devices: &Devices,
+    ) -> io::Result<&Decoded> {
+        let decoded = self
+            .decoded
+            .entry(segment.first)
+            .or_insert_with(|| Decoded {
+                upto_bytes: RECORDS_AT,
+                last: Seq(segment.first.0 - 1),
+                batches: Vec::new(),
+            });
+        if decoded.upto_bytes >= segment.bytes {
+            return Ok(decoded);
+        }
+        let bytes = segment::read(segment, decoded.upto_bytes)?;
+        let mut decoder = Decoder::new(context, self.state.take().unwrap_or_default());
+        let mut scan = Scan::new(&bytes, 0, decoded.last);
         scan.by_ref()
             .take_while(|r| r.seq <= segment.last)
             .for_each(|r| decoder.record(&r));
-        let (rows, _) = decoder.finish();
-        if !rows.is_empty() {
-            self.batches
-                .push(rows.batch(&rows.all()).map_err(io::Error::other)?);
+        let found = decoder.finish();
+        devices.take(&found.faults, &found.skews);
+        if !found.rows.is_empty() {
+            decoded.batches.push(
+                found
+                    .rows
+                    .batch(&found.rows.all())
+                    .map_err(io::Error::other)?,
+            );
         }
-        self.upto_bytes = segment.bytes;
+        self.state = Some(found.state);
+        decoded.upto_bytes = segment.bytes;
+        decoded.last = segment.last;
         self.last = segment.last;
-        Ok(())
+        Ok(decoded)
     }
 }

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use poem::http::HeaderMap;
@@ -11,18 +14,23 @@ use poem_openapi::{
 use serde_json::{Map, Value};
 use tarn_common::{
     ids::HomeId,
-    query::{Answer, Missing, Page, ReadingsQuery, devices::Devices, when},
+    query::{
+        Answer, Missing, Page, ReadingsQuery,
+        devices::{DeviceSummary, Devices},
+        when,
+    },
 };
 
 use crate::{
     accept::{self, Format},
+    devices_api::{DeviceService, KnownDevice},
     encode,
     problem::Failure,
     server::SharedRegistry,
     service::Service,
     types::{
-        Column, Device, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage, SqlAnswer,
-        SqlRequest,
+        Column, Device, DeviceDetail, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage,
+        SqlAnswer, SqlRequest,
     },
 };
 
@@ -60,6 +68,13 @@ enum DevicesOk {
     /// The devices.
     #[oai(status = 200)]
     Devices(Json<DeviceList>),
+}
+
+#[derive(ApiResponse)]
+enum DeviceOk {
+    /// The device.
+    #[oai(status = 200)]
+    Device(Json<DeviceDetail>),
 }
 
 #[derive(ResponseContent)]
@@ -170,9 +185,67 @@ impl Api {
             .engine()
             .devices(&home, service.limits().time)
             .await?;
-        let devices = devices.into_iter().map(Device::from).collect();
+        let known = self.known(&home)?;
         Ok(DevicesOk::Devices(Json(DeviceList {
-            devices,
+            devices: devices_of(devices, known.as_ref()),
+            missing: listed(&missing),
+        })))
+    }
+
+    /// Look at a device
+    ///
+    /// Its metrics with their latest readings, what it announced, what can be set on it, and what is wrong with
+    /// what it says.
+    #[oai(
+        path = "/v1/homes/:home/devices/:device",
+        method = "get",
+        operation_id = "getDevice",
+        tag = "Tag::Readings"
+    )]
+    async fn get_device(
+        &self,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+        /// Id of the device, percent-encoded: a slash in it is `%2F`.
+        #[oai(validator(max_length = 1024))]
+        device: Path<String>,
+    ) -> Result<DeviceOk, Failure> {
+        let home = self.home(&home).await?;
+        let service = self.service()?;
+        let Devices { devices, missing } = service
+            .engine()
+            .devices(&home, service.limits().time)
+            .await?;
+        let known = self.known(&home)?;
+        let (id, ids) = match &known {
+            Some(known) => known.ids(&device),
+            None => (device.0.clone(), vec![device.0]),
+        };
+        let announced = known.and_then(|known| known.device(&id));
+        let mut its = devices
+            .into_iter()
+            .filter(|d| ids.iter().any(|id| **id == *d.device));
+        let summary = its.next().map(|first| {
+            let mut summary = its.fold(first, |mut all, other| {
+                all.merge(&other);
+                all
+            });
+            summary.device = id.as_str().into();
+            summary
+        });
+        let device = match (&summary, &announced) {
+            (Some(summary), announced) => Device::new(summary, announced.as_ref()),
+            (None, Some(announced)) => Device::silent(announced),
+            (None, None) => {
+                return Err(Failure::not_found(format!(
+                    "there is no device {id:?}; GET /v1/homes/{home}/devices lists those that are"
+                )));
+            }
+        };
+        Ok(DeviceOk::Device(Json(DeviceDetail {
+            device,
+            announced,
             missing: listed(&missing),
         })))
     }
@@ -221,9 +294,14 @@ impl Api {
         let moment = |name, text: Option<String>| {
             text.map(|text| when::moment(name, &text, now)).transpose()
         };
+        let home = self.home(&home).await?;
+        let (device, devices) = match self.known(&home)? {
+            Some(known) => known.ids(&device),
+            None => (device.0.clone(), vec![device.0]),
+        };
         let query = ReadingsQuery {
-            home: self.home(&home).await?,
-            device: device.0,
+            home,
+            devices,
             metrics: metric.0,
             from: moment("from", from.0)?,
             to: moment("to", to.0)?,
@@ -241,7 +319,7 @@ impl Api {
         } = service.engine().readings(&query, service.limits()).await?;
         let missing = answer.missing.len() as u64;
         check_size(answer.bytes())?;
-        let body = readings_body(format, answer, query.device, next_cursor.clone()).await?;
+        let body = readings_body(format, answer, device, next_cursor.clone()).await?;
         Ok(ReadingsOk::Page(body, next_cursor, missing))
     }
 
@@ -330,19 +408,88 @@ impl Api {
             .ok_or_else(no_host)
     }
 
+    /// What devices announced, where this is the box of their home.
+    fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
+        let known = self.service()?.devices();
+        Ok(known
+            .filter(|(own, _)| own == home.as_str())
+            .map(|(_, devices)| devices))
+    }
+
     /// The home of this name, if the lake has it.
     async fn home(&self, name: &str) -> Result<HomeId, Failure> {
         let home: HomeId = name
             .parse()
             .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
-        let homes = self.service()?.engine().homes().await?;
-        if homes.iter().any(|known| known.home == home) {
+        let service = self.service()?;
+        let is_own = service
+            .devices()
+            .is_some_and(|(own, _)| own == home.as_str());
+        if is_own
+            || service
+                .engine()
+                .homes()
+                .await?
+                .iter()
+                .any(|known| known.home == home)
+        {
             return Ok(home);
         }
         Err(Failure::not_found(format!(
             "there is no home {home}; GET /v1/homes lists those that are"
         )))
     }
+}
+
+/// The devices of the lake with those that announced themselves, those that were merged put together.
+fn devices_of(
+    summaries: Vec<DeviceSummary>,
+    known: Option<&Arc<dyn DeviceService>>,
+) -> Vec<Device> {
+    let Some(known) = known else {
+        return summaries
+            .iter()
+            .map(|summary| Device::new(summary, None))
+            .collect();
+    };
+    let announced: BTreeMap<String, KnownDevice> = known
+        .known()
+        .into_iter()
+        .map(|device| (device.device.clone(), device))
+        .collect();
+    let current: HashMap<&str, &str> = announced
+        .values()
+        .flat_map(|device| {
+            device
+                .aliases
+                .iter()
+                .map(|alias| (alias.as_str(), device.device.as_str()))
+        })
+        .collect();
+    let mut merged: BTreeMap<String, DeviceSummary> = BTreeMap::new();
+    for mut summary in summaries {
+        let id = current
+            .get(&*summary.device)
+            .map_or_else(|| summary.device.to_string(), |id| (*id).to_owned());
+        match merged.get_mut(&id) {
+            Some(known) => known.merge(&summary),
+            None => {
+                summary.device = id.as_str().into();
+                merged.insert(id, summary);
+            }
+        }
+    }
+    let silent = announced
+        .values()
+        .filter(|device| !merged.contains_key(&device.device));
+    let mut devices: Vec<Device> = silent.map(Device::silent).collect();
+    devices.extend(
+        merged
+            .values()
+            .map(|summary| Device::new(summary, announced.get(&*summary.device))),
+    );
+    devices.sort_by(|a, b| a.device.cmp(&b.device));
+    devices
 }
 
 fn no_host() -> Failure {

@@ -3,15 +3,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
-use crate::{api::Api, broker_api::BrokerApi, service::Kind};
+use crate::{api::Api, broker_api::BrokerApi, devices_api::DevicesApi, service::Kind};
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 14] = [
+const SENT: [&str; 20] = [
     "Column",
+    "Command",
+    "Commands",
     "Device",
+    "DeviceDetail",
+    "DeviceFault",
     "DeviceList",
+    "Feature",
     "Home",
     "Homes",
+    "KnownDevice",
     "Metric",
     "MissingChunk",
     "MqttClient",
@@ -47,8 +53,12 @@ pub(crate) fn document(kind: Kind) -> String {
         ),
     };
     let (api, broker) = (Api { host: None }, BrokerApi { broker: None });
+    let devices = DevicesApi {
+        home: String::new(),
+        devices: None,
+    };
     let text = match kind {
-        Kind::Edge => described((api, broker), title, description),
+        Kind::Edge => described((api, broker, devices), title, description),
         Kind::Cloud => described(api, title, description),
     };
     let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -129,6 +139,9 @@ fn add_examples(document: &mut Value) {
             "every" => json!("15m"),
             "agg" => json!("avg"),
             "limit" => json!(1000),
+            "wait" => json!("5s"),
+            "timeout" => json!("10s"),
+            "command" => json!("01KAV6M3V7XJ3T1S9Q4YB2N8ZD"),
             _ => return None,
         })
     };
@@ -140,6 +153,19 @@ fn add_examples(document: &mut Value) {
             if let Some(value) = value {
                 parameter["example"] = value;
             }
+        }
+    }
+    for (name, example) in [
+        (
+            "DeviceUpdate",
+            json!({"name": "Reading lamp", "room": "Living room"}),
+        ),
+        ("MergeRequest", json!({"other": "8f3a1c5e9b7d2046"})),
+        ("SplitRequest", json!({"identifiers": ["ha:bedroom"]})),
+    ] {
+        let schema = &mut document["components"]["schemas"][name];
+        if !schema.is_null() {
+            schema["example"] = example;
         }
     }
     document["components"]["schemas"]["SqlRequest"]["example"] = json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});

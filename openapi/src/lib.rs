@@ -8,6 +8,8 @@ mod accept;
 mod api;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
+/// Operations on the devices of a box.
+mod devices_api;
 /// The committed documents.
 pub mod document;
 /// Arrow batches as JSON, CSV, Arrow or Parquet.
@@ -24,7 +26,9 @@ pub mod service;
 pub mod types;
 
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
+pub use devices_api::{Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice};
 pub use document::{cloud_document, edge_document};
+pub use poem_openapi::types::Any;
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Kind, Service};
 

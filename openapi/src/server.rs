@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Api,
     broker_api::BrokerApi,
+    devices_api::DevicesApi,
     document::{docs_html, document},
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
@@ -73,6 +74,7 @@ pub fn app(
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
     let broker = service.broker();
+    let devices = service.devices();
     let api = Api {
         host: Some((service, registry)),
     };
@@ -94,7 +96,13 @@ pub fn app(
         None => routes.nest("/", OpenApiService::new(api, title, version)),
         broker => {
             let broker = BrokerApi { broker };
-            routes.nest("/", OpenApiService::new((api, broker), title, version))
+            let (home, devices) = devices.unzip();
+            let home = home.unwrap_or_default();
+            let devices = DevicesApi { home, devices };
+            routes.nest(
+                "/",
+                OpenApiService::new((api, broker, devices), title, version),
+            )
         }
     };
     Guarded {

@@ -5,7 +5,7 @@ use tarn_common::{
     query::{Engine, Limits},
 };
 
-use crate::broker_api::BrokerService;
+use crate::{broker_api::BrokerService, devices_api::DeviceService};
 
 /// Who serves the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn limits(&self) -> Limits;
     /// Its MQTT broker; only a box has one.
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
+        None
+    }
+    /// Its devices, with the name of their home; only a box has them.
+    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
         None
     }
     /// Why it is not ready to serve, one reason each; empty when it is. Answers at once.

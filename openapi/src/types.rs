@@ -1,5 +1,7 @@
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
+
+use crate::devices_api::KnownDevice;
 use tarn_common::query::{
     Missing,
     devices::{DeviceSummary, SeriesSummary},
@@ -39,19 +41,44 @@ pub struct DeviceList {
     pub missing: Vec<MissingChunk>,
 }
 
-/// A device, by its readings.
+/// A device, by its readings and by what it says of itself.
 #[derive(Debug, Object)]
 pub struct Device {
     /// Its id.
     pub device: String,
+    /// Its name for people; null where it has none.
+    pub name: Option<String>,
+    /// The room that it is in; null where nobody said it.
+    pub room: Option<String>,
+    /// Who made it; null where it does not say.
+    pub vendor: Option<String>,
+    /// What its vendor calls it; null where it does not say.
+    pub model: Option<String>,
+    /// Version of its firmware; null where it does not say.
+    pub firmware: Option<String>,
+    /// Whether it is there; null where nothing says it.
+    pub online: Option<bool>,
+    /// What is left in its battery, in percent; null where it does not say.
+    pub battery: Option<f64>,
     /// Number of readings.
     pub rows: u64,
-    /// When its earliest reading was measured, RFC 3339 UTC.
-    pub first_ts: String,
-    /// When its latest reading was measured, RFC 3339 UTC.
-    pub last_ts: String,
+    /// When its earliest reading was measured, RFC 3339 UTC; null without a reading.
+    pub first_ts: Option<String>,
+    /// When its latest reading was measured, RFC 3339 UTC; null without a reading.
+    pub last_ts: Option<String>,
     /// What it measures, by name.
     pub metrics: Vec<Metric>,
+}
+
+/// A device with all that it announced.
+#[derive(Debug, Object)]
+pub struct DeviceDetail {
+    /// The device, by its readings and by what it says of itself.
+    pub device: Device,
+    /// What it announced; null for a device that is known by its topics or by the lake only.
+    pub announced: Option<KnownDevice>,
+    /// Chunks that could not be read, so that their readings are not counted in.
+    pub missing: Vec<MissingChunk>,
 }
 
 /// One metric of a device, with its latest reading.
@@ -186,21 +213,84 @@ impl From<HomeSummary> for Home {
     }
 }
 
-impl From<DeviceSummary> for Device {
-    fn from(device: DeviceSummary) -> Device {
-        let metrics = device
-            .metrics
-            .iter()
-            .map(|(name, series)| metric(name, series))
-            .collect();
-        Device {
-            device: device.device.to_string(),
-            rows: device.rows,
-            first_ts: moment(device.first_ts),
-            last_ts: moment(device.last_ts),
-            metrics,
+impl Device {
+    /// A device of the lake; what it announced says more than what the lake has of that.
+    #[must_use]
+    pub fn new(summary: &DeviceSummary, known: Option<&KnownDevice>) -> Device {
+        let metrics = &summary.metrics;
+        let told = |name: &str| {
+            metrics
+                .get(name)
+                .and_then(|m| m.text.as_deref().map(str::to_owned))
+        };
+        let mut device = Device {
+            device: summary.device.to_string(),
+            name: told("device.name"),
+            room: told("device.room"),
+            vendor: told("device.vendor"),
+            model: told("device.model"),
+            firmware: told("device.firmware"),
+            online: None,
+            battery: battery(summary, known),
+            rows: summary.rows,
+            first_ts: Some(moment(summary.first_ts)),
+            last_ts: Some(moment(summary.last_ts)),
+            metrics: metrics
+                .iter()
+                .map(|(name, series)| metric(name, series))
+                .collect(),
+        };
+        if let Some(known) = known {
+            device.announced(known);
         }
+        device
     }
+
+    /// A device that has announced itself and told no reading yet.
+    #[must_use]
+    pub fn silent(known: &KnownDevice) -> Device {
+        let mut device = Device {
+            device: known.device.clone(),
+            name: None,
+            room: None,
+            vendor: None,
+            model: None,
+            firmware: None,
+            online: None,
+            battery: None,
+            rows: 0,
+            first_ts: None,
+            last_ts: None,
+            metrics: Vec::new(),
+        };
+        device.announced(known);
+        device
+    }
+
+    fn announced(&mut self, known: &KnownDevice) {
+        let say = |place: &mut Option<String>, said: &Option<String>| {
+            if said.is_some() {
+                place.clone_from(said);
+            }
+        };
+        say(&mut self.name, &known.name);
+        say(&mut self.room, &known.room);
+        say(&mut self.vendor, &known.vendor);
+        say(&mut self.model, &known.model);
+        say(&mut self.firmware, &known.firmware);
+        self.online = known.online;
+    }
+}
+
+/// The latest charge: of the metric whose device class says so, else of one that is called so.
+fn battery(summary: &DeviceSummary, known: Option<&KnownDevice>) -> Option<f64> {
+    let features = known.into_iter().flat_map(|known| &known.features);
+    let mut classed = features.filter(|feature| feature.class.as_deref() == Some("battery"));
+    let named = classed.find_map(|feature| summary.metrics.get(feature.metric.as_str()));
+    let series = named.or_else(|| summary.metrics.get("battery"))?;
+    series
+        .value
+        .filter(|_| series.unit.as_deref().is_none_or(|unit| unit == "%"))
 }
 
 fn metric(name: &str, series: &SeriesSummary) -> Metric {

@@ -85,6 +85,8 @@ pub(crate) struct Batch {
     routes: Vec<RouteId>,
     /// A mailbox that messages went to faster than its session looked at them.
     crowded: Option<Arc<Mailbox>>,
+    /// Subscribers that the last publish went to, a route of the router counted once.
+    pub(crate) reached: usize,
 }
 
 /// While it lives no checkpoint is made and no subscription changes.
@@ -200,9 +202,11 @@ impl Exchange {
             sends,
             routes: ids,
             crowded,
+            reached,
         } = batch;
         ids.clear();
         let mut targets = routes.find(&envelope, sender.is_some(), ids);
+        *reached = ids.len() + targets.len();
         if !ids.is_empty() {
             let sealed = envelope.seal();
             sends.extend(ids.iter().map(|&id| (id, sealed.clone())));

@@ -454,6 +454,11 @@ impl<'a> Targets<'a> {
         crowded
     }
 
+    /// To how many it goes from here.
+    pub(crate) fn len(&self) -> usize {
+        self.direct.len() + self.fleeting.len()
+    }
+
     /// Whether nobody gets the message from here.
     pub(crate) fn is_empty(&self) -> bool {
         self.direct.is_empty() && self.fleeting.is_empty()

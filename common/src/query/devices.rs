@@ -40,6 +40,23 @@ pub struct Devices {
     pub missing: Vec<Missing>,
 }
 
+impl DeviceSummary {
+    /// Take in what the lake has of the same device under another id.
+    pub fn merge(&mut self, other: &DeviceSummary) {
+        self.first_ts = self.first_ts.min(other.first_ts);
+        self.last_ts = self.last_ts.max(other.last_ts);
+        self.rows += other.rows;
+        for (metric, series) in &other.metrics {
+            match self.metrics.get_mut(metric) {
+                Some(known) => known.merge(series),
+                None => {
+                    self.metrics.insert(metric.clone(), series.clone());
+                }
+            }
+        }
+    }
+}
+
 impl Engine {
     /// The devices of a home. Each chunk is read once; later calls merge what is remembered.
     pub async fn devices(

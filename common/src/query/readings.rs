@@ -84,8 +84,8 @@ impl FromStr for Aggregate {
 pub struct ReadingsQuery {
     /// The home.
     pub home: HomeId,
-    /// The device.
-    pub device: String,
+    /// The device: all ids that its readings are stored under.
+    pub devices: Vec<String>,
     /// Only these metrics; none named means all.
     pub metrics: Vec<String>,
     /// From this moment on.
@@ -194,9 +194,16 @@ impl Plan {
 
     fn filter(&self) -> Expr {
         let query = &self.query;
-        let mut filter = ident(extra::HOME)
-            .eq(lit(query.home.as_str()))
-            .and(ident(column::DEVICE).eq(lit(query.device.as_str())));
+        let mut filter =
+            ident(extra::HOME)
+                .eq(lit(query.home.as_str()))
+                .and(match &query.devices[..] {
+                    [device] => ident(column::DEVICE).eq(lit(device.as_str())),
+                    devices => {
+                        let devices = devices.iter().map(|device| lit(device.as_str())).collect();
+                        ident(column::DEVICE).in_list(devices, false)
+                    }
+                });
         if !query.metrics.is_empty() {
             let metrics = query.metrics.iter().map(|m| lit(m.as_str())).collect();
             filter = filter.and(ident(column::METRIC).in_list(metrics, false));

@@ -196,7 +196,7 @@ fn integer(answer: &Answer) -> i64 {
 fn query(home: &str, device: &str) -> ReadingsQuery {
     ReadingsQuery {
         home: home.parse().unwrap(),
-        device: device.into(),
+        devices: vec![device.into()],
         metrics: vec![],
         from: None,
         to: None,

@@ -93,7 +93,6 @@ struct Source {
     kind: ConventionKind,
     /// It teaches; otherwise it was recognised by its first message.
     teaches: bool,
-    key: String,
     topic: Box<str>,
     payload: Box<[u8]>,
     parts: Vec<Part>,
@@ -255,15 +254,11 @@ impl Registry {
 
     /// A topic's first message: what the topic is from now on, or what the message has changed already.
     fn meet(&mut self, message: &Message<'_>, at_ms: i64) -> Result<Role, Heard> {
-        let asked = ConventionKind::ALL.into_iter();
-        let teacher = asked
-            .clone()
-            .find(|kind| kind.convention().teaches(message.topic));
-        if let Some(kind) = teacher {
+        if let Some(kind) = ConventionKind::teacher(message.topic) {
             self.roles.insert(message.topic.into(), Role::Teaches(kind));
             return Ok(Role::Teaches(kind));
         }
-        let recognised = asked.clone().find_map(|kind| {
+        let recognised = ConventionKind::ALL.into_iter().find_map(|kind| {
             let announcement = kind.convention().recognise(message)?;
             Some((kind, announcement))
         });
@@ -407,7 +402,6 @@ impl Registry {
                 Source {
                     kind,
                     teaches,
-                    key,
                     topic,
                     payload,
                     parts,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CutError, Cutter};
 use crate::{
+    decode::time::PLAUSIBLE_FROM_MS,
     journal::{Journal, Segment},
     shelf::Shelf,
     tail::Tail,
@@ -57,10 +58,12 @@ impl CutStage {
             let mut waiting = None;
             if failures == 0 {
                 tokio::select! {
-                    _ = age.tick() => self.journal.roll().await,
+                    _ = age.tick() => if self.clock_is_set() { self.journal.roll().await },
                     () = sealed.notified() => {}
                     Some(done) = self.demands.recv() => {
-                        self.journal.roll().await;
+                        if self.clock_is_set() {
+                            self.journal.roll().await;
+                        }
                         waiting = Some(done);
                     }
                     () = stop.cancelled() => break,
@@ -82,8 +85,17 @@ impl CutStage {
         self.cut_all(0).await;
     }
 
+    /// Before the clock is set nothing is cut: its readings would lie in a wrong day for ever, and in the journal
+    /// they are stamped anew once the time is known.
+    fn clock_is_set(&self) -> bool {
+        self.cutter.clock.now_ms() >= PLAUSIBLE_FROM_MS
+    }
+
     /// Cut every sealed segment. Says how often the oldest one has failed; 0 when none is left.
     async fn cut_all(&self, mut failures: u32) -> u32 {
+        if !self.clock_is_set() {
+            return failures;
+        }
         while let Some(segment) = self.journal.segments().sealed.front().cloned() {
             if segment.last < segment.first {
                 self.retire(&segment, false);
@@ -113,10 +125,15 @@ impl CutStage {
 
     pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
         let number = self.shelf.next_number();
-        let (cutter, taken) = (self.cutter.clone(), segment.clone());
-        let work = move || match cutter.cut(&taken, number) {
-            Err(e) if give_up && e.is_unreadable() => cutter.cut_as_lost(&taken, number),
-            other => other,
+        let (cutter, taken, journal) = (self.cutter.clone(), segment.clone(), self.journal.clone());
+        let work = move || {
+            // What is known by now is better than what was known at the segment's end. Where a later segment
+            // cannot be read, this one need not wait for it.
+            let _ = cutter.devices.catch_up(&journal.segments());
+            match cutter.cut(&taken, number) {
+                Err(e) if give_up && e.is_unreadable() => cutter.cut_as_lost(&taken, number),
+                other => other,
+            }
         };
         let cut = match tokio::task::spawn_blocking(work).await {
             Ok(cut) => cut.map_err(|e| with_sources(&e))?,
@@ -124,6 +141,7 @@ impl CutStage {
         };
         self.shelf.take(&cut.entry);
         self.tail.forget(cut.entry.last);
+        self.cutter.devices.forget_steps(cut.entry.last);
         self.retire(segment, !cut.damage.is_empty());
         self.entries.send_replace(number);
         Ok(())

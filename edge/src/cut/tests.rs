@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
@@ -12,8 +13,9 @@ use tarn_common::{
 
 use super::*;
 use crate::{
+    decode::topic::Topics,
     journal::{Journal, JournalSettings},
-    metrics::JournalMetrics,
+    metrics::{DeviceMetrics, JournalMetrics},
     shelf::Shelf,
 };
 
@@ -190,7 +192,7 @@ fn cutter(dir: &Path, disk: Arc<dyn Disk>) -> Cutter {
     Cutter {
         identity: identity(),
         lake: dir.join("lake"),
-        topics: Topics::default(),
+        devices: devices(),
         disk,
         clock: Arc::new(ManualClock::at(DAY_END_MS)),
         metrics: CutMetrics::default(),
@@ -293,7 +295,7 @@ fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
         cutter: Arc::new(cutter(dir.path(), Arc::new(RealDisk))),
         journal: journal.clone(),
         shelf: shelf.clone(),
-        tail: Arc::new(crate::tail::Tail::new(Topics::default())),
+        tail: Arc::new(crate::tail::Tail::new(devices())),
         checkpoints: None,
         age: std::time::Duration::from_secs(60),
         entries,
@@ -313,4 +315,15 @@ fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
         (report.rows, report.writers[0].lost_records),
         (0, PUBLISHES as u64)
     );
+}
+
+fn devices() -> Arc<Devices> {
+    let (topics, metrics) = (Topics::default(), DeviceMetrics::default());
+    Arc::new(Devices::new(
+        topics,
+        TimeZone::UTC,
+        None,
+        Seq::ZERO,
+        metrics,
+    ))
 }

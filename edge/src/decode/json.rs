@@ -1,12 +1,15 @@
 //! A JSON payload flattened into readings as it is parsed, without a tree in between.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use tarn_devices::{Layout, TimeKey, binding::Binding};
 
 use super::{
-    Decoder, READINGS_PER_PAYLOAD_MAX, Stamp, Topic, device_time,
+    Decoder, READINGS_PER_PAYLOAD_MAX, Stamp, Topic,
     scalar::{Scalar, scalar},
+    slot::SlotId,
+    time,
 };
 
 /// Keys at the top of an object that may hold the device's own time.
@@ -14,57 +17,74 @@ const TIME_KEYS: [&str; 3] = ["ts", "timestamp", "time"];
 
 /// Flatten a JSON object or array into readings. False when it is not valid JSON, is nested deeper
 /// than the parser goes (128), or gives more readings than [`READINGS_PER_PAYLOAD_MAX`]; rows
-/// pushed before that was found are the caller's to drop.
+/// pushed before that was found are the caller's to drop. The device's own time, if it is told, is in the state.
 pub(super) fn flatten(
     decoder: &mut Decoder<'_>,
     topic: &mut Topic,
+    binding: Option<&Arc<Binding>>,
     text: &str,
     stamp: Stamp,
 ) -> bool {
-    decoder.used.clear();
-    let start = decoder.rows.len();
-    let mut walk = Walk {
-        decoder,
-        topic,
-        stamp,
-        path: String::new(),
-        start,
-        device_ts: None,
+    let start = decoder.decoded.rows.len();
+    decoder.decoded.state.device_ts = None;
+    let mut read = |root: &str| {
+        let mut walk = Walk {
+            decoder: &mut *decoder,
+            topic: &mut *topic,
+            binding,
+            root_bytes: root.len(),
+            root: if root.is_empty() {
+                None
+            } else {
+                Some(root.to_owned())
+            },
+            stamp,
+            path: String::new(),
+            start,
+        };
+        let mut json = serde_json::Deserializer::from_str(text);
+        Node(&mut walk)
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .is_ok()
     };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let parsed = Node(&mut walk)
-        .deserialize(&mut json)
-        .and_then(|()| json.end());
-    if parsed.is_err() {
-        return false;
+    let root = match binding.map(|binding| &binding.layout) {
+        Some(Layout::Flat { root, .. }) => root.as_str(),
+        _ => "",
+    };
+    let is_valid = read(root);
+    // A message without what is usually in it is kept as it is.
+    if is_valid && !root.is_empty() && decoder.decoded.rows.len() == start {
+        decoder.push_raw(topic.plain, Scalar::text(text), stamp);
     }
-    if let Some(device_ts) = walk.device_ts {
-        let (ts, quality) = device_time(device_ts, stamp.received);
-        decoder.rows.restamp(start, ts, quality);
-    }
-    true
+    is_valid
 }
 
-struct Walk<'a, 'd, 't> {
-    decoder: &'d mut Decoder<'t>,
+struct Walk<'a, 'c> {
+    decoder: &'a mut Decoder<'c>,
     topic: &'a mut Topic,
+    binding: Option<&'a Arc<Binding>>,
+    /// Only what stands under this key is taken.
+    root: Option<String>,
+    root_bytes: usize,
     stamp: Stamp,
     path: String,
     start: usize,
-    device_ts: Option<i64>,
 }
 
-impl Walk<'_, '_, '_> {
+impl Walk<'_, '_> {
     fn push<E: serde::de::Error>(&mut self, scalar: Scalar<'_>) -> Result<(), E> {
-        if self.decoder.rows.len() - self.start >= READINGS_PER_PAYLOAD_MAX {
+        if self.decoder.decoded.rows.len() - self.start >= READINGS_PER_PAYLOAD_MAX {
             return Err(E::custom("too many values"));
         }
-        if TIME_KEYS.contains(&self.path.as_str())
-            && let Some(ts) = time_of(scalar)
-        {
-            self.device_ts = Some(ts);
+        let Some(key_at) = self.key_at() else {
+            return Ok(());
+        };
+        if self.is_time(key_at, &scalar) {
+            return Ok(());
         }
-        let mut series = self.series();
+        let mut slot = self.slot(key_at);
+        let mut series = self.decoder.slots[slot.0 as usize].series;
         // Keys that flatten to the same name ("a.b" and "a": {"b"}) are told apart by a number.
         let len = self.path.len();
         for repeat in 2.. {
@@ -73,25 +93,68 @@ impl Walk<'_, '_, '_> {
             }
             self.path.truncate(len);
             self.path.push_str(&format!("#{repeat}"));
-            series = self.series();
+            slot = self.slot(key_at);
+            series = self.decoder.slots[slot.0 as usize].series;
         }
         self.path.truncate(len);
         self.decoder.used.push(series);
-        self.decoder.push(series, scalar, self.stamp);
+        self.decoder.push_slot(slot, scalar, self.stamp);
         Ok(())
     }
 
-    fn series(&mut self) -> tarn_common::rows::SeriesId {
-        if let Some(series) = self.topic.keys.get(self.path.as_str()) {
-            return *series;
+    /// Where the key begins within the path; none outside of the root.
+    fn key_at(&self) -> Option<usize> {
+        let Some(root) = &self.root else {
+            return Some(0);
+        };
+        let below = self.path.strip_prefix(root.as_str())?;
+        below.starts_with('.').then_some(self.root_bytes + 1)
+    }
+
+    /// Take the device's own time. True where its key is no reading.
+    fn is_time(&mut self, key_at: usize, scalar: &Scalar<'_>) -> bool {
+        let key = &self.path[key_at..];
+        let time = self.binding.and_then(|binding| match &binding.layout {
+            Layout::Flat { time, .. } => Some(time),
+            _ => None,
+        });
+        let state = &mut self.decoder.decoded.state;
+        match time.unwrap_or(&TimeKey::Usual) {
+            TimeKey::Usual => {
+                if TIME_KEYS.contains(&key)
+                    && let Some(ts) = time::usual(scalar)
+                {
+                    state.device_ts = Some(ts);
+                }
+                false
+            }
+            TimeKey::Unix(name) if name == key => {
+                state.device_ts = time::usual(scalar);
+                state.device_ts.is_some()
+            }
+            TimeKey::Local(name) if name == key => {
+                state.device_ts = time::local(scalar, &self.decoder.context.zone);
+                state.device_ts.is_some()
+            }
+            TimeKey::Unix(_) | TimeKey::Local(_) => false,
         }
-        let metric = self.topic.voice.object_metric(&self.path);
-        let series = self
-            .decoder
-            .rows
-            .series(self.topic.voice.object_device(), &metric);
-        self.topic.keys.insert(self.path.as_str().into(), series);
-        series
+    }
+
+    fn slot(&mut self, key_at: usize) -> SlotId {
+        let key = &self.path[key_at..];
+        if let Some(slot) = self.topic.keys.get(key) {
+            return *slot;
+        }
+        let slot = match self.binding {
+            None => {
+                let metric = self.topic.voice.object_metric(key);
+                let device = self.topic.voice.object_device();
+                self.decoder.slot(device, &metric)
+            }
+            Some(binding) => self.decoder.key_slot(binding, key),
+        };
+        self.topic.keys.insert(key.into(), slot);
+        slot
     }
 
     fn enter(&mut self, key: &str) -> usize {
@@ -104,26 +167,9 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// The device's own time in milliseconds: Unix seconds or milliseconds, or RFC 3339.
-fn time_of(scalar: Scalar<'_>) -> Option<i64> {
-    // Seconds until the year 5138; beyond that the number must be milliseconds.
-    const SECONDS_MAX: f64 = 1e11;
-    match (scalar.value, scalar.text) {
-        (Some(number), None) if number.abs() < SECONDS_MAX => {
-            Some((number * 1000.0).round() as i64)
-        }
-        (Some(number), None) => Some(number as i64),
-        (_, Some(text)) => text
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .map(|ts| ts.as_millisecond()),
-        (None, None) => None,
-    }
-}
+struct Node<'w, 'a, 'c>(&'w mut Walk<'a, 'c>);
 
-struct Node<'w, 'a, 'd, 't>(&'w mut Walk<'a, 'd, 't>);
-
-impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -131,7 +177,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_, '_, '_, '_> {
+impl<'de> Visitor<'de> for Node<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,11 @@ const RECEIVED: i64 = 1_800_000_000_000;
 
 /// What payloads on one topic become, one line a reading: `device metric value text unit`.
 fn lines(topics: &Topics, topic: &str, payload: &[u8]) -> Vec<String> {
-    let mut decoder = Decoder::new(topics);
+    let context = Context {
+        topics: topics.clone(),
+        ..Context::default()
+    };
+    let mut decoder = Decoder::new(&context, State::default());
     let record = Record {
         topic,
         payload,
@@ -19,7 +23,7 @@ fn lines(topics: &Topics, topic: &str, payload: &[u8]) -> Vec<String> {
         ..Record::control(Kind::Publish, Seq(1), "c")
     };
     decoder.record(&record);
-    let (rows, _) = decoder.finish();
+    let rows = decoder.finish().rows;
     let batch = rows.batch(&rows.all()).expect("batch");
     let text = |i: usize| cast(batch.column(i), &DataType::Utf8).expect("casts");
     let (device, metric, words, unit) = (text(1), text(2), text(4), text(5));
@@ -215,7 +219,7 @@ fn a_devices_own_time_counts_where_it_is_plausible() {
             ..Record::control(Kind::Publish, Seq(1), "c")
         };
         decoder.record(&record);
-        let (rows, _) = decoder.finish();
+        let rows = decoder.finish().rows;
         let batch = rows.batch(&rows.all()).expect("batch");
         let found = batch.column(0).as_primitive::<TimestampMillisecondType>();
         let flags = batch.column(8).as_primitive::<Int8Type>();

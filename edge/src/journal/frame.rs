@@ -45,6 +45,9 @@ pub enum Kind {
     Snapshot,
     /// The broker's note about a session, in the payload.
     Note,
+    /// The box's clock was set, in the payload: the first record of this run (8), and what the times of all
+    /// records since then have to be moved by, in milliseconds (8).
+    Clock,
 }
 
 impl Kind {
@@ -55,6 +58,7 @@ impl Kind {
             Kind::Confirm => 3,
             Kind::Snapshot => 4,
             Kind::Note => 5,
+            Kind::Clock => 6,
         }
     }
 
@@ -65,6 +69,7 @@ impl Kind {
             Kind::Confirm,
             Kind::Snapshot,
             Kind::Note,
+            Kind::Clock,
         ]
         .into_iter()
         .find(|k| k.code() == code)

@@ -1,0 +1,69 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tarn_devices::counter::Counter;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Counters that are followed at most; a further one has no cumulative metric until others are gone.
+pub const COUNTERS_MAX: usize = 100_000;
+
+/// A number for a (device, metric) pair, the same in every run.
+#[must_use]
+pub fn series_key(device: &str, metric: &str) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(device.as_bytes());
+    hash.update(&[0]);
+    hash.update(metric.as_bytes());
+    hash.digest()
+}
+
+/// Which readings of the past are stored already, and with which record they came.
+pub trait Past: std::fmt::Debug + Send + Sync {
+    /// The record that brought the reading of this series at this time.
+    fn record_of(&self, series: u64, ts: i64) -> Option<u64>;
+}
+
+/// What decoding remembers from one record to the next.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Counters by series.
+    pub counters: Counters,
+    /// What is stored of the past.
+    pub past: Option<Arc<dyn Past>>,
+    /// Readings of the past that these records brought, by series and time: the record of each.
+    pub fresh: FxHashMap<(u64, i64), u64>,
+    /// The device's own time of the payload at hand.
+    pub(super) device_ts: Option<i64>,
+}
+
+/// Counters by series.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Counters(BTreeMap<u64, Counter>);
+
+impl State {
+    /// Count a counter's raw value; gives what it comes to over its resets.
+    pub(super) fn count(&mut self, series: u64, raw: f64) -> f64 {
+        let counters = &mut self.counters.0;
+        if let Some(counter) = counters.get_mut(&series) {
+            return counter.next(raw);
+        }
+        if counters.len() < COUNTERS_MAX {
+            counters.insert(series, Counter::new(raw));
+        }
+        raw
+    }
+
+    /// Whether a reading of the past is new. The same record may ask again: a cut is repeated after a crash.
+    pub(super) fn is_new(&mut self, series: u64, ts: i64, seq: u64) -> bool {
+        let stored = || {
+            self.past
+                .as_ref()
+                .and_then(|past| past.record_of(series, ts))
+        };
+        if stored().is_some_and(|first| first != seq) {
+            return false;
+        }
+        self.fresh.insert((series, ts), seq).is_none()
+    }
+}

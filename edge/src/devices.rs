@@ -1,0 +1,328 @@
+//! The box's devices: learnt from the journal as it grows, kept over restarts, set by commands.
+
+/// Commands on their way, until their devices confirm them.
+pub mod commands;
+/// The box as a device of Home Assistant.
+pub mod self_discovery;
+/// What the REST interface asks of devices.
+pub mod service;
+/// What is kept of devices over a restart.
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::tz::TimeZone;
+use parking_lot::{Mutex, RwLock};
+use tarn_broker::log::PublishLog;
+use tarn_common::ids::Seq;
+use tarn_devices::{
+    message::Message,
+    registry::{Heard, Registry},
+};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use self::{commands::Commands, store::DeviceStore};
+use crate::{
+    decode::{
+        Context, DecodeFault, Decoded, Decoder,
+        state::{Counters, Past, State},
+        time::{ClockStep, Skews},
+        topic::Topics,
+    },
+    journal::{
+        Journal, Segments,
+        frame::{Kind, Record},
+        segment::{self, RECORDS_AT, Scan},
+    },
+    metrics::DeviceMetrics,
+};
+
+/// Client id under which the box itself publishes.
+pub const OWN_CLIENT: &str = "tarn";
+
+/// Pause between two looks at a journal that grows, so that a busy one is read in large pieces.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
+
+/// Topic on which Home Assistant says that it has started.
+const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
+
+/// What the box knows of its devices. One reader follows the journal; whoever decodes goes by what it has learnt.
+#[derive(Debug)]
+pub struct Devices {
+    registry: RwLock<Registry>,
+    commands: Commands,
+    store: Option<Arc<DeviceStore>>,
+    topics: Topics,
+    zone: TimeZone,
+    cursor: Mutex<Cursor>,
+    steps: RwLock<Arc<Vec<ClockStep>>>,
+    skews: Mutex<Skews>,
+    /// The registry is other than what the store has.
+    unsaved: AtomicBool,
+    home_assistant_started: Arc<Notify>,
+    metrics: DeviceMetrics,
+}
+
+/// How far the journal is read.
+#[derive(Debug, Default)]
+struct Cursor {
+    segment: Seq,
+    upto_bytes: u64,
+    last: Seq,
+}
+
+impl Devices {
+    /// Devices as the store has them, or none that is kept.
+    #[must_use]
+    pub fn new(
+        topics: Topics,
+        zone: TimeZone,
+        store: Option<(Arc<DeviceStore>, Registry)>,
+        cut_upto: Seq,
+        metrics: DeviceMetrics,
+    ) -> Devices {
+        let (store, registry) = match store {
+            Some((store, registry)) => (Some(store), registry),
+            None => (None, Registry::new()),
+        };
+        Devices {
+            registry: RwLock::new(registry),
+            commands: Commands::default(),
+            store,
+            topics,
+            zone,
+            cursor: Mutex::new(Cursor {
+                last: cut_upto,
+                ..Cursor::default()
+            }),
+            steps: RwLock::default(),
+            skews: Mutex::default(),
+            unsaved: AtomicBool::new(false),
+            home_assistant_started: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// What decoding goes by now.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            topics: self.topics.clone(),
+            schema: self.registry.read().schema(),
+            steps: self.steps.read().clone(),
+            zone: self.zone.clone(),
+        }
+    }
+
+    /// What decoding the record `first` goes on from.
+    #[must_use]
+    pub fn state_before(&self, first: Seq) -> State {
+        let Some(store) = &self.store else {
+            return State::default();
+        };
+        let counters = store.counters_before(first).unwrap_or_else(|e| {
+            tracing::error!(error = ?e, "counters cannot be read; cumulative metrics begin anew");
+            Counters::default()
+        });
+        let past: Arc<dyn Past> = store.clone();
+        State {
+            counters,
+            past: Some(past),
+            ..State::default()
+        }
+    }
+
+    /// Keep what a cut up to `last` has come to, before the cut's log entry makes it count.
+    ///
+    /// # Errors
+    /// It is not stored; the cut has to be done again.
+    pub fn cut(&self, last: Seq, decoded: &Decoded) -> Result<(), store::StoreError> {
+        self.take(&decoded.faults, &decoded.skews);
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let unsaved = self.unsaved.swap(false, Ordering::AcqRel);
+        let saved = unsaved.then(|| self.registry.read().save());
+        let kept = store.keep(last, &decoded.state, saved.as_ref());
+        if kept.is_err() && unsaved {
+            self.unsaved.store(true, Ordering::Release);
+        }
+        kept
+    }
+
+    /// Take in what decoding found out about devices.
+    pub fn take(&self, faults: &[DecodeFault], skews: &Skews) {
+        if !faults.is_empty() {
+            let mut registry = self.registry.write();
+            for found in faults {
+                let fault = found.fault.clone();
+                registry.report(
+                    &found.device,
+                    &found.topic,
+                    fault,
+                    found.seq,
+                    found.received_ms,
+                );
+            }
+        }
+        self.skews.lock().extend(skews.clone());
+        self.figures();
+    }
+
+    /// Learn from every record of these segments that was not read yet. Blocks.
+    ///
+    /// # Errors
+    /// A segment cannot be read.
+    pub fn catch_up(&self, segments: &Segments) -> io::Result<()> {
+        let mut cursor = self.cursor.lock();
+        for segment in segments.sealed.iter().chain([&segments.active]) {
+            if segment.last <= cursor.last {
+                continue;
+            }
+            let from = if cursor.segment == segment.first {
+                cursor.upto_bytes
+            } else {
+                RECORDS_AT
+            };
+            let bytes = segment::read(segment, from)?;
+            let before = cursor.last.max(Seq(segment.first.0 - 1));
+            let mut changed = false;
+            for record in Scan::new(&bytes, 0, before).take_while(|r| r.seq <= segment.last) {
+                if record.seq > cursor.last {
+                    changed |= self.follow(&record);
+                }
+            }
+            *cursor = Cursor {
+                segment: segment.first,
+                upto_bytes: segment.bytes,
+                last: segment.last,
+            };
+            if changed {
+                self.unsaved.store(true, Ordering::Release);
+                self.figures();
+            }
+        }
+        Ok(())
+    }
+
+    /// Learn from one record. True where something is to be kept.
+    fn follow(&self, record: &Record<'_>) -> bool {
+        match record.kind {
+            Kind::Publish => {}
+            Kind::Clock => {
+                self.clock_set(record);
+                return false;
+            }
+            Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note => return false,
+        }
+        if record.topic == HOME_ASSISTANT_STATUS && record.payload == b"online" {
+            self.home_assistant_started.notify_one();
+        }
+        let message = Message {
+            topic: record.topic,
+            payload: record.payload,
+        };
+        let heard = self
+            .registry
+            .write()
+            .hear(&message, record.seq.0, record.received_ms);
+        if self.commands.is_waiting() && record.client != OWN_CLIENT {
+            self.confirm(record);
+        }
+        heard != Heard::Nothing
+    }
+
+    fn clock_set(&self, record: &Record<'_>) {
+        let Some((from, delta)) = record.payload.split_at_checked(8) else {
+            return;
+        };
+        if let (Ok(from), Ok(delta)) = (from.try_into(), delta.try_into()) {
+            let step = ClockStep {
+                from: u64::from_le_bytes(from),
+                before: record.seq.0,
+                delta_ms: i64::from_le_bytes(delta),
+            };
+            let mut steps = self.steps.write();
+            Arc::make_mut(&mut steps).push(step);
+            self.metrics.clock_steps.inc();
+        }
+    }
+
+    /// Whether a record says what somebody waits for.
+    fn confirm(&self, record: &Record<'_>) {
+        let context = self.context();
+        let Some(binding) = context.schema.binding(record.topic) else {
+            return;
+        };
+        if !self.commands.concerns(binding) {
+            return;
+        }
+        let mut decoder = Decoder::new(&context, State::default());
+        decoder.record(record);
+        let decoded = decoder.finish();
+        for (device, metric, value, text) in decoded.rows.iter() {
+            self.commands.said(device, metric, value, text, record);
+        }
+    }
+
+    /// Forget steps of the clock that no record concerns any more.
+    pub fn forget_steps(&self, cut_upto: Seq) {
+        let mut steps = self.steps.write();
+        if steps.iter().any(|step| step.before <= cut_upto.0) {
+            Arc::make_mut(&mut steps).retain(|step| step.before > cut_upto.0);
+        }
+    }
+
+    /// Learn from the journal as it grows, until stopped.
+    pub async fn run(self: Arc<Self>, journal: Arc<Journal>, stop: CancellationToken) {
+        let mut durable = journal.durable();
+        loop {
+            let (devices, looked) = (self.clone(), journal.clone());
+            let read = tokio::task::spawn_blocking(move || devices.catch_up(&looked.segments()));
+            if let Ok(Err(e)) = read.await {
+                // A cut may have taken the segment meanwhile, after it has learnt from it itself.
+                tracing::debug!(error = %e, "a journal segment was gone before it was read");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = durable.changed() => if changed.is_err() { return },
+            }
+            sleep(FOLLOW_PAUSE).await;
+        }
+    }
+
+    /// Save the registry now, because somebody was told that it is.
+    ///
+    /// # Errors
+    /// It is not stored.
+    pub fn save(&self) -> Result<(), store::StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let saved = self.registry.read().save();
+        store.keep_registry(&saved)
+    }
+
+    /// How many devices announced themselves.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.registry.read().devices().len()
+    }
+
+    fn figures(&self) {
+        let registry = self.registry.read();
+        self.metrics.devices.set(registry.devices().len() as i64);
+        self.metrics.set_faults(registry.fault_totals());
+    }
+}

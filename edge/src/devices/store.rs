@@ -1,0 +1,219 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use tarn_common::ids::Seq;
+use tarn_devices::registry::{Registry, Saved};
+
+use crate::decode::state::{Counters, Past, State};
+
+/// The registry, under one key.
+const REGISTRY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("registry");
+/// Counters as of the last record of a cut. The one before stays until the next cut, because the last may
+/// have to be done again.
+const COUNTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("counters");
+/// Readings of the past that are stored, by series and time: the record that brought them.
+const PAST: TableDefinition<'_, (u64, i64), u64> = TableDefinition::new("past");
+
+/// Version of the values, their first byte.
+const VERSION: u8 = 1;
+/// Pages that redb keeps in memory.
+const CACHE_BYTES: usize = 1 << 20;
+/// Readings of the past that are remembered at most, 30 bytes each; beyond it a further one is stored as often
+/// as it is sent.
+pub const PAST_READINGS_MAX: u64 = 20_000_000;
+
+/// What is known of devices could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {path}")]
+pub struct StoreError {
+    action: &'static str,
+    path: PathBuf,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What is kept of devices over a restart: `devices.redb`.
+///
+/// A cut is kept here before its log entry is written. If the entry is not written, the cut is done again:
+/// it finds the counters of before, and its own readings of the past as its own.
+#[derive(Debug)]
+pub struct DeviceStore {
+    path: PathBuf,
+    database: Database,
+}
+
+impl DeviceStore {
+    /// Open the file, made if absent. One that is damaged is put aside: devices are learnt again from what they
+    /// announce, and cumulative metrics begin anew.
+    ///
+    /// # Errors
+    /// The file can be neither read nor put aside.
+    pub fn open(path: &Path) -> Result<(DeviceStore, Registry), StoreError> {
+        match DeviceStore::open_once(path) {
+            Ok(opened) => Ok(opened),
+            Err(error) if path.exists() => {
+                let aside = path.with_extension("damaged");
+                tracing::error!(path = %path.display(), aside = %aside.display(), error = ?error.source,
+                    "what is kept of devices is damaged and put aside; names and merges that were set by hand are lost");
+                fs::rename(path, &aside).map_err(StoreError::at("put aside", path))?;
+                DeviceStore::open_once(path)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_once(path: &Path) -> Result<(DeviceStore, Registry), StoreError> {
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(StoreError::at("open", path))?;
+        let store = DeviceStore {
+            path: path.to_owned(),
+            database,
+        };
+        store.make_tables()?;
+        let registry = store
+            .registry()?
+            .map_or_else(Registry::new, Registry::restore);
+        Ok((store, registry))
+    }
+
+    fn make_tables(&self) -> Result<(), StoreError> {
+        let make = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(REGISTRY)?;
+            transaction.open_table(COUNTERS)?;
+            transaction.open_table(PAST)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        make().map_err(self.at("make"))
+    }
+
+    fn registry(&self) -> Result<Option<Saved>, StoreError> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(REGISTRY)?;
+            Ok(table.get("registry")?.map(|bytes| bytes.value().to_vec()))
+        };
+        let bytes = read().map_err(self.at("read"))?;
+        bytes
+            .map(|bytes| decode(&bytes).map_err(self.at("understand")))
+            .transpose()
+    }
+
+    /// Counters as of the record before this one.
+    pub(super) fn counters_before(&self, first: Seq) -> Result<Counters, StoreError> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(COUNTERS)?;
+            let last = table.range(..first.0)?.next_back().transpose()?;
+            Ok(last.map(|(_, bytes)| bytes.value().to_vec()))
+        };
+        let bytes = read().map_err(self.at("read"))?;
+        let counters = bytes.map(|bytes| decode(&bytes).map_err(self.at("understand")));
+        Ok(counters.transpose()?.unwrap_or_default())
+    }
+
+    /// Keep what a cut has come to, and the registry if it is given: durable when this returns.
+    pub(super) fn keep(
+        &self,
+        last: Seq,
+        state: &State,
+        saved: Option<&Saved>,
+    ) -> Result<(), StoreError> {
+        let counters = encode(&state.counters).map_err(self.at("encode for"))?;
+        let saved = saved
+            .map(encode)
+            .transpose()
+            .map_err(self.at("encode for"))?;
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            {
+                let mut table = transaction.open_table(COUNTERS)?;
+                let before: Vec<u64> = table
+                    .range(..last.0)?
+                    .map(|entry| entry.map(|(seq, _)| seq.value()))
+                    .collect::<Result<_, _>>()?;
+                for old in before.iter().rev().skip(1) {
+                    table.remove(old)?;
+                }
+                table.insert(last.0, counters.as_slice())?;
+                if !state.fresh.is_empty() {
+                    let mut past = transaction.open_table(PAST)?;
+                    let room = PAST_READINGS_MAX.saturating_sub(past.len()?);
+                    for ((series, ts), seq) in state.fresh.iter().take(room as usize) {
+                        past.insert((*series, *ts), *seq)?;
+                    }
+                }
+                if let Some(saved) = &saved {
+                    transaction
+                        .open_table(REGISTRY)?
+                        .insert("registry", saved.as_slice())?;
+                }
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(self.at("write"))
+    }
+
+    /// Keep the registry: durable when this returns.
+    pub(super) fn keep_registry(&self, saved: &Saved) -> Result<(), StoreError> {
+        let bytes = encode(saved).map_err(self.at("encode for"))?;
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction
+                .open_table(REGISTRY)?
+                .insert("registry", bytes.as_slice())?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(self.at("write"))
+    }
+
+    fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        action: &'static str,
+    ) -> impl FnOnce(E) -> StoreError {
+        StoreError::at(action, &self.path)
+    }
+}
+
+impl Past for DeviceStore {
+    fn record_of(&self, series: u64, ts: i64) -> Option<u64> {
+        let read = || -> Result<Option<u64>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(PAST)?;
+            Ok(table.get((series, ts))?.map(|seq| seq.value()))
+        };
+        read().unwrap_or_else(|e| {
+            tracing::error!(error = %e, "it cannot be told whether a reading of the past is stored; it is stored again");
+            None
+        })
+    }
+}
+
+impl StoreError {
+    fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(E) -> StoreError {
+        let path = path.to_owned();
+        move |source| StoreError {
+            action,
+            path,
+            source: source.into(),
+        }
+    }
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> postcard::Result<Vec<u8>> {
+    postcard::to_extend(value, vec![VERSION])
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> postcard::Result<T> {
+    match bytes.split_first() {
+        Some((&VERSION, value)) => postcard::from_bytes(value),
+        _ => Err(postcard::Error::DeserializeBadEncoding),
+    }
+}

@@ -552,3 +552,22 @@ fn units_that_are_said_here_are_known() {
         }
     }
 }
+
+#[test]
+fn a_config_that_is_broken_anywhere_is_survived() {
+    let whole = fixture!("light_config").as_bytes();
+    for place in 0..whole.len() {
+        for byte in [b'"', b'[', b'9', 0, 0xff] {
+            let mut changed = whole.to_vec();
+            changed[place] = byte;
+            let message = |topic| Message {
+                topic,
+                payload: &changed,
+            };
+            // Whether it is still a device does not matter here.
+            let _ = Tasmota.learn(&message(CONFIG));
+            let _ = Tasmota.learn(&message(SENSORS));
+            let _ = Tasmota.recognise(&message("tele/plug/SENSOR"));
+        }
+    }
+}

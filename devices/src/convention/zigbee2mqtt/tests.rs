@@ -483,3 +483,32 @@ fn keys_have_their_usual_meaning() {
         assert_eq!(Zigbee2Mqtt.meaning(key), None, "{key}");
     }
 }
+
+#[test]
+fn a_list_that_is_broken_anywhere_is_survived() {
+    for place in (0..DEVICES.len()).step_by(61) {
+        let cut = &DEVICES[..place];
+        assert!(place == 0 || learn("zigbee2mqtt/bridge/devices", cut).is_err());
+        for byte in [b'"', b'[', b'}', 0, 0xff] {
+            let mut changed = DEVICES.to_vec();
+            changed[place] = byte;
+            // Whether it is still a list does not matter here.
+            let _ = learn("zigbee2mqtt/bridge/devices", &changed);
+        }
+    }
+}
+
+#[test]
+fn units_that_are_said_here_are_known() {
+    for device in learn("zigbee2mqtt/bridge/devices", DEVICES).expect("a list of devices") {
+        for point in device.points {
+            let unit = point.unit.unwrap_or_default();
+            let class = point.class.unwrap_or_default();
+            assert!(
+                unit.is_empty() || crate::unit::normalise(&unit).is_some(),
+                "{unit}"
+            );
+            assert!(crate::unit::fits(&class, &unit), "{class} in {unit}");
+        }
+    }
+}

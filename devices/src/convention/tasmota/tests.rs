@@ -349,6 +349,18 @@ fn sensors_say_which_units_they_use() {
 }
 
 #[test]
+fn what_a_device_senses_is_bounded() {
+    let mut deep = json!(1);
+    for _ in 0..20 {
+        deep = json!({"x": deep});
+    }
+    let message = json!({"sn": {"A": deep, "B": vec![1; 600]}});
+    let sensors = learn(SENSORS, &message.to_string()).expect("sensors");
+    assert_eq!(sensors.points.len(), 500);
+    assert_eq!(sensors.points[0].metric, "B.0");
+}
+
+#[test]
 fn wrong_lessons_are_faults() {
     let check = |topic: &str, payload: &str, detail: &str| {
         let fault = learn(topic, payload).expect_err(payload);

@@ -420,6 +420,20 @@ fn exposes_of_any_shape_are_survived() {
 }
 
 #[test]
+fn what_a_device_exposes_is_bounded() {
+    let number = |name: &str| json!({"type": "numeric", "name": name, "property": name});
+    let mut deep = number("deep");
+    for _ in 0..10 {
+        deep = json!({"type": "light", "features": [deep]});
+    }
+    let mut exposes: Vec<_> = (0..600).map(|i| number(&format!("n{i}"))).collect();
+    exposes.insert(0, deep);
+    let points = exposes::points("zb/odd", &exposes);
+    assert_eq!(points.len(), 500);
+    assert_eq!(points[0].metric, "n0");
+}
+
+#[test]
 fn topics_of_a_bridge_are_recognised_by_their_shape() {
     let state = || Some(Stream::new("zb/bridge/state", "state"));
     recognised("zb/bridge/state", "online", state());

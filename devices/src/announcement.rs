@@ -62,6 +62,26 @@ impl Stream {
             },
         }
     }
+
+    /// A topic whose payloads are one text, which is this metric.
+    #[must_use]
+    pub fn raw(topic: impl Into<String>, metric: impl Into<String>) -> Stream {
+        Stream {
+            topic: topic.into(),
+            layout: Layout::Raw {
+                metric: metric.into(),
+            },
+        }
+    }
+
+    /// A topic whose payloads teach, or are too large to be readings.
+    #[must_use]
+    pub fn lesson(topic: impl Into<String>) -> Stream {
+        Stream {
+            topic: topic.into(),
+            layout: Layout::Lesson,
+        }
+    }
 }
 
 /// How the payloads of a topic are laid out.
@@ -87,6 +107,11 @@ pub enum Layout {
     Sparkplug {
         /// Names by alias, from the birth certificate.
         aliases: Vec<(u64, String)>,
+    },
+    /// The payload as one text, whatever it is: a command that somebody sent, a line of a log. JSON in it is not taken apart.
+    Raw {
+        /// Metric of the text.
+        metric: String,
     },
     /// Readings of the past with their times ([`crate::convention::backlog`]).
     Backlog,

@@ -1,24 +1,104 @@
+//! Tasmota announces itself on `tasmota/discovery/<MAC>/config`, with the topics that it was set to use; what its
+//! sensors measure stands beside it under `sensors`. A device that does not announce itself is known by its topics, as long
+//! as they are the usual ones.
+
+/// What `config` says.
+mod config;
+/// What the usual keys are.
+mod quantity;
+/// Devices that do not announce themselves.
+mod recognise;
+/// What `sensors` says.
+mod sensors;
+/// Relays, lights, shutters and fans, as points.
+mod settable;
+#[cfg(test)]
+mod tests;
+/// Where a device speaks and listens, and how its payloads are read.
+mod topics;
+
+use serde_json::Value;
+
 use super::{Convention, KeyMeaning};
-use crate::{announcement::Announcement, fault::Fault, message::Message};
+use crate::{
+    announcement::Announcement,
+    fault::{Fault, FaultKind},
+    identifier::Identifier,
+    message::Message,
+};
+
+/// Largest message that teaches; devices send 2 KB.
+const LESSON_BYTES_MAX: usize = 256 * 1024;
 
 /// The convention.
 #[derive(Debug)]
 pub struct Tasmota;
 
 impl Convention for Tasmota {
-    fn teaches(&self, _topic: &str) -> bool {
-        false
+    fn teaches(&self, topic: &str) -> bool {
+        lesson(topic).is_some()
     }
 
-    fn learn(&self, _message: &Message<'_>) -> Result<Vec<Announcement>, Fault> {
-        Ok(Vec::new())
+    fn learn(&self, message: &Message<'_>) -> Result<Vec<Announcement>, Fault> {
+        let Some((mac, lesson)) = lesson(message.topic) else {
+            return Ok(Vec::new());
+        };
+        if message.payload.trim_ascii().is_empty() {
+            return Ok(Vec::new());
+        }
+        if message.payload.len() > LESSON_BYTES_MAX {
+            let bytes = message.payload.len();
+            let detail = format!("{bytes} bytes, more than {LESSON_BYTES_MAX}");
+            return Err(Fault::new(FaultKind::TooLarge, detail));
+        }
+        let value: Value = serde_json::from_slice(message.payload)
+            .map_err(|error| fault(format!("no JSON: {error}")))?;
+        let device = match lesson {
+            Lesson::Config => config::learn(mac, &value),
+            Lesson::Sensors => sensors::learn(mac, &value),
+        };
+        device.map(|device| vec![device])
     }
 
-    fn recognise(&self, _message: &Message<'_>) -> Option<Announcement> {
-        None
+    fn recognise(&self, message: &Message<'_>) -> Option<Announcement> {
+        recognise::recognise(message)
     }
 
-    fn meaning(&self, _key: &str) -> Option<KeyMeaning> {
-        None
+    fn meaning(&self, key: &str) -> Option<KeyMeaning> {
+        quantity::meaning(key)
     }
+}
+
+/// What a discovery topic teaches.
+#[derive(Debug, Clone, Copy)]
+enum Lesson {
+    Config,
+    Sensors,
+}
+
+/// The MAC address in a discovery topic, and what the topic teaches. The first level is configurable.
+fn lesson(topic: &str) -> Option<(&str, Lesson)> {
+    let mut levels = topic.split('/');
+    let (prefix, discovery) = (levels.next()?, levels.next()?);
+    let (mac, what) = (levels.next()?, levels.next()?);
+    let lesson = match what {
+        "config" => Lesson::Config,
+        "sensors" => Lesson::Sensors,
+        _ => return None,
+    };
+    let fits = !prefix.is_empty()
+        && discovery == "discovery"
+        && levels.next().is_none()
+        && mac.len() == 12
+        && mac.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then_some((mac, lesson))
+}
+
+/// The name that a device has by its topic.
+fn native(topic: &str) -> Identifier {
+    Identifier::native("tasmota", topic)
+}
+
+fn fault(detail: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::Announcement, detail)
 }

@@ -26,8 +26,9 @@ pub(super) fn identifiers(id: &str, mac: Option<&str>) -> Vec<Identifier> {
 /// have it, because two devices may share those.
 pub(super) fn mac_of(id: &str) -> Option<Identifier> {
     let (_, digits) = id.rsplit_once('-')?;
-    let is_address = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    is_address.then(|| Identifier::mac(digits)).flatten()
+    // Separators are for addresses that stand alone.
+    let is_bare = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_bare.then(|| Identifier::mac(digits)).flatten()
 }
 
 /// Both generations say `true` on this topic, and let the broker say `false` when they are gone.

@@ -119,6 +119,9 @@ fn six_digits_of_an_id_are_no_address() {
     let native = Identifier::native("shelly", "shelly1-AABB12");
     assert_eq!(cut.expect("device").identifiers, [native]);
 
+    let dashed = ShellyGen1.recognise(&message("shellies/x-aa:bb:cc:dd:ee:ff/online", "true"));
+    assert_eq!(dashed.expect("device").identifiers.len(), 1);
+
     let whole = ShellyGen1.recognise(&message("shellies/shellytrv-60A423D0E032/status", "{}"));
     let identifiers = whole.expect("device").identifiers;
     assert_eq!(identifiers[0].as_str(), "mac:60a423d0e032");
@@ -289,6 +292,10 @@ fn a_whole_status_teaches_and_is_read() {
         Some("20230914-112034/v2.2.1@5ea9af7e")
     );
     assert_eq!(valve.streams[0].topic, topic);
+    let Layout::Flat { prefix, .. } = &valve.streams[0].layout else {
+        panic!("another layout");
+    };
+    assert_eq!(prefix, "");
     assert_eq!(valve.points[0].metric, "thermostats.0.target_t.value");
     let write = valve.points[0].write.as_ref().expect("settable");
     assert_eq!(

@@ -176,7 +176,7 @@ fn a_switch_is_set_by_a_call() {
             ..Point::new("switch:0.output", Component::Switch)
         };
         let found = recognise(&topic, payload).expect("device");
-        assert_eq!(found.points, [point.clone()]);
+        assert_eq!(found.points, std::slice::from_ref(&point));
         assert_eq!(ShellyGen2.discover(&topic, "switch:0.output"), Some(point));
     }
     let partial = recognise(&format!("{ID}/events/rpc"), PARTIAL).expect("device");

@@ -7,7 +7,7 @@ use arrow::{
 use bytes::Bytes;
 use futures::TryStreamExt;
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     catalog::{read_entry, writers},
@@ -197,7 +197,7 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
 }
 
 async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Result<(), StoreError> {
-    // A reading is unique by (edge, seq, metric); one entry holds all chunks of its records.
+    // A reading is unique by (edge, seq, device, metric, ts); one entry holds all chunks of its records.
     let mut seen: HashSet<(i64, u64)> = HashSet::new();
     for chunk in &entry.adds {
         let bytes = match store.get(&chunk.key.to_string()).await {
@@ -297,14 +297,24 @@ fn check_batch(
         if (s as u64) < chunk.key.first.0 || s as u64 > chunk.key.last.0 {
             return Err(content(format!("record {s} is not of this cut")));
         }
-        if !seen.insert((s, xxh3_64(here.1.as_bytes()))) {
+        if !seen.insert((s, series_key(here))) {
             return Err((
                 FaultKind::Duplicate,
-                format!("record {s} has {} twice", here.1),
+                format!("record {s} has {} of {} twice at {t}", here.1, here.0),
             ));
         }
     }
     Ok(())
+}
+
+/// What tells the readings of one record apart: it may tell of several devices, and of several moments.
+fn series_key((device, metric, ts): (&str, &str, i64)) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(device.as_bytes());
+    hash.update(&[0]);
+    hash.update(metric.as_bytes());
+    hash.update(&ts.to_le_bytes());
+    hash.digest()
 }
 
 #[cfg(test)]

@@ -94,24 +94,24 @@ pub enum Layout {
         /// Stands before each flattened key, with its separator (`switch:0.`).
         prefix: String,
         /// Only what stands under this key of the JSON is taken, without the key itself (`params`); empty for all.
+        /// The paths of points ([`At::Path`]) and of the time are told from there, and without the prefix.
         root: String,
         /// Where the device's own time stands.
         time: TimeKey,
     },
-    /// The payload as one text reading.
+    /// The payload as one text, whatever it is: a command that somebody sent, a line of a log. JSON in it is not
+    /// taken apart.
     Raw {
         /// Metric of the text.
         metric: String,
     },
     /// A Sparkplug B payload: metrics by name or by alias, of the message's device.
     Sparkplug {
-        /// Names by alias, from the birth certificate.
+        /// Names by alias, from the birth certificate; sorted by alias.
         aliases: Vec<(u64, String)>,
-    },
-    /// The payload as one text, whatever it is: a command that somebody sent, a line of a log. JSON in it is not taken apart.
-    Raw {
-        /// Metric of the text.
-        metric: String,
+        /// Sparkplug's numbers of data types by name, from the birth certificate; sorted by name. Data
+        /// messages leave them out, and an integer's sign is only known by its type.
+        types: Vec<(String, u32)>,
     },
     /// Readings of the past with their times ([`crate::convention::backlog`]).
     Backlog,

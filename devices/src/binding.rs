@@ -25,6 +25,8 @@ pub struct Binding {
     pub plain: Option<Meaning>,
     /// What flattened keys mean, as they stand in the payload below the layout's root and without its prefix.
     pub keys: FxHashMap<String, Meaning>,
+    /// What the device's metrics mean on whichever topic they come.
+    pub metrics: Arc<FxHashMap<Arc<str>, Meaning>>,
     /// Readings that templates make of a payload.
     pub templates: Vec<(Arc<Template>, Meaning)>,
     /// Devices whose availability the topic says.
@@ -67,6 +69,7 @@ impl AvailabilityRule {
     pub fn read(&self, payload: &str) -> Option<bool> {
         let said = match &self.says.at {
             At::Value => None,
+            At::Always(word) => Some(word.clone()),
             At::Path(path) => at_path(payload, path),
             At::Template(_) => self.template.as_ref()?.value(payload).ok()?,
         };

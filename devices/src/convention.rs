@@ -7,6 +7,8 @@ pub mod backlog;
 pub mod esphome;
 /// Home Assistant's MQTT discovery.
 pub mod home_assistant;
+/// What both kinds of Shelly have in common.
+mod shelly;
 /// Shelly of the first generation.
 pub mod shelly_gen1;
 /// Shelly from the second generation on.
@@ -22,7 +24,7 @@ use crate::{
     announcement::Announcement,
     fault::Fault,
     message::Message,
-    point::{StateClass, Words},
+    point::{Point, StateClass, Words},
 };
 
 /// How the devices of one make or firmware speak.
@@ -38,10 +40,25 @@ pub trait Convention: std::fmt::Debug + Sync {
     /// It cannot be understood. What the topic said before stays, and the payload is kept as a reading.
     fn learn(&self, message: &Message<'_>) -> Result<Vec<Announcement>, Fault>;
 
+    /// The announcer within a teaching topic that several devices share: what this message announces replaces
+    /// only what the same announcer said before. None where the topic is one device's own.
+    fn source(&self, message: &Message<'_>) -> Option<String> {
+        let _ = message;
+        None
+    }
+
     /// What the first message on a topic that nothing announced says about who sent it, where topic (and payload)
     /// are of a shape that only this convention has. The announcement names that topic in a stream or a
     /// point, and is asked for once.
     fn recognise(&self, message: &Message<'_>) -> Option<Announcement>;
+
+    /// How what a flattened key reads is set, on a topic that this convention recognised: asked once for each
+    /// new key (with its prefix, without the root), since a later message may show what the first did not.
+    /// The point has that key as its metric.
+    fn discover(&self, topic: &str, metric: &str) -> Option<Point> {
+        let _ = (topic, metric);
+        None
+    }
 
     /// What a flattened key (or the metric of a plain value) means on this convention's devices, where no announced
     /// point says it.
@@ -96,6 +113,12 @@ impl ConventionKind {
     pub fn teacher(topic: &str) -> Option<ConventionKind> {
         let mut all = ConventionKind::ALL.into_iter();
         all.find(|kind| kind.convention().teaches(topic))
+    }
+
+    /// Whether later messages of a recognised topic may show what the first did not.
+    #[must_use]
+    pub fn discovers(self) -> bool {
+        self == ConventionKind::ShellyGen2
     }
 
     /// Its name in answers.

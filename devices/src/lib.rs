@@ -31,7 +31,9 @@ pub mod template;
 /// Spellings of units.
 pub mod unit;
 
-pub use announcement::{About, Announcement, Availability, AvailabilityTopic, Mode, Stream};
+pub use announcement::{
+    About, Announcement, Availability, AvailabilityTopic, Layout, Mode, Stream, TimeKey,
+};
 pub use convention::{Convention, ConventionKind};
 pub use fault::{Fault, FaultKind};
 pub use identifier::{DeviceId, Identifier};

@@ -174,6 +174,8 @@ pub enum At {
     Path(String),
     /// What a Home Assistant template makes of it.
     Template(String),
+    /// No place: a message says this word, whatever its payload. A death certificate says `offline`.
+    Always(String),
 }
 
 /// Words of a payload that stand for on and off, or for named states.

@@ -167,45 +167,45 @@ pub struct DeviceFault {
 /// A change of what a user says of a device.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
-pub struct DeviceUpdate {
+pub(crate) struct DeviceUpdate {
     /// Its name; an empty text goes back to the one that it announced.
     #[oai(validator(max_length = 256))]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The room that it is in; an empty text goes back to the one that it suggested.
     #[oai(validator(max_length = 256))]
-    pub room: Option<String>,
+    pub(crate) room: Option<String>,
 }
 
 /// The other of two devices that are one.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
-pub struct MergeRequest {
+pub(crate) struct MergeRequest {
     /// Id of the device that goes; its readings are shown with those of the one that stays.
     #[oai(validator(max_length = 1024))]
-    pub other: String,
+    pub(crate) other: String,
 }
 
 /// What is to be a device of its own.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
-pub struct SplitRequest {
+pub(crate) struct SplitRequest {
     /// Some of the device's identifiers, or ids that were merged into it.
     #[oai(validator(min_items = 1, max_items = 100))]
-    pub identifiers: Vec<String>,
+    pub(crate) identifiers: Vec<String>,
 }
 
 /// A device of its own.
 #[derive(Debug, Object)]
-pub struct SplitDone {
+pub(crate) struct SplitDone {
     /// Its id.
-    pub device: String,
+    pub(crate) device: String,
 }
 
 /// Commands, one for each value.
 #[derive(Debug, Object)]
-pub struct Commands {
+pub(crate) struct Commands {
     /// In the order of the request, or latest first.
-    pub commands: Vec<Command>,
+    pub(crate) commands: Vec<Command>,
 }
 
 /// A command to a device.

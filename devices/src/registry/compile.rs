@@ -42,13 +42,18 @@ impl Registry {
     /// Put a device together anew from all that is said of it, and bind its topics.
     pub(super) fn compile(&mut self, id: &Arc<str>, at_ms: i64) {
         let orders = self.spoken_of.get(id).cloned().unwrap_or_default();
+        let mut sources: Vec<_> = orders
+            .iter()
+            .filter_map(|order| self.sources.get(order))
+            .collect();
+        // Those with topics of their own name the metrics; what Home Assistant is told describes them. What was
+        // announced knows more than what was recognised.
+        sources.sort_by(|a, b| (a.kind, &a.origin).cmp(&(b.kind, &b.origin)));
         let mut said: Vec<(ConventionKind, Announcement)> = Vec::new();
-        for source in orders.iter().filter_map(|order| self.sources.get(order)) {
+        for source in sources {
             let parts = source.parts.iter().filter(|part| part.device == *id);
             said.extend(parts.map(|part| (source.kind, part.announcement.clone())));
         }
-        // Those with topics of their own name the metrics; what Home Assistant is told describes them.
-        said.sort_by_key(|(kind, _)| *kind);
         let mut compiling = Compiling::new(id.clone(), self);
         for (kind, announcement) in &said {
             compiling.streams(*kind, announcement);
@@ -103,6 +108,7 @@ impl Registry {
                     .insert(id.clone());
                 topics.push(topic.clone());
             }
+            let meanings = Arc::new(meanings(id, &features));
             let device = Device {
                 id: id.clone(),
                 identifiers: identity.identifiers.clone(),
@@ -112,6 +118,7 @@ impl Registry {
                 features,
                 topics: claims.keys().cloned().collect(),
                 claims,
+                meanings,
                 availability,
             };
             let schema = Arc::make_mut(&mut self.schema);
@@ -129,6 +136,28 @@ impl Registry {
             self.bind(&topic);
         }
     }
+}
+
+/// What a device's metrics mean, wherever they are told: announcements often describe a metric without saying on
+/// which of several topics it comes.
+fn meanings(
+    device: &Arc<str>,
+    features: &BTreeMap<Arc<str>, Feature>,
+) -> FxHashMap<Arc<str>, Meaning> {
+    let says_something =
+        |feature: &&Feature| feature.unit.is_some() || feature.state_class.is_some();
+    let meaning = |feature: &Feature| Meaning {
+        device: device.clone(),
+        metric: feature.metric.clone(),
+        unit: feature.unit.clone(),
+        scale: feature.scale,
+        words: feature.words.clone(),
+        counter: feature.state_class == Some(StateClass::TotalIncreasing),
+    };
+    let described = features.values().filter(says_something);
+    described
+        .map(|feature| (feature.metric.clone(), meaning(feature)))
+        .collect()
 }
 
 /// What the announcements say together: of each thing, who says it first.
@@ -239,7 +268,7 @@ impl<'r> Compiling<'r> {
                     None
                 }
             },
-            At::Value | At::Path(_) => None,
+            At::Value | At::Path(_) | At::Always(_) => None,
         };
         let claim = self.claim(kind, &read.topic);
         claim.layout.get_or_insert_with(flat);
@@ -248,6 +277,7 @@ impl<'r> Compiling<'r> {
             At::Path(path) => {
                 claim.keys.insert(path.clone(), meaning);
             }
+            At::Always(_) => {}
             At::Template(_) => claim
                 .templates
                 .extend(template.map(|template| (template, meaning))),
@@ -334,6 +364,8 @@ impl<'r> Compiling<'r> {
                 domain: Domain::Any,
                 write: None,
                 is_read: false,
+                scale: 1.0,
+                words: None,
             });
         feature.name = feature.name.take().or_else(|| point.name.clone());
         feature.class = feature.class.take().or_else(|| point.class.clone());
@@ -343,6 +375,10 @@ impl<'r> Compiling<'r> {
         }
         feature.state_class = feature.state_class.or(point.state_class);
         feature.is_read |= point.read.is_some();
+        if let Some(read) = point.read.as_ref().filter(|_| feature.words.is_none()) {
+            feature.scale = read.scale;
+            feature.words.clone_from(&read.words);
+        }
         if feature.write.is_none() && point.write.is_some() {
             feature.write.clone_from(&point.write);
             feature.domain = point.domain.clone();
@@ -370,7 +406,7 @@ impl<'r> Compiling<'r> {
                 self.availability.topics.push(says.clone());
                 let template = match &says.at {
                     At::Template(source) => self.template(source).ok(),
-                    At::Value | At::Path(_) => None,
+                    At::Value | At::Path(_) | At::Always(_) => None,
                 };
                 let device = self.device.clone();
                 let rule = AvailabilityRule {

@@ -6,6 +6,8 @@
 
 /// One device out of many announcements.
 mod compile;
+/// Keys of a payload.
+mod explore;
 /// What is wrong, by device.
 mod faults;
 /// Which identifiers are one device.
@@ -21,7 +23,8 @@ use std::{
     sync::Arc,
 };
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 
 use self::{compile::Claim, faults::Faults, identities::Identities};
 pub use self::{
@@ -31,12 +34,12 @@ pub use self::{
 };
 use crate::{
     announcement::{About, Announcement, Availability, Mode},
-    binding::{AvailabilityRule, Binding, Schema},
+    binding::{AvailabilityRule, Binding, Meaning, Schema},
     convention::ConventionKind,
     fault::{Fault, FaultKind},
     identifier::Identifier,
     message::Message,
-    point::{Component, Domain, StateClass, Write},
+    point::{Component, Domain, StateClass, Words, Write},
     template::Template,
 };
 
@@ -48,6 +51,8 @@ pub const SOURCES_MAX: usize = 50_000;
 pub const SOURCES_BYTES_MAX: usize = 128 << 20;
 /// Topics that are remembered as nobody's at most; past it they are looked at again.
 pub const PLAIN_TOPICS_MAX: usize = 200_000;
+/// Keys of explored topics that are looked at, at most.
+const EXPLORED_MAX: usize = 50_000;
 /// Compiled templates at most; past it all are compiled anew as they are needed.
 const TEMPLATES_MAX: usize = 50_000;
 
@@ -72,6 +77,8 @@ pub struct Registry {
     templates: FxHashMap<String, Result<Arc<Template>, Fault>>,
     faults: Faults,
     presence: FxHashMap<Arc<str>, FxHashMap<Arc<str>, Said>>,
+    /// Keys of explored topics that were looked at.
+    explored: FxHashSet<(Box<str>, Box<str>)>,
 }
 
 /// What a topic is to the registry.
@@ -85,17 +92,29 @@ enum Role {
     Bound,
     /// The same, and it says who is there.
     Presence,
+    /// A device's readings, whose keys may show what can be set.
+    Explored,
 }
 
 /// What one topic (or part of a shared one) has said.
 #[derive(Debug)]
 struct Source {
     kind: ConventionKind,
-    /// It teaches; otherwise it was recognised by its first message.
-    teaches: bool,
+    origin: Origin,
     topic: Box<str>,
     payload: Box<[u8]>,
     parts: Vec<Part>,
+}
+
+/// How a source came to be one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Origin {
+    /// Its messages teach.
+    Taught,
+    /// Its first message was recognised.
+    Recognised,
+    /// A later message of a topic that was recognised had this metric.
+    Discovered(String),
 }
 
 #[derive(Debug)]
@@ -129,6 +148,8 @@ pub struct Device {
     /// Topics that are its own.
     pub topics: Vec<Arc<str>>,
     claims: BTreeMap<Arc<str>, Claim>,
+    /// What its metrics mean, wherever they are told.
+    meanings: Arc<FxHashMap<Arc<str>, Meaning>>,
     availability: Availability,
 }
 
@@ -155,6 +176,10 @@ pub struct Feature {
     pub write: Option<Write>,
     /// Whether its state is told.
     pub is_read: bool,
+    /// What numbers are multiplied by.
+    pub scale: f64,
+    /// Words with a meaning of their own.
+    pub words: Option<Words>,
 }
 
 /// What a message was to the registry.
@@ -249,6 +274,7 @@ impl Registry {
                 }
             }
             Role::Presence => self.presence(message, at_ms),
+            Role::Explored => self.explore(message, at_ms),
         }
     }
 
@@ -266,10 +292,19 @@ impl Registry {
             && self.has_room(message)
         {
             let key = message.topic.to_owned();
-            self.replace(kind, false, key, message, vec![announcement], at_ms);
-            if self.roles.get(message.topic) == Some(&Role::Presence) {
-                self.presence(message, at_ms);
-            }
+            self.replace(
+                kind,
+                Origin::Recognised,
+                key,
+                message,
+                vec![announcement],
+                at_ms,
+            );
+            match self.roles.get(message.topic) {
+                Some(Role::Presence) => self.presence(message, at_ms),
+                Some(Role::Explored) => self.explore(message, at_ms),
+                _ => Heard::Nothing,
+            };
             return Err(Heard::Changed);
         }
         if self.plain_topics >= PLAIN_TOPICS_MAX {
@@ -289,7 +324,7 @@ impl Registry {
         at_ms: i64,
     ) -> Heard {
         let convention = kind.convention();
-        let key = message.topic.to_owned();
+        let key = source_key(kind, message);
         let known = self
             .order_of
             .get(&key)
@@ -308,7 +343,7 @@ impl Registry {
         };
         match learnt {
             Ok(announcements) => {
-                self.replace(kind, true, key, message, announcements, at_ms);
+                self.replace(kind, Origin::Taught, key, message, announcements, at_ms);
                 Heard::Changed
             }
             Err(fault) => {
@@ -324,6 +359,66 @@ impl Registry {
         }
     }
 
+    /// Look whether a topic's keys show what can be set.
+    fn explore(&mut self, message: &Message<'_>, at_ms: i64) -> Heard {
+        let Some(binding) = self.schema.bindings.get(message.topic).cloned() else {
+            return Heard::Nothing;
+        };
+        let mut heard = Heard::Nothing;
+        for metric in explore::metrics(&binding.layout, message.payload) {
+            let looked_at = (Box::from(message.topic), Box::from(metric.as_str()));
+            if self.explored.len() >= EXPLORED_MAX || !self.explored.insert(looked_at) {
+                continue;
+            }
+            if self.discover(
+                binding.convention,
+                message.topic,
+                &metric,
+                &binding.device,
+                at_ms,
+            ) {
+                heard = Heard::Changed;
+            }
+        }
+        heard
+    }
+
+    /// Take in how a metric of a recognised topic is set, if its convention knows.
+    fn discover(
+        &mut self,
+        kind: ConventionKind,
+        topic: &str,
+        metric: &str,
+        device: &str,
+        at_ms: i64,
+    ) -> bool {
+        let Some(point) = kind.convention().discover(topic, metric) else {
+            return false;
+        };
+        let Some(identifiers) = self
+            .devices
+            .get(device)
+            .map(|device| device.identifiers.clone())
+        else {
+            return false;
+        };
+        let announcement = Announcement {
+            identifiers,
+            points: vec![point],
+            ..Announcement::default()
+        };
+        let message = Message {
+            topic,
+            payload: &[],
+        };
+        let (origin, key) = (
+            Origin::Discovered(metric.to_owned()),
+            format!("{topic}#{metric}"),
+        );
+        self.replace(kind, origin, key, &message, vec![announcement], at_ms);
+        true
+    }
+
     fn has_room(&self, message: &Message<'_>) -> bool {
         self.sources.len() < SOURCES_MAX
             && self.sources_bytes + message.payload.len() <= SOURCES_BYTES_MAX
@@ -334,7 +429,7 @@ impl Registry {
     fn replace(
         &mut self,
         kind: ConventionKind,
-        teaches: bool,
+        origin: Origin,
         key: String,
         message: &Message<'_>,
         announcements: Vec<Announcement>,
@@ -401,7 +496,7 @@ impl Registry {
                 order,
                 Source {
                     kind,
-                    teaches,
+                    origin,
                     topic,
                     payload,
                     parts,
@@ -576,13 +671,22 @@ impl Registry {
         let binding = binding_of(&claims);
         let schema = Arc::make_mut(&mut self.schema);
         schema.generation += 1;
-        let teaches = matches!(self.roles.get(&**topic), Some(Role::Teaches(_)));
+        let known = self.roles.get(&**topic).copied();
+        let teacher = match known {
+            None => ConventionKind::teacher(topic),
+            Some(Role::Teaches(kind)) => Some(kind),
+            Some(_) => None,
+        };
+        if let Some(kind) = teacher {
+            self.roles.insert((**topic).into(), Role::Teaches(kind));
+        }
+        let teaches = teacher.is_some();
         match binding {
             Some(binding) => {
-                let role = if binding.availability.is_empty() {
-                    Role::Bound
-                } else {
-                    Role::Presence
+                let role = match binding.availability.is_empty() {
+                    false => Role::Presence,
+                    true if binding.convention.discovers() => Role::Explored,
+                    true => Role::Bound,
                 };
                 if !teaches {
                     self.roles.insert((**topic).into(), role);
@@ -615,6 +719,7 @@ fn binding_of(claims: &[(&Device, &Claim)]) -> Option<Binding> {
         layout: main.layout.clone().unwrap_or_else(compile::flat),
         plain: None,
         keys: FxHashMap::default(),
+        metrics: owner.meanings.clone(),
         templates: Vec::new(),
         only_availability: claims.len() == 1 && main.layout.is_none(),
         availability,
@@ -632,6 +737,12 @@ fn binding_of(claims: &[(&Device, &Claim)]) -> Option<Binding> {
     let says_nothing = claims.iter().all(|(_, claim)| claim.layout.is_none());
     // A topic that many share to say that they are there is not one device's reading.
     (!says_nothing || !binding.availability.is_empty()).then_some(binding)
+}
+
+/// The name of what announces: the topic, unless several share it.
+fn source_key(kind: ConventionKind, message: &Message<'_>) -> String {
+    let shared = kind.convention().source(message);
+    shared.unwrap_or_else(|| message.topic.to_owned())
 }
 
 fn known_devices(source: Option<&Source>) -> Vec<Arc<str>> {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Registry, Said, identities::Identity};
+use super::{Origin, Registry, Role, Said, identities::Identity, source_key};
 use crate::{convention::ConventionKind, message::Message};
 
 /// What is kept of a registry over a restart: what was heard, which identifiers are one device, what a user
@@ -17,7 +17,7 @@ pub struct Saved {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SavedSource {
     convention: String,
-    teaches: bool,
+    origin: Origin,
     topic: Box<str>,
     payload: Box<[u8]>,
 }
@@ -33,7 +33,7 @@ impl Registry {
     pub fn save(&self) -> Saved {
         let sources = self.sources.values().map(|source| SavedSource {
             convention: source.kind.name().to_owned(),
-            teaches: source.teaches,
+            origin: source.origin.clone(),
             topic: source.topic.clone(),
             payload: source.payload.clone(),
         });
@@ -64,25 +64,7 @@ impl Registry {
                 topic: &source.topic,
                 payload: &source.payload,
             };
-            let convention = kind.convention();
-            let said = if source.teaches {
-                convention.learn(&message).unwrap_or_default()
-            } else {
-                convention.recognise(&message).into_iter().collect()
-            };
-            if source.teaches {
-                registry
-                    .roles
-                    .insert(source.topic.clone(), super::Role::Teaches(kind));
-            }
-            registry.replace(
-                kind,
-                source.teaches,
-                source.topic.to_string(),
-                &message,
-                said,
-                0,
-            );
+            registry.take_again(kind, source.origin, &message);
         }
         for (device, topic, online, at_ms) in saved.presence {
             registry
@@ -93,5 +75,31 @@ impl Registry {
         }
         registry.refresh_aliases();
         registry
+    }
+}
+
+impl Registry {
+    /// Understand a kept message anew.
+    fn take_again(&mut self, kind: ConventionKind, origin: Origin, message: &Message<'_>) {
+        let convention = kind.convention();
+        match &origin {
+            Origin::Taught => {
+                self.roles.insert(message.topic.into(), Role::Teaches(kind));
+                let said = convention.learn(message).unwrap_or_default();
+                self.replace(kind, origin, source_key(kind, message), message, said, 0);
+            }
+            Origin::Recognised => {
+                let said = convention.recognise(message).into_iter().collect();
+                self.replace(kind, origin, message.topic.to_owned(), message, said, 0);
+            }
+            Origin::Discovered(metric) => {
+                let binding = self.schema.bindings.get(message.topic);
+                if let Some(device) = binding.map(|binding| binding.device.clone()) {
+                    self.explored
+                        .insert((message.topic.into(), metric.as_str().into()));
+                    self.discover(kind, message.topic, metric, &device, 0);
+                }
+            }
+        }
     }
 }

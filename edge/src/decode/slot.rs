@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Ends the name of the metric that puts a counter together over its resets.
-pub const CUMULATIVE: &str = ".cumulative";
+pub(super) const CUMULATIVE: &str = ".cumulative";
 
 /// Ends the name of a key whose own name a template has.
 const RAW: &str = ".raw";
@@ -119,6 +119,9 @@ impl Decoder<'_> {
 
     /// The slot of a metric that no point describes: as its convention says.
     pub(super) fn slot_by_convention(&mut self, binding: &Binding, metric: &str) -> SlotId {
+        if let Some(meaning) = binding.metrics.get(metric) {
+            return self.slot_of(meaning);
+        }
         let Some(meaning) = binding.convention.convention().meaning(metric) else {
             return self.slot(&binding.device, metric);
         };

@@ -98,11 +98,11 @@ impl Decoder<'_> {
         &mut self,
         topic: &mut Topic,
         binding: &Arc<Binding>,
-        aliases: &[(u64, String)],
+        (aliases, types): (&[(u64, String)], &[(String, u32)]),
         record: &Record<'_>,
         stamp: Stamp,
     ) {
-        match sparkplug::read(record.payload, aliases) {
+        match sparkplug::read_typed(record.payload, aliases, types) {
             Ok(taken) => {
                 for reading in &taken {
                     self.taken(topic, binding, reading, record, stamp);

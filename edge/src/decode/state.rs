@@ -34,7 +34,7 @@ pub struct State {
     /// Readings of the past that these records brought, by series and time: the record of each.
     pub fresh: FxHashMap<(u64, i64), u64>,
     /// The device's own time of the payload at hand.
-    pub(super) device_ts: Option<i64>,
+    pub(crate) device_ts: Option<i64>,
 }
 
 /// Counters by series.

@@ -210,8 +210,8 @@ fn a_devices_own_time_counts_where_it_is_plausible() {
         (r#"{"x":{"ts":5},"t":1}"#, RECEIVED, Quality::Good),
     ];
     for (payload, ts, quality) in cases {
-        let topics = Topics::default();
-        let mut decoder = Decoder::new(&topics);
+        let context = Context::default();
+        let mut decoder = Decoder::new(&context, State::default());
         let record = Record {
             topic: "d",
             payload: payload.as_bytes(),

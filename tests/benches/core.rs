@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::tz::TimeZone;
 use serde_json::json;
 use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
@@ -24,10 +25,11 @@ use tarn_common::{
 };
 use tarn_edge::{
     cut::Cutter,
-    decode::{Decoder, topic::Topics},
+    decode::{Decoder, state::State, topic::Topics},
+    devices::Devices,
     identity::Identity,
     journal::{Journal, JournalSettings, segment::Scan},
-    metrics::{CutMetrics, JournalMetrics},
+    metrics::{CutMetrics, DeviceMetrics, JournalMetrics},
 };
 
 const DAY: i32 = 20_779;
@@ -213,10 +215,17 @@ fn cut(dir: &Path) -> serde_json::Value {
         home: "bench".parse().expect("home"),
         shards: 4,
     };
+    let devices = Arc::new(Devices::new(
+        Topics::default(),
+        TimeZone::UTC,
+        None,
+        Seq::ZERO,
+        DeviceMetrics::default(),
+    ));
     let cutter = Cutter {
         identity,
         lake: dir.join("lake"),
-        topics: Topics::default(),
+        devices: devices.clone(),
         disk: Arc::new(RealDisk),
         clock,
         metrics: CutMetrics::default(),
@@ -227,10 +236,10 @@ fn cut(dir: &Path) -> serde_json::Value {
 
     let started = Instant::now();
     let bytes = fs::read(&segment.path).expect("reads");
-    let topics = Topics::default();
-    let mut decoder = Decoder::new(&topics);
+    let context = devices.context();
+    let mut decoder = Decoder::new(&context, State::default());
     Scan::new(&bytes, 32, Seq(segment.first.0 - 1)).for_each(|record| decoder.record(&record));
-    let (rows, _) = decoder.finish();
+    let rows = decoder.finish().rows;
     let decode_s = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let batches: Vec<_> = rows

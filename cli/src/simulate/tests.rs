@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 
 use bytes::BytesMut;
-use mqtt_proto::v3::{Connack, ConnectReturnCode, Packet, Publish};
-use mqtt_proto::{Pid, QosPid};
+use mqtt_proto::v3::{Connack, ConnectReturnCode, LastWill, Packet, Publish};
+use mqtt_proto::{Pid, QosPid, TopicName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::house::{House, Message};
+use super::convention::plain::PlainTopics;
+use super::message::Message;
 use super::source::{LOAD_PAYLOAD_BYTES, load_payload};
 use super::*;
 
@@ -35,6 +36,7 @@ fn the_same_seed_gives_the_same_messages() {
         Profile::House,
         Profile::Hotel,
         Profile::Factory,
+        Profile::Plain,
         Profile::Load,
     ] {
         let mut args = args(profile);
@@ -55,11 +57,14 @@ fn two_clients_never_share_a_topic() {
         Profile::House,
         Profile::Hotel,
         Profile::Factory,
+        Profile::Plain,
         Profile::Load,
     ] {
         let topics = |client| -> HashSet<String> {
             let all = messages(&args(profile), client, 3_000);
-            all.iter().map(|one| one.topic.to_string()).collect()
+            // Where every Shelly of the first generation introduces itself.
+            let own = all.iter().filter(|one| &*one.topic != "shellies/announce");
+            own.map(|one| one.topic.to_string()).collect()
         };
         assert!(topics(0).is_disjoint(&topics(1)), "{profile:?}");
     }
@@ -107,12 +112,12 @@ fn numbers(payload: &[u8]) -> HashMap<String, f64> {
 #[test]
 fn counters_never_fall() {
     for profile in [Profile::House, Profile::Hotel, Profile::Factory] {
-        let house = House::new(profile, 9, 0, "home").expect("a plain prefix");
+        let topics = PlainTopics::new(profile, 9, 0, "home").expect("a plain prefix");
         let mut counters: HashMap<String, f64> = HashMap::new();
         for step in 0..400 {
             let at = SimTime(START_S as i64 * 1_000 + step * 433_000);
-            for index in 0..house.len() {
-                let message = house.message(index, at);
+            for index in 0..topics.len() {
+                let message = topics.message(index, at);
                 for (path, value) in numbers(&message.payload) {
                     let name = format!("{}{path}", message.topic);
                     if !["energy", "Total", "parts"]
@@ -133,7 +138,7 @@ fn counters_never_fall() {
 
 #[test]
 fn a_house_is_plausible_and_mixes_its_shapes() {
-    let mut args = args(Profile::House);
+    let mut args = args(Profile::Plain);
     args.speed = 600.0;
     let all = messages(&args, 0, 20_000);
     let texts: Vec<(String, String)> = all
@@ -211,6 +216,7 @@ async fn a_paced_run_sends_what_its_rate_and_time_say() {
 struct Peer {
     stream: TcpStream,
     inbox: BytesMut,
+    will: Option<LastWill>,
 }
 
 impl Peer {
@@ -219,14 +225,27 @@ impl Peer {
         let mut peer = Peer {
             stream,
             inbox: BytesMut::new(),
+            will: None,
         };
         let Some(Packet::Connect(connect)) = peer.next().await else {
             panic!("no CONNECT");
         };
         assert!(!connect.clean_session);
+        peer.will = connect.last_will.clone();
         let connack = Connack::new(false, ConnectReturnCode::Accepted);
         peer.send(Packet::Connack(connack)).await;
         peer
+    }
+
+    /// The topics of the next packet, which must be a SUBSCRIBE.
+    async fn subscribe(&mut self) -> Vec<String> {
+        match self.next().await {
+            Some(Packet::Subscribe(subscribe)) => {
+                let topics = subscribe.topics.iter();
+                topics.map(|(filter, _)| filter.to_string()).collect()
+            }
+            other => panic!("expected a SUBSCRIBE, got {other:?}"),
+        }
     }
 
     async fn next(&mut self) -> Option<Packet> {
@@ -347,6 +366,68 @@ async fn what_has_no_ack_is_not_counted() {
 }
 
 #[tokio::test]
+async fn a_device_hears_its_command_and_answers_before_anything_else() {
+    let (listener, _, run) = start(4, |args| {
+        args.profile = Profile::House;
+        args.in_flight = 1;
+        args.faults = 0.0;
+    })
+    .await;
+    let mut peer = Peer::accept(&listener).await;
+    let will = peer.will.take().expect("the bridge has a will");
+    assert_eq!(&*will.topic_name, "zigbee2mqtt/bridge/state");
+    assert!(will.retain);
+    let topics = peer.subscribe().await;
+    let command = "zigbee2mqtt/kitchen/plug/set";
+    assert!(topics.iter().any(|topic| topic == command));
+
+    let first = peer.publish().await;
+    assert!(first.retain, "discovery comes first: {}", first.topic_name);
+    let topic = TopicName::try_from(command).expect("a topic");
+    let told = pid(&first) + 9;
+    let payload = r#"{"state":"OFF"}"#.into();
+    let mut set = Publish::new(QosPid::Level1(told), topic, payload);
+    set.retain = false;
+    peer.send(Packet::Publish(set)).await;
+    assert_eq!(peer.next().await, Some(Packet::Puback(told)));
+    peer.send(Packet::Puback(pid(&first))).await;
+    let answer = peer.publish().await;
+    assert_eq!(&*answer.topic_name, "zigbee2mqtt/kitchen/plug");
+    let state: serde_json::Value = serde_json::from_slice(&answer.payload).expect("JSON");
+    assert_eq!(state["state"], "OFF");
+    peer.send(Packet::Puback(pid(&answer))).await;
+    for _ in 1..4 {
+        let next = peer.publish().await;
+        peer.send(Packet::Puback(pid(&next))).await;
+    }
+    let summary = run.await.expect("joined").expect("ran");
+    assert_eq!((summary.published, summary.acked), (5, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn binary_payloads_stand_as_base64_in_the_acked_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut args = args(Profile::Factory);
+    args.ceiling = true;
+    args.rate = 0.0;
+    args.messages = Some(2_000);
+    args.acked_file = Some(folder.path().join("acked"));
+    let live = Arc::new(Live::default());
+    let ran = run(&args, live, CancellationToken::new()).await;
+    assert_eq!(ran.expect("ran").acked, 2_000);
+    let text = std::fs::read_to_string(folder.path().join("acked")).expect("a text file");
+    let mut binary = 0;
+    for line in text.lines() {
+        let (topic, payload) = line.split_once('\t').expect("topic<TAB>payload");
+        let is_binary = payload.starts_with("base64:");
+        assert_eq!(is_binary, topic.starts_with("spBv1.0/"), "{line}");
+        binary += usize::from(is_binary);
+    }
+    assert_eq!(text.lines().count(), 2_000);
+    assert!(binary > 100);
+}
+
+#[tokio::test]
 async fn qos_2_releases_after_a_reconnect_and_does_not_publish_again() {
     let (listener, _, run) = start(2, |args| args.qos = 2).await;
     // The first connection only makes the broker forget an older session.
@@ -354,6 +435,7 @@ async fn qos_2_releases_after_a_reconnect_and_does_not_publish_again() {
     let mut wipe = Peer {
         stream,
         inbox: BytesMut::new(),
+        will: None,
     };
     let Some(Packet::Connect(connect)) = wipe.next().await else {
         panic!("no CONNECT");
@@ -388,6 +470,7 @@ async fn a_refused_login_ends_the_run() {
     let mut peer = Peer {
         stream,
         inbox: BytesMut::new(),
+        will: None,
     };
     peer.next().await.expect("a CONNECT");
     let connack = Connack::new(false, ConnectReturnCode::NotAuthorized);

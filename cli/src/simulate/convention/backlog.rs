@@ -125,7 +125,7 @@ impl Device for Sleeper {
 
     fn report(&mut self, at: SimTime, odd: Option<Oddity>, out: &mut Outbox) {
         self.turns += 1;
-        if self.turns % TURNS_ASLEEP == 0 && self.told_until.is_none_or(|last| last < at) {
+        if self.turns.is_multiple_of(TURNS_ASLEEP) && self.told_until.is_none_or(|last| last < at) {
             out.json(&self.topic, Keep::Live, &self.document(at, odd));
             self.told_until = Some(at);
         }

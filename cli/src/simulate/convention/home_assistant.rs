@@ -141,13 +141,9 @@ impl Device for Announcer {
                 self.availability(false, at, out);
                 self.announce(at, out);
             }
-            Some(name) => {
-                if self.thing.write(name, text, at) {
-                    self.tell(at, None, out);
-                }
-            }
+            Some(name) if self.thing.write(name, text, at) => self.tell(at, None, out),
             None if on == STATUS_TOPIC && text == "online" => self.announce(at, out),
-            None => {}
+            _ => {}
         }
     }
 }

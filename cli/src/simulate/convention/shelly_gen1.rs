@@ -192,11 +192,11 @@ impl Device for Shelly {
             return;
         };
         if on == &*self.command {
-            if let Some(meter) = &mut self.meter {
-                if let Some(wanted) = switch_word(text, "on", "off", meter.is_on()) {
-                    meter.switch(wanted, at);
-                    self.tell_relay(out);
-                }
+            if let Some(meter) = &mut self.meter
+                && let Some(wanted) = switch_word(text, "on", "off", meter.is_on())
+            {
+                meter.switch(wanted, at);
+                self.tell_relay(out);
             }
             return;
         }

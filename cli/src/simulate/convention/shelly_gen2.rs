@@ -231,7 +231,7 @@ impl Device for Shelly {
         let mut values = self.partial(keys, at);
         spoil_measurement(&mut values, odd);
         self.notify("NotifyStatus", &values, at, out);
-        if self.tells_status && self.told % 4 == 0 {
+        if self.tells_status && self.told.is_multiple_of(4) {
             self.tell_status(at, None, out);
         }
     }

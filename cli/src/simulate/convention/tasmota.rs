@@ -268,7 +268,7 @@ impl Device for Tasmota {
 
     /// SENSOR in every turn, STATE in every fourth.
     fn report(&mut self, at: SimTime, odd: Option<Oddity>, out: &mut Outbox) {
-        if self.told % 4 == 0 {
+        if self.told.is_multiple_of(4) {
             self.status(at, out);
         }
         self.told += 1;

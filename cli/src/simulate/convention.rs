@@ -88,6 +88,10 @@ pub(super) trait Device: Debug + Send {
     /// A message on one of these topics; what it answers goes into `out`.
     fn hear(&mut self, _topic: &str, _payload: &[u8], _at: SimTime, _out: &mut Outbox) {}
 
+    /// What it must say because of what another has just said: the machines behind a node are born
+    /// again with it.
+    fn follow_up(&mut self, _at: SimTime, _out: &mut Outbox) {}
+
     /// What the broker is to say when the connection breaks.
     fn will(&self) -> Option<Message> {
         None

@@ -232,21 +232,26 @@ impl Home {
                 None => resident.device.availability(true, at, &mut self.out),
             }
         }
+        follow_up(&mut self.residents, at, &mut self.out);
     }
 
     /// Hands a command to whoever hears on its topic. Who is away or deaf does not.
     pub(super) fn hear(&mut self, topic: &TopicName, payload: &[u8]) {
+        // A command before the first message finds nobody at home.
+        if !self.has_begun {
+            return;
+        }
         let ears = self.ears.get(topic).map_or(&[][..], Vec::as_slice);
         for &index in ears {
             let resident = &mut self.residents[index];
-            // A command before the first message finds nobody at home.
-            if resident.is_deaf || resident.away.is_some() || !self.has_begun {
+            if resident.is_deaf || resident.away.is_some() {
                 continue;
             }
             let device = &mut resident.device;
             device.hear(topic, payload, self.now, &mut self.answers);
             resident.told = Some(device.state(self.now));
         }
+        follow_up(&mut self.residents, self.now, &mut self.answers);
     }
 
     /// What was answered to commands, and is said before anything else.
@@ -256,11 +261,20 @@ impl Home {
 
     /// The connection broke: what its will has told is put right on the next one.
     pub(super) fn connection_lost(&mut self) {
-        for resident in self.residents.iter_mut().filter(|_| self.has_begun) {
-            if resident.away.is_none() {
-                resident.device.connection_lost(self.now, &mut self.answers);
-            }
+        if !self.has_begun {
+            return;
         }
+        for resident in self.residents.iter_mut().filter(|one| one.away.is_none()) {
+            resident.device.connection_lost(self.now, &mut self.answers);
+        }
+        follow_up(&mut self.residents, self.now, &mut self.answers);
+    }
+}
+
+/// Lets those speak who must after what another has said.
+fn follow_up(residents: &mut [Resident], at: SimTime, out: &mut Outbox) {
+    for resident in residents.iter_mut().filter(|one| one.away.is_none()) {
+        resident.device.follow_up(at, out);
     }
 }
 

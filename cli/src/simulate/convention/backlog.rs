@@ -125,7 +125,9 @@ impl Device for Sleeper {
 
     fn report(&mut self, at: SimTime, odd: Option<Oddity>, out: &mut Outbox) {
         self.turns += 1;
-        if self.turns.is_multiple_of(TURNS_ASLEEP) && self.told_until.is_none_or(|last| last < at) {
+        // A fault wakes it, so that it can be seen.
+        let wakes = odd.is_some() || self.turns.is_multiple_of(TURNS_ASLEEP);
+        if wakes && self.told_until.is_none_or(|last| last < at) {
             out.json(&self.topic, Keep::Live, &self.document(at, odd));
             self.told_until = Some(at);
         }

@@ -44,7 +44,7 @@ const STORED_SAMPLES: i64 = 5;
 struct Line {
     /// The next sequence number.
     seq: AtomicU64,
-    /// Which birth of the node this is: machines of an older one must be born again.
+    /// Which birth of the node this is: machines of an older one must be born again at once.
     birth: AtomicU64,
     is_alive: AtomicBool,
 }
@@ -280,10 +280,6 @@ impl Device for Machine {
         if !self.is_reachable() {
             return;
         }
-        if self.born_in != self.line.birth.load(Relaxed) {
-            self.birth(at, out);
-            return;
-        }
         let places = match self.told % 3 {
             2 => machine::SLOW,
             _ => machine::FAST,
@@ -292,6 +288,12 @@ impl Device for Machine {
         let mut metrics = self.model.data(places, at);
         machine::spoil(&mut metrics, odd);
         out.protobuf(&self.ddata, &self.line.payload(metrics, at));
+    }
+
+    fn follow_up(&mut self, at: SimTime, out: &mut Outbox) {
+        if self.is_reachable() && self.born_in != self.line.birth.load(Relaxed) {
+            self.birth(at, out);
+        }
     }
 
     fn availability(&mut self, online: bool, at: SimTime, out: &mut Outbox) {
@@ -331,8 +333,7 @@ impl Device for Machine {
         for metric in &command.metrics {
             changed |= self.model.write(metric, at);
         }
-        let is_born = self.born_in == self.line.birth.load(Relaxed);
-        if changed && is_born && self.is_reachable() {
+        if changed && self.is_reachable() {
             let metrics = self.model.data(machine::CONTROL, at);
             out.protobuf(&self.ddata, &self.line.payload(metrics, at));
         }

@@ -58,8 +58,10 @@ struct Topics {
     sensor: TopicName,
     state: TopicName,
     result: TopicName,
-    /// For each relay: where it is told, and where it hears.
-    relays: Vec<(TopicName, TopicName)>,
+    /// Where each relay is told.
+    relays: Vec<TopicName>,
+    /// Where each relay hears. The first one hears both `POWER` and `POWER1`.
+    commands: Vec<(TopicName, usize)>,
 }
 
 /// `{"Time":…,"ENERGY":{…}}` or `{"Time":…,"SI7021":{…},"TempUnit":"C"}`.
@@ -232,10 +234,13 @@ impl Topics {
             topic(&format!("{path}{name}"))
         };
         let discovery = format!("tasmota/discovery/{}", identity.mac());
-        let relay = |index| {
-            let name = relay_name(index, relays);
-            (full("stat", &name), full("cmnd", &name))
-        };
+        let mut commands: Vec<(TopicName, usize)> = (0..relays)
+            .map(|index| (full("cmnd", &format!("POWER{}", index + 1)), index))
+            .collect();
+        if relays > 0 {
+            commands.push((full("cmnd", "POWER"), 0));
+        }
+        let relay = |index| full("stat", &relay_name(index, relays));
         Topics {
             config: topic(&format!("{discovery}/config")),
             sensors: topic(&format!("{discovery}/sensors")),
@@ -244,6 +249,7 @@ impl Topics {
             state: full("tele", "STATE"),
             result: full("stat", "RESULT"),
             relays: (0..relays).map(relay).collect(),
+            commands,
         }
     }
 }
@@ -259,7 +265,7 @@ impl Device for Tasmota {
         let (time, values) = (self.time(at), self.values(at));
         let sensors = json!({"sn": self.telemetry(&time, &values), "ver": 1});
         out.json(&self.topics.sensors, Keep::Retained, &sensors);
-        for (meter, (told, _)) in self.meters.iter().zip(&self.topics.relays) {
+        for (meter, told) in self.meters.iter().zip(&self.topics.relays) {
             out.word(told, Keep::Live, on_off(meter.is_on()));
         }
         self.status(at, out);
@@ -298,17 +304,13 @@ impl Device for Tasmota {
     }
 
     fn hears(&self) -> Vec<TopicName> {
-        let relays = self.topics.relays.iter();
-        relays.map(|(_, hears)| hears.clone()).collect()
+        let commands = self.topics.commands.iter();
+        commands.map(|(hears, _)| hears.clone()).collect()
     }
 
     fn hear(&mut self, on: &str, payload: &[u8], at: SimTime, out: &mut Outbox) {
-        let Some(index) = self
-            .topics
-            .relays
-            .iter()
-            .position(|(_, hears)| &**hears == on)
-        else {
+        let mut commands = self.topics.commands.iter();
+        let Some(&(_, index)) = commands.find(|(hears, _)| &**hears == on) else {
             return;
         };
         let Some(text) = payload_text(payload) else {
@@ -334,6 +336,6 @@ impl Device for Tasmota {
         meter.switch(wanted, at);
         let result = json!({ self.relay_name(index): on_off(wanted) });
         out.json(&self.topics.result, Keep::Live, &result);
-        out.word(&self.topics.relays[index].0, Keep::Live, on_off(wanted));
+        out.word(&self.topics.relays[index], Keep::Live, on_off(wanted));
     }
 }

@@ -11,6 +11,12 @@
 //! The second and further clients have a base topic of their own, `zigbee2mqtt-2` and so on, as
 //! homes with two coordinators must.
 
+/// What a bridge tells of a kind of device.
+mod exposes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
 use bytes::Bytes;
 use mqtt_proto::TopicName;
 use serde_json::{Value as Json, json};
@@ -21,8 +27,10 @@ use crate::simulate::fault::Oddity;
 use crate::simulate::identity::Identity;
 use crate::simulate::message::{Keep, Message, Outbox, topic};
 use crate::simulate::signal::{Dice, SimTime};
-use crate::simulate::thing::{Domain, Kind, Property, Thing};
+use crate::simulate::thing::{Property, Thing};
 use crate::simulate::values::Value;
+
+use exposes::{exposes, product};
 
 /// What all devices of one coordinator share.
 #[derive(Debug, Clone)]
@@ -30,6 +38,15 @@ pub(in crate::simulate) struct Network {
     base: String,
     /// Old versions say `online`, new ones `{"state":"online"}`.
     plain_availability: bool,
+    bridge: Arc<BridgeState>,
+}
+
+/// What the devices must know of their bridge: while it is down, nobody speaks for them.
+#[derive(Debug, Default)]
+struct BridgeState {
+    is_up: AtomicBool,
+    /// How often it has started: it then tells of each device anew.
+    starts: AtomicU64,
 }
 
 impl Network {
@@ -41,7 +58,12 @@ impl Network {
                 _ => format!("zigbee2mqtt-{}", client + 1),
             },
             plain_availability: client % 2 == 1,
+            bridge: Arc::default(),
         }
+    }
+
+    fn is_up(&self) -> bool {
+        self.bridge.is_up.load(Relaxed)
     }
 
     fn word(&self, online: bool) -> &'static str {
@@ -96,13 +118,17 @@ impl Device for Bridge {
 
     fn announce(&mut self, at: SimTime, out: &mut Outbox) {
         self.availability(true, at, out);
-        out.bytes(&self.devices, Keep::Retained, self.list.clone());
     }
 
     fn report(&mut self, _at: SimTime, _odd: Option<Oddity>, _out: &mut Outbox) {}
 
     fn availability(&mut self, online: bool, _at: SimTime, out: &mut Outbox) {
         out.word(&self.state, Keep::Retained, self.network.word(online));
+        self.network.bridge.is_up.store(online, Relaxed);
+        if online {
+            self.network.bridge.starts.fetch_add(1, Relaxed);
+            out.bytes(&self.devices, Keep::Retained, self.list.clone());
+        }
     }
 
     fn will(&self) -> Option<Message> {
@@ -113,8 +139,8 @@ impl Device for Bridge {
         })
     }
 
-    fn connection_lost(&mut self, at: SimTime, out: &mut Outbox) {
-        self.availability(true, at, out);
+    fn connection_lost(&mut self, _at: SimTime, out: &mut Outbox) {
+        out.word(&self.state, Keep::Retained, self.network.word(true));
     }
 }
 
@@ -128,6 +154,8 @@ pub(in crate::simulate) struct Zigbee {
     dice: Dice,
     state: TopicName,
     availability: TopicName,
+    /// The start of the bridge since which it was told of.
+    told_since: u64,
 }
 
 impl Zigbee {
@@ -148,6 +176,7 @@ impl Zigbee {
             dice,
             state: topic(&format!("{base}/{name}")),
             availability: topic(&format!("{base}/{name}/availability")),
+            told_since: 0,
         }
     }
 
@@ -183,6 +212,9 @@ impl Zigbee {
     }
 
     fn tell(&self, at: SimTime, odd: Option<Oddity>, out: &mut Outbox) {
+        if !self.network.is_up() {
+            return;
+        }
         let mut values = self.thing.read(at);
         values.add("linkquality", Value::Whole(link_quality(self.dice, at)));
         values.spoil(odd);
@@ -215,8 +247,15 @@ impl Device for Zigbee {
     }
 
     fn announce(&mut self, at: SimTime, out: &mut Outbox) {
+        self.told_since = self.network.bridge.starts.load(Relaxed);
         self.availability(true, at, out);
         self.tell(at, None, out);
+    }
+
+    fn follow_up(&mut self, at: SimTime, out: &mut Outbox) {
+        if self.told_since != self.network.bridge.starts.load(Relaxed) {
+            self.announce(at, out);
+        }
     }
 
     fn report(&mut self, at: SimTime, odd: Option<Oddity>, out: &mut Outbox) {
@@ -224,8 +263,10 @@ impl Device for Zigbee {
     }
 
     fn availability(&mut self, online: bool, _at: SimTime, out: &mut Outbox) {
-        let word = self.network.word(online);
-        out.word(&self.availability, Keep::Retained, word);
+        if self.network.is_up() {
+            let word = self.network.word(online);
+            out.word(&self.availability, Keep::Retained, word);
+        }
     }
 
     fn power_up(&mut self, resets: bool, at: SimTime) {
@@ -257,7 +298,10 @@ impl Device for Zigbee {
     }
 
     fn hear(&mut self, on: &str, payload: &[u8], at: SimTime, out: &mut Outbox) {
-        let Some(verb) = on.strip_prefix(&*self.state) else {
+        let Some(verb) = on
+            .strip_prefix(&*self.state)
+            .filter(|_| self.network.is_up())
+        else {
             return;
         };
         let changed = match verb.strip_prefix("/set/") {
@@ -276,96 +320,4 @@ impl Device for Zigbee {
             self.tell(at, None, out);
         }
     }
-}
-
-/// Vendor, model and description.
-fn product(kind: Kind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        Kind::Climate => ("Aqara", "WSDCGQ11LM", "Temperature and humidity sensor"),
-        Kind::Motion => ("Aqara", "RTCGQ11LM", "Motion sensor"),
-        Kind::Contact => ("Aqara", "MCCGQ11LM", "Door and window sensor"),
-        Kind::Bulb => ("IKEA", "LED2101G4", "TRADFRI bulb E27"),
-        Kind::Plug => ("Innr", "SP 240", "Smart plug with metering"),
-        Kind::Lock => ("Danalock", "V3-BTZB", "Door lock"),
-        Kind::Cover => ("IKEA", "E1926", "KADRILJ roller blind"),
-        Kind::Thermostat => ("Bosch", "BTH-RA", "Radiator thermostat II"),
-        Kind::Fan => ("IKEA", "E2006", "STARKVIND air purifier"),
-        Kind::Air => ("IKEA", "E2112", "VINDSTYRKA air quality sensor"),
-        Kind::Ventilation => ("Tuya", "TS0601", "Ventilation unit"),
-    }
-}
-
-/// The composite type, where a kind has one.
-fn composite(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::Bulb => Some("light"),
-        Kind::Plug => Some("switch"),
-        Kind::Lock => Some("lock"),
-        Kind::Cover => Some("cover"),
-        Kind::Thermostat => Some("climate"),
-        Kind::Fan => Some("fan"),
-        _ => None,
-    }
-}
-
-fn exposes(thing: &Thing) -> Json {
-    let composite = composite(thing.kind());
-    let (features, plain): (Vec<&Property>, Vec<&Property>) =
-        thing.properties().iter().partition(|property| {
-            composite.is_some() && (property.settable || composite == Some("climate"))
-        });
-    let mut all = Vec::new();
-    if let Some(name) = composite {
-        let features: Vec<Json> = features.into_iter().map(expose).collect();
-        all.push(json!({"type": name, "features": features}));
-    }
-    all.extend(plain.into_iter().map(expose));
-    all.push(json!({
-        "type": "numeric", "name": "linkquality", "label": "Linkquality",
-        "property": "linkquality", "access": 1, "unit": "lqi",
-        "value_min": 0, "value_max": 255
-    }));
-    Json::Array(all)
-}
-
-/// One property as the bridge tells of it. Access: 1 published, 2 settable, 4 gettable.
-fn expose(property: &Property) -> Json {
-    let access = if property.settable { 7 } else { 1 };
-    let mut own = json!({
-        "name": property.name,
-        "label": property.name.replace('_', " "),
-        "property": property.name,
-        "access": access
-    });
-    if let Some(unit) = property.unit {
-        own["unit"] = unit.into();
-    }
-    match property.domain {
-        Domain::Number { min, max, step } => {
-            own["type"] = "numeric".into();
-            if property.settable {
-                own["value_min"] = min.into();
-                own["value_max"] = max.into();
-                own["value_step"] = step.into();
-            }
-        }
-        Domain::Switch { on, off } => {
-            own["type"] = "binary".into();
-            own["value_on"] = on.into();
-            own["value_off"] = off.into();
-            own["value_toggle"] = "TOGGLE".into();
-        }
-        Domain::Flag => {
-            own["type"] = "binary".into();
-            // Zigbee2MQTT lists `false` as what a contact reads when it is tripped.
-            let tripped = property.name != "contact";
-            own["value_on"] = tripped.into();
-            own["value_off"] = (!tripped).into();
-        }
-        Domain::OneOf(words) => {
-            own["type"] = "enum".into();
-            own["values"] = words.into();
-        }
-    }
-    own
 }

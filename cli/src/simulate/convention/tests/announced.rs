@@ -177,3 +177,24 @@ fn esphome_keeps_a_scalar_for_each_entity() {
         "boost"
     );
 }
+
+#[test]
+fn while_a_zigbee_bridge_is_down_nobody_speaks_for_its_devices() {
+    let mut found = false;
+    for seed in 1..9 {
+        let all = messages(&mut home(Profile::House, seed, 0, 5.0), 20_000, 1_000);
+        let mut is_up = false;
+        for message in all
+            .iter()
+            .filter(|one| one.topic.starts_with("zigbee2mqtt/"))
+        {
+            if &*message.topic == "zigbee2mqtt/bridge/state" {
+                is_up = json(message)["state"] == "online";
+                found |= !is_up;
+            } else {
+                assert!(is_up, "seed {seed}: {}", message.topic);
+            }
+        }
+    }
+    assert!(found, "no bridge ever went down");
+}

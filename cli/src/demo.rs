@@ -148,6 +148,10 @@ impl Scene {
             "Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5",
             self.boxes[0].mqtt_addresses()[0].1.port()
         );
+        println!(
+            "      mosquitto_pub -p {} -q 1 -t zigbee2mqtt/kitchen/plug/set -m '{{\"state\":\"OFF\"}}'",
+            self.boxes[0].mqtt_addresses()[0].1.port()
+        );
         println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
     }
 

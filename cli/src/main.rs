@@ -42,7 +42,7 @@ enum Command {
     Cloud(serve::CloudCommand),
     /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
     Demo(demo::DemoCommand),
-    /// Publish like a house, a hotel, a factory, or as a load for benchmarks
+    // Its help stands with its arguments: a line here would take the place of all that is told there.
     Simulate(simulate::Args),
     /// Read every log and chunk of a store and check them; exit code 1 on any fault
     Verify(verify::VerifyCommand),

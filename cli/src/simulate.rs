@@ -1,7 +1,8 @@
 //! `tarn simulate`: homes, hotels and factories that publish over MQTT, and a load generator.
 //!
-//! In the order that data passes through: what a device measures, which message is next, the
-//! client that publishes it and keeps it until its ack, and what is told about the run.
+//! In the order that data passes through: what a device measures, how its convention puts it, who
+//! speaks next, the client that publishes it and keeps it until its ack, and what is told about the
+//! run. Commands come in by the same client and go to the devices.
 
 /// What the command line asks for.
 mod args;
@@ -15,11 +16,35 @@ mod signal;
 /// What draws power, and counters that never fall.
 mod appliance;
 
-/// What one topic says at a given time.
+/// A meter that can be switched, reset and misread.
+mod meter;
+
+/// What one plain topic says at a given time.
 mod channel;
 
-/// The topics of one client: a house, a floor of a hotel, a line of a factory.
-mod house;
+/// What a device is, whatever it speaks.
+mod thing;
+
+/// Named values, as a report holds them.
+mod values;
+
+/// Hardware addresses.
+mod identity;
+
+/// What goes wrong, and when.
+mod fault;
+
+/// One message, and the queue of what devices have to say.
+mod message;
+
+/// How real devices speak.
+mod convention;
+
+/// Which devices one client has: a house, a floor of a hotel, a line of a factory.
+mod population;
+
+/// Whose turn it is, what goes wrong, who hears a command.
+mod home;
 
 /// Which message is next, and when it is due.
 mod source;
@@ -66,6 +91,7 @@ use tokio_util::sync::CancellationToken;
 
 use acked::AckedFile;
 use dial::Dialer;
+use message::Message;
 use publisher::{Publisher, Settings, Shared};
 use signal::SimTime;
 use source::Source;
@@ -129,6 +155,9 @@ pub(crate) struct RunPlan {
     home_prefix: String,
     start: SimTime,
     speed: f64,
+    /// Faults for each thousand messages.
+    faults: f64,
+    utc_offset_ms: i64,
 }
 
 impl RunPlan {
@@ -142,6 +171,8 @@ impl RunPlan {
             home_prefix: args.home_prefix.trim_end_matches('/').to_owned(),
             start: simulated_start(args.start),
             speed: args.speed,
+            faults: args.faults,
+            utc_offset_ms: i64::from(args.utc_offset) * 60_000,
         }
     }
 }
@@ -179,7 +210,7 @@ pub(crate) async fn run(
     for client in 0..args.clients {
         let source = Source::new(&plan, client)
             .map_err(|error| SimulateError::Usage(format!("--home-prefix: {error}")))?;
-        let settings = settings(args, &broker, client);
+        let settings = settings(args, &broker, client, source.will());
         clients.spawn(Publisher::new(settings, shared.clone(), source).run());
     }
     let finished = finish(clients, acked.as_deref()).await;
@@ -221,7 +252,7 @@ fn open_acked(args: &Args) -> Result<Option<AckedFile>, SimulateError> {
     }
 }
 
-fn settings(args: &Args, broker: &BrokerUrl, client: u64) -> Settings {
+fn settings(args: &Args, broker: &BrokerUrl, client: u64, will: Option<Message>) -> Settings {
     let username = args.username.as_ref().or(broker.username.as_ref());
     let password = args.password.as_ref().or(broker.password.as_ref());
     // The id names the run's arguments and nothing else, so that a session is found again.
@@ -239,6 +270,7 @@ fn settings(args: &Args, broker: &BrokerUrl, client: u64) -> Settings {
             password: password.map(|Secret(text)| text.clone().into_bytes().into()),
             keep_alive_s: KEEP_ALIVE_S,
             session_expiry_s: SESSION_EXPIRY_S,
+            will,
         },
         jitter_seed: args.seed.wrapping_add(client),
     };

@@ -201,7 +201,7 @@ def bytes_per_reading():
     with tempfile.TemporaryDirectory() as folder:
         store = f"{folder}/store"
         with box(folder, "--store", f"file://{store}", "--cut-age", "1h") as (_, address):
-            command = [TARN, "simulate", "--mqtt", f"mqtt://{address['mqtt']}", "--clients", "8", "--rate", "0",
+            command = [TARN, "simulate", "--mqtt", f"mqtt://{address['mqtt']}", "--profile", "plain", "--clients", "8", "--rate", "0",
                        "--messages", "400000", "--speed", "2000", "--json"]
             subprocess.run(command, check=True, capture_output=True, timeout=300)
         # The stop of the box has cut and shipped everything.

@@ -9,6 +9,9 @@ count as stored twice, too, whoever published them. Prints a report as JSON; exi
 Clients whose last acks were still on their way when they ended have published more than their files say:
 --unacked N tells how many readings that may have been. --allow-redelivered reports a reading that came
 twice under different sequences, which MQTT permits at QoS 1, without failing for it.
+
+Topics are read as plain ones, so a simulator has to run with `--profile plain` or `load`: what the devices of
+the other profiles say becomes other devices and metrics.
 """
 
 import argparse
@@ -31,6 +34,8 @@ def readings(topic, payload):
         document = json.loads(payload)
     except ValueError:
         document = None
+    if payload.startswith("base64:"):
+        raise SystemExit(f"{topic}: binary; this script reads runs of the profiles plain and load")
     if isinstance(document, dict):
         yield from leaves(topic, "", document)
         return

@@ -5,9 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::house::Message;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// A file with one line, `topic<TAB>payload`, for each message after its ack came.
+use super::message::Message;
+
+/// A file with one line, `topic<TAB>payload`, for each message after its ack came. A payload that is not
+/// a line of text stands as `base64:` and its Base64.
 ///
 /// A line may be missing if the simulator itself is killed, and is never there without its ack.
 #[derive(Debug)]
@@ -57,11 +61,25 @@ impl AckedFile {
     }
 }
 
+/// Stands before a payload that is not a line of text; no text of the model begins so.
+const BINARY_MARK: &[u8] = b"base64:";
+
+/// Whether a payload is text without control characters. No Sparkplug payload is: each begins with
+/// the key of a field, which is one.
+fn is_one_line(payload: &[u8]) -> bool {
+    std::str::from_utf8(payload).is_ok_and(|text| !text.contains(char::is_control))
+}
+
 fn write_lines(file: &mut BufWriter<File>, messages: &[Message]) -> io::Result<()> {
     for message in messages {
         file.write_all(message.topic.as_bytes())?;
         file.write_all(b"\t")?;
-        file.write_all(&message.payload)?;
+        if is_one_line(&message.payload) {
+            file.write_all(&message.payload)?;
+        } else {
+            file.write_all(BINARY_MARK)?;
+            file.write_all(BASE64.encode(&message.payload).as_bytes())?;
+        }
         file.write_all(b"\n")?;
     }
     Ok(())

@@ -9,9 +9,14 @@ use super::broker_url::{BrokerUrl, Secret};
 
 /// Publish what a home, a hotel or a factory would, or plain load for a benchmark.
 ///
-/// The same seed, profile, start and rate give the same messages. A message counts as acknowledged only
-/// when its ack has come; after a lost connection whatever is not acknowledged is sent again,
-/// in order, before anything new.
+/// A house, a hotel and a factory speak like real devices, all at once: Home Assistant discovery,
+/// Zigbee2MQTT, Tasmota, Shelly of both generations, ESPHome, Sparkplug B, plain topics, and sleepers
+/// with a backlog. They announce themselves first, take commands and answer them, go away, restart,
+/// lose their counters and say odd things now and then. The profile `plain` has plain topics only.
+///
+/// The same seed, profile, start and rate give the same messages, answers to commands apart. A message
+/// counts as acknowledged only when its ack has come; after a lost connection whatever is not
+/// acknowledged is sent again, in order, before anything new.
 ///
 /// Try:  tarn simulate --mqtt mqtt://localhost --rate 20
 ///       tarn simulate --mqtt mqtt://localhost --profile load --clients 50 --rate 0 --seconds 10
@@ -48,11 +53,13 @@ pub(crate) struct Args {
     #[arg(long, env = "TARN_SEED", value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// What publishes. `load` sends 61 bytes of JSON with a counter, for benchmarks.
+    /// What publishes. `load` sends 61 bytes of JSON with a counter, for benchmarks; `plain` is a house
+    /// of plain topics only, for tests that compare each payload with the row it becomes.
     #[arg(long, env = "TARN_PROFILE", value_enum, default_value_t = Profile::House)]
     pub(crate) profile: Profile,
 
-    /// First level of every topic: <prefix>/<room>/<metric or device>.
+    /// First level of every plain topic: <prefix>/<room>/<metric or device>. The topics of the
+    /// conventions are those of the real devices.
     #[arg(
         long,
         env = "TARN_HOME_PREFIX",
@@ -96,7 +103,19 @@ pub(crate) struct Args {
     #[arg(long, env = "TARN_SPEED", value_name = "FACTOR", default_value_t = 1.0, value_parser = not_negative)]
     pub(crate) speed: f64,
 
-    /// Append one line, topic<TAB>payload, for each message once its ack has come.
+    /// Faults for each thousand messages: devices that go away, restart or say odd things. 0 for a
+    /// home where all is well; the profiles `plain` and `load` have none.
+    #[arg(long, env = "TARN_FAULTS", value_name = "N", default_value_t = 3.0, value_parser = not_negative)]
+    pub(crate) faults: f64,
+
+    /// How far the clocks of devices that tell local time without an offset (Tasmota) are ahead of
+    /// UTC, in minutes.
+    #[arg(long, env = "TARN_UTC_OFFSET", value_name = "MINUTES", default_value_t = 0, allow_hyphen_values = true,
+          value_parser = clap::value_parser!(i16).range(-720..=840))]
+    pub(crate) utc_offset: i16,
+
+    /// Append one line, topic<TAB>payload, for each message once its ack has come. A payload that is
+    /// no line of text, as all of Sparkplug, stands as base64:…
     #[arg(long, env = "TARN_ACKED_FILE", value_name = "FILE")]
     pub(crate) acked_file: Option<PathBuf>,
 
@@ -129,6 +148,8 @@ impl Args {
             drain: 10.0,
             start: None,
             speed: 1.0,
+            faults: 3.0,
+            utc_offset: 0,
             acked_file: None,
             json: false,
             ceiling: false,
@@ -139,12 +160,14 @@ impl Args {
 /// What publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
-    /// A family home: sensors, plugs, a meter, motion, doors, lights.
+    /// A family home: every convention that homes have, and plain topics.
     House,
     /// Forty equal rooms for each client.
     Hotel,
-    /// Twelve machines with many fast numbers for each client.
+    /// Machines with many fast numbers for each client: Sparkplug B, meters, plain topics.
     Factory,
+    /// The plain topics of a house, and nothing else.
+    Plain,
     /// Messages of 61 bytes that differ in a counter.
     Load,
 }
@@ -156,6 +179,7 @@ impl Profile {
             Profile::House => "house",
             Profile::Hotel => "hotel",
             Profile::Factory => "factory",
+            Profile::Plain => "plain",
             Profile::Load => "load",
         }
     }

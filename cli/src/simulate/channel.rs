@@ -146,37 +146,42 @@ fn tenths(value: f64) -> String {
     }
 }
 
-fn indoor_c(dice: Dice, at: SimTime, base_c: f64) -> f64 {
+/// Around a base, with the sun, slow noise and a little fast noise.
+pub(super) fn indoor_c(dice: Dice, at: SimTime, base_c: f64) -> f64 {
     base_c
         + 0.7 * daily(at, 17.0)
         + 0.6 * dice.drift(at, 5 * HOUR_MS)
         + 0.15 * dice.fork(1).drift(at, 4 * MINUTE_MS)
 }
 
-fn outdoor_c(dice: Dice, at: SimTime) -> f64 {
+/// With the seasons and the weather in it.
+pub(super) fn outdoor_c(dice: Dice, at: SimTime) -> f64 {
     9.5 + 9.0 * yearly(at)
         + 4.5 * daily(at, 15.0)
         + 3.5 * dice.drift(at, 2 * DAY_MS)
         + 0.3 * dice.fork(1).drift(at, 10 * MINUTE_MS)
 }
 
-fn humidity(dice: Dice, at: SimTime) -> f64 {
+/// In percent.
+pub(super) fn humidity(dice: Dice, at: SimTime) -> f64 {
     let dice = dice.fork(2);
     let value = 46.0 - 4.0 * daily(at, 16.0) + 9.0 * dice.drift(at, 7 * HOUR_MS);
     (value + dice.fork(1).drift(at, 5 * MINUTE_MS)).clamp(5.0, 99.0)
 }
 
-fn volts(dice: Dice, at: SimTime) -> f64 {
+/// What the mains has now.
+pub(super) fn volts(dice: Dice, at: SimTime) -> f64 {
     232.0 + 4.0 * dice.fork(3).drift(at, 3 * MINUTE_MS)
 }
 
 /// Falls from 100 to 5 over one battery's life; then someone changes it.
-fn battery(dice: Dice, at: SimTime) -> i64 {
+pub(super) fn battery(dice: Dice, at: SimTime) -> i64 {
     let age_ms = at.0 + (dice.at(-3) * BATTERY_LIFE_MS as f64) as i64;
     100 - age_ms.rem_euclid(BATTERY_LIFE_MS) * 95 / BATTERY_LIFE_MS
 }
 
-fn link_quality(dice: Dice, at: SimTime) -> i64 {
+/// From 0 to 255.
+pub(super) fn link_quality(dice: Dice, at: SimTime) -> i64 {
     let dice = dice.fork(4);
     let base = dice.between(-1, 60.0, 200.0);
     (base + 12.0 * dice.drift(at, HOUR_MS) + 6.0 * dice.fork(1).drift(at, MINUTE_MS)) as i64

@@ -1,5 +1,6 @@
 //! One simulated client: publishes its source, keeps what is unacknowledged, and sends it again
-//! after every reconnect, in order, before anything new.
+//! after every reconnect, in order, before anything new. It hears the commands for its devices, and
+//! lets their answers go first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::SimulateError;
 use super::acked::AckedFile;
 use super::dial::Dialer;
-use super::house::Message;
 use super::link::{Link, LinkError};
 use super::live::Live;
+use super::message::Message;
 use super::source::Source;
 use super::window::{Flight, Stage, Window};
 use super::wire::{self, Answer, Inbound};
@@ -108,6 +109,8 @@ impl Publisher {
             let client = &self.settings.dialer.login.client_id;
             tracing::debug!(%client, %error, "connection lost");
             drop(link);
+            self.source.connection_lost();
+            self.settings.dialer.login.will = self.source.will();
             if since.elapsed() > GOOD_CONNECTION {
                 self.attempts = 0;
             }
@@ -156,6 +159,7 @@ impl Publisher {
 
     /// Publishes over one connection until everything is done or the connection is lost.
     async fn serve(&mut self, link: &mut Link) -> Result<(), LinkError> {
+        self.subscribe(link)?;
         self.resend(link)?;
         let timer = sleep(TICK);
         tokio::pin!(timer);
@@ -177,6 +181,16 @@ impl Publisher {
             self.take_acks(link)?;
             moved?;
         }
+    }
+
+    /// Asks for the commands of all devices; every connection does, whatever its session remembers.
+    fn subscribe(&mut self, link: &mut Link) -> Result<(), LinkError> {
+        let (version, pid) = (self.settings.dialer.login.version, self.window.spare_pid());
+        let topics = self.source.hears();
+        if !topics.is_empty() {
+            wire::subscribe(&mut link.out, version, pid, &topics)?;
+        }
+        Ok(())
     }
 
     /// Sends everything in flight again, with the DUP flag and under its old packet id.
@@ -232,7 +246,13 @@ impl Publisher {
             }
             self.again_from = None;
         }
-        if self.drain_until.is_some() || self.source.is_exhausted() {
+        if self.drain_until.is_some() {
+            return None;
+        }
+        if let Some(answer) = self.source.answer() {
+            return Some((answer, true));
+        }
+        if self.source.is_exhausted() {
             return None;
         }
         let (start, span) = (self.shared.live.start(), self.settings.duration);
@@ -290,6 +310,20 @@ impl Publisher {
                 if let Some(flight) = self.window.settle(pid, Stage::Received) {
                     self.conclude(flight, Answer::Taken);
                 }
+            }
+            Inbound::Command {
+                topic,
+                payload,
+                ack,
+            } => {
+                if let Some(pid) = ack {
+                    wire::puback(&mut link.out, pid);
+                }
+                self.source.hear(&topic, &payload);
+            }
+            Inbound::Subscribed { refused } if refused > 0 => {
+                let client = &self.settings.dialer.login.client_id;
+                tracing::warn!(%client, refused, "the broker will not let devices hear commands");
             }
             Inbound::Goodbye { reason } => {
                 return Err(LinkError::Lost(format!(

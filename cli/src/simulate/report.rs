@@ -13,7 +13,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// What a run has done. Its JSON form is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Summary {
-    /// `house`, `hotel`, `factory` or `load`.
+    /// `house`, `hotel`, `factory`, `plain` or `load`.
     pub(crate) profile: &'static str,
     /// How many clients published.
     pub(crate) clients: u64,

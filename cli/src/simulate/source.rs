@@ -5,8 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqtt_proto::TopicName;
 
-use super::house::{House, Message};
-use super::signal::SimTime;
+use super::convention::plain::PlainTopics;
+use super::fault::Faults;
+use super::home::Home;
+use super::message::Message;
+use super::population::{self, Setting};
+use super::signal::{Dice, SimTime};
 use super::{Profile, RunPlan};
 
 /// Size of every payload of the profile `load`, in bytes: what benchmarks of brokers use.
@@ -74,7 +78,8 @@ pub(crate) struct Source {
 #[derive(Debug)]
 enum Flow {
     Load { topic: TopicName },
-    Home(Turns),
+    Plain(Turns),
+    Home(Box<Home>),
 }
 
 impl Source {
@@ -87,9 +92,22 @@ impl Source {
                     topic: TopicName::try_from(topic.as_str())?,
                 }
             }
+            Profile::Plain => {
+                let prefix = &plan.home_prefix;
+                let topics = PlainTopics::new(plan.profile, plan.seed, client, prefix)?;
+                Flow::Plain(Turns::new(topics))
+            }
             profile => {
-                let house = House::new(profile, plan.seed, client, &plan.home_prefix)?;
-                Flow::Home(Turns::new(house))
+                let residents = population::residents(Setting {
+                    profile,
+                    seed: plan.seed,
+                    client,
+                    home_prefix: &plan.home_prefix,
+                    utc_offset_ms: plan.utc_offset_ms,
+                })?;
+                let dice = Dice::new(plan.seed).fork(client).fork(0x0FA1);
+                let faults = Faults::new(dice, plan.faults);
+                Flow::Home(Box::new(Home::new(residents, faults)))
             }
         };
         let pace = Pace::new(plan.rate, plan.clients, client);
@@ -121,8 +139,49 @@ impl Source {
             Flow::Load { topic } => Message {
                 topic: topic.clone(),
                 payload: load_payload(self.pace.number(n)),
+                retain: false,
             },
-            Flow::Home(turns) => turns.take(self.pace.simulated(n, self.start, self.speed)),
+            Flow::Plain(turns) => turns.take(self.pace.simulated(n, self.start, self.speed)),
+            Flow::Home(home) => home.take(n, self.pace.simulated(n, self.start, self.speed)),
+        }
+    }
+
+    /// The topics on which the devices of this client hear commands.
+    pub(crate) fn hears(&self) -> Vec<TopicName> {
+        self.home().map(Home::hears).unwrap_or_default()
+    }
+
+    /// What the broker is to say when the connection breaks.
+    pub(crate) fn will(&self) -> Option<Message> {
+        self.home().and_then(Home::will)
+    }
+
+    /// A command has come.
+    pub(crate) fn hear(&mut self, topic: &TopicName, payload: &[u8]) {
+        if let Flow::Home(home) = &mut self.flow {
+            home.hear(topic, payload);
+        }
+    }
+
+    /// The next answer to a command. Answers are not among the messages of the run.
+    pub(crate) fn answer(&mut self) -> Option<Message> {
+        match &mut self.flow {
+            Flow::Home(home) => home.answer(),
+            _ => None,
+        }
+    }
+
+    /// The connection broke, so that the will was told.
+    pub(crate) fn connection_lost(&mut self) {
+        if let Flow::Home(home) = &mut self.flow {
+            home.connection_lost();
+        }
+    }
+
+    fn home(&self) -> Option<&Home> {
+        match &self.flow {
+            Flow::Home(home) => Some(home),
+            _ => None,
         }
     }
 }
@@ -151,10 +210,10 @@ pub(super) fn load_payload(number: u64) -> Bytes {
     Bytes::from(payload)
 }
 
-/// Lets the topics of a home take turns, with events let through as they happen.
+/// Lets the plain topics of a home take turns, with events let through as they happen.
 #[derive(Debug)]
 struct Turns {
-    house: House,
+    topics: PlainTopics,
     /// The topics that report in turn.
     regular: Vec<usize>,
     /// The topics that report a change, each with the state it last told.
@@ -164,11 +223,11 @@ struct Turns {
 }
 
 impl Turns {
-    fn new(house: House) -> Turns {
+    fn new(topics: PlainTopics) -> Turns {
         let (events, regular): (Vec<usize>, Vec<usize>) =
-            (0..house.len()).partition(|&index| house.state(index, SimTime(0)).is_some());
+            (0..topics.len()).partition(|&index| topics.state(index, SimTime(0)).is_some());
         Turns {
-            house,
+            topics,
             regular,
             events: events.into_iter().map(|index| (index, None)).collect(),
             regular_turn: 0,
@@ -181,14 +240,14 @@ impl Turns {
         let events = self.events.len();
         if let Some((index, told)) = self.events.get_mut(self.event_turn % events.max(1)) {
             self.event_turn += 1;
-            let now = self.house.state(*index, at);
+            let now = self.topics.state(*index, at);
             if *told != now {
                 *told = now;
-                return self.house.message(*index, at);
+                return self.topics.message(*index, at);
             }
         }
         let index = self.regular[self.regular_turn % self.regular.len()];
         self.regular_turn += 1;
-        self.house.message(index, at)
+        self.topics.message(index, at)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use mqtt_proto::Pid;
 use tokio::time::Instant;
 
-use super::house::Message;
+use super::message::Message;
 
 /// How many packet ids there are: 0 is not one.
 const PIDS: u16 = u16::MAX;
@@ -73,6 +73,11 @@ impl Window {
         pid
     }
 
+    /// A packet id for something else than a message: the one that messages reach last.
+    pub(super) fn spare_pid(&self) -> Pid {
+        self.oldest - 1
+    }
+
     /// Notes that the broker has received a QoS 2 message. False if no such message is in flight.
     pub(super) fn receive(&mut self, pid: Pid) -> bool {
         let place = self.place(pid);
@@ -126,6 +131,7 @@ mod tests {
         Message {
             topic: TopicName::try_from("t").expect("a plain topic"),
             payload: load_payload(number),
+            retain: false,
         }
     }
 

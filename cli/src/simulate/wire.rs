@@ -1,14 +1,17 @@
-//! MQTT packets of both versions, as far as a publisher needs them, on the codec `mqtt-proto`.
+//! MQTT packets of both versions, as far as a publisher that hears commands needs them, on the codec `mqtt-proto`.
 
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use mqtt_proto::{Encodable, Error, Pid, PollHeader, Protocol, QoS, QosPid, total_len, v3, v5};
+use mqtt_proto::{
+    Encodable, Error, Pid, PollHeader, Protocol, QoS, QosPid, TopicFilter, TopicName, total_len,
+    v3, v5,
+};
 
-use super::house::Message;
+use super::message::Message;
 
-/// The largest packet a broker may send to a publisher: acks are small, reasons are short.
-const INBOUND_PACKET_MAX: usize = 64 * 1024;
+/// The largest packet a broker may send: acks are small, but anyone may publish to a command topic.
+const INBOUND_PACKET_MAX: usize = 1024 * 1024;
 
 /// Which MQTT is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Login {
     pub(super) password: Option<Bytes>,
     pub(super) keep_alive_s: u16,
     pub(super) session_expiry_s: u32,
+    /// What the broker is to publish, at QoS 1, when the connection breaks.
+    pub(super) will: Option<Message>,
 }
 
 /// What a broker says to a publisher.
@@ -43,6 +48,14 @@ pub(super) enum Inbound {
     Received { pid: Pid, answer: Answer },
     /// PUBCOMP. Its reason is of no interest: an unknown id has been completed before.
     Completed { pid: Pid },
+    /// PUBLISH: a command for a device. To be acked at QoS 1.
+    Command {
+        topic: TopicName,
+        payload: Bytes,
+        ack: Option<Pid>,
+    },
+    /// SUBACK, with the number of topics that may not be heard.
+    Subscribed { refused: usize },
     /// DISCONNECT from the broker, with its reason.
     Goodbye { reason: String },
     /// PINGRESP, or anything else that only shows that the broker lives.
@@ -68,6 +81,12 @@ pub(super) fn connect(out: &mut Vec<u8>, login: &Login, clean: bool) -> Result<(
             packet.clean_session = clean;
             packet.username = login.username.clone();
             packet.password = login.password.clone();
+            packet.last_will = login.will.as_ref().map(|will| v3::LastWill {
+                qos: QoS::Level1,
+                retain: will.retain,
+                topic_name: will.topic.clone(),
+                message: will.payload.clone(),
+            });
             append(out, 0x10, &packet)
         }
         Version::V5 => {
@@ -77,6 +96,12 @@ pub(super) fn connect(out: &mut Vec<u8>, login: &Login, clean: bool) -> Result<(
             packet.username = login.username.clone();
             packet.password = login.password.clone();
             packet.properties.session_expiry_interval = Some(login.session_expiry_s);
+            packet.last_will = login.will.as_ref().map(|will| {
+                let (topic, payload) = (will.topic.clone(), will.payload.clone());
+                let mut last = v5::LastWill::new(QoS::Level1, topic, payload);
+                last.retain = will.retain;
+                last
+            });
             append(out, 0x10, &packet)
         }
     }
@@ -95,12 +120,40 @@ pub(super) fn publish(
         QoS::Level1 => 0x02,
         QoS::Level2 => 0x04,
     };
-    let control = 0x30 | qos | if dup { 0x08 } else { 0 };
+    let control = 0x30 | qos | if dup { 0x08 } else { 0 } | u8::from(message.retain);
     let (topic, payload) = (message.topic.clone(), message.payload.clone());
     match version {
         Version::V3 => append(out, control, &v3::Publish::new(qos_pid, topic, payload)),
         Version::V5 => append(out, control, &v5::Publish::new(qos_pid, topic, payload)),
     }
+}
+
+/// Appends a SUBSCRIBE at QoS 1 to these topics.
+pub(super) fn subscribe(
+    out: &mut Vec<u8>,
+    version: Version,
+    pid: Pid,
+    topics: &[TopicName],
+) -> Result<(), Error> {
+    let filters = topics.iter().map(|topic| TopicFilter::try_from(&**topic));
+    let filters = filters.collect::<Result<Vec<TopicFilter>, Error>>()?;
+    match version {
+        Version::V3 => {
+            let filters = filters.into_iter().map(|filter| (filter, QoS::Level1));
+            append(out, 0x82, &v3::Subscribe::new(pid, filters.collect()))
+        }
+        Version::V5 => {
+            let options = v5::SubscriptionOptions::new(QoS::Level1);
+            let filters = filters.into_iter().map(|filter| (filter, options));
+            append(out, 0x82, &v5::Subscribe::new(pid, filters.collect()))
+        }
+    }
+}
+
+/// Appends a PUBACK that takes a message; both versions write it so.
+pub(super) fn puback(out: &mut Vec<u8>, pid: Pid) {
+    let [high, low] = pid.value().to_be_bytes();
+    out.extend_from_slice(&[0x40, 2, high, low]);
 }
 
 /// Appends a PUBREL, which has the same four bytes in both versions.
@@ -206,6 +259,14 @@ fn inbound_v3(frame: Frame, body: &[u8]) -> Result<Inbound, Error> {
         v3::Packet::Puback(pid) => Inbound::Acked { pid, answer },
         v3::Packet::Pubrec(pid) => Inbound::Received { pid, answer },
         v3::Packet::Pubcomp(pid) => Inbound::Completed { pid },
+        v3::Packet::Publish(publish) => Inbound::Command {
+            topic: publish.topic_name,
+            payload: publish.payload,
+            ack: publish.qos_pid.pid(),
+        },
+        v3::Packet::Suback(suback) => Inbound::Subscribed {
+            refused: refusals(suback.topics.iter().map(|code| *code as u8)),
+        },
         v3::Packet::Connack(connack) => match connack.code {
             v3::ConnectReturnCode::Accepted => Inbound::Welcome { receive_max: None },
             code => Inbound::Refused {
@@ -237,12 +298,25 @@ fn inbound_v5(frame: Frame, body: &[u8]) -> Result<Inbound, v5::ErrorV5> {
             answer: Answer::of(ack.reason_code as u8),
         },
         v5::Packet::Pubcomp(ack) => Inbound::Completed { pid: ack.pid },
+        v5::Packet::Publish(publish) => Inbound::Command {
+            topic: publish.topic_name,
+            payload: publish.payload,
+            ack: publish.qos_pid.pid(),
+        },
+        v5::Packet::Suback(suback) => Inbound::Subscribed {
+            refused: refusals(suback.topics.iter().map(|code| *code as u8)),
+        },
         v5::Packet::Connack(connack) => connack_v5(&connack),
         v5::Packet::Disconnect(goodbye) => Inbound::Goodbye {
             reason: format!("{:?}", goodbye.reason_code),
         },
         _ => Inbound::Alive,
     })
+}
+
+/// How many of these codes of a SUBACK refuse.
+fn refusals(codes: impl Iterator<Item = u8>) -> usize {
+    codes.filter(|code| *code >= 0x80).count()
 }
 
 fn connack_v5(connack: &v5::Connack) -> Inbound {

@@ -25,6 +25,8 @@ mod main_road;
 mod operator;
 /// Retained messages, many and large.
 mod retained;
+/// Simulated homes as an app sees them.
+mod simulated;
 /// Sessions through many power cuts.
 mod sleepers;
 /// No ack before the disk.

@@ -1,33 +1,32 @@
-//! The model of a home: which topics one client has, and what each says at a given time.
+//! Plain topics: scalars and JSON that nothing announces, as homes have grown them.
+//!
+//! ```text
+//! <prefix>/<room>/<metric or device>   21.5 | 21.5 °C | on | {"state":"ON","power":56.3}
+//! ```
 
 use bytes::Bytes;
 use mqtt_proto::TopicName;
 
-use super::Profile;
-use super::appliance::Appliance;
-use super::channel::Kind;
-use super::signal::{Dice, SimTime};
+use super::{Device, Turn};
+use crate::simulate::Profile;
+use crate::simulate::appliance::Appliance;
+use crate::simulate::channel::Kind;
+use crate::simulate::fault::Oddity;
+use crate::simulate::message::{Keep, Message, Outbox};
+use crate::simulate::signal::{Dice, SimTime};
 
 /// Rooms of one client of a hotel.
 const HOTEL_ROOMS: usize = 40;
 /// Machines of one client of a factory.
 const FACTORY_MACHINES: usize = 12;
 
-/// One message, ready to be published. Cloning it copies no bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Message {
-    /// Where it is published.
-    pub(crate) topic: TopicName,
-    /// What is published.
-    pub(crate) payload: Bytes,
-}
-
 /// The topics of one client. Every payload is a pure function of (seed, profile, client, time).
 #[derive(Debug)]
-pub(crate) struct House {
+pub(in crate::simulate) struct PlainTopics {
     channels: Vec<Channel>,
 }
 
+/// One topic.
 #[derive(Debug)]
 struct Channel {
     topic: TopicName,
@@ -35,14 +34,14 @@ struct Channel {
     dice: Dice,
 }
 
-impl House {
+impl PlainTopics {
     /// Builds the topics of client number `client`; fails where `prefix` cannot stand in a topic.
-    pub(crate) fn new(
+    pub(in crate::simulate) fn new(
         profile: Profile,
         seed: u64,
         client: u64,
         prefix: &str,
-    ) -> Result<House, mqtt_proto::Error> {
+    ) -> Result<PlainTopics, mqtt_proto::Error> {
         let dice = Dice::new(seed).fork(client);
         let mut plan = Plan {
             prefix,
@@ -50,33 +49,67 @@ impl House {
             channels: Vec::new(),
         };
         match profile {
-            Profile::House | Profile::Load => plan.house(client)?,
+            Profile::Plain | Profile::House | Profile::Load => plan.house(client)?,
             Profile::Hotel => plan.hotel(client)?,
             Profile::Factory => plan.factory(client)?,
         }
-        Ok(House {
+        Ok(PlainTopics {
             channels: plan.channels,
         })
     }
 
     /// How many topics there are.
-    pub(crate) fn len(&self) -> usize {
+    pub(in crate::simulate) fn len(&self) -> usize {
         self.channels.len()
     }
 
     /// The state of one topic, where it is one that reports when it changes.
-    pub(crate) fn state(&self, index: usize, at: SimTime) -> Option<bool> {
+    pub(in crate::simulate) fn state(&self, index: usize, at: SimTime) -> Option<bool> {
         let channel = &self.channels[index];
         channel.kind.state(channel.dice, at)
     }
 
     /// What one topic says at this time.
-    pub(crate) fn message(&self, index: usize, at: SimTime) -> Message {
+    pub(in crate::simulate) fn message(&self, index: usize, at: SimTime) -> Message {
         let channel = &self.channels[index];
         Message {
             topic: channel.topic.clone(),
             payload: Bytes::from(channel.kind.payload(channel.dice, at)),
+            retain: false,
         }
+    }
+
+    /// The same topics, each as a device among others.
+    pub(in crate::simulate) fn into_devices(self) -> impl Iterator<Item = Box<dyn Device>> {
+        let boxed = |channel| Box::new(channel) as Box<dyn Device>;
+        self.channels.into_iter().map(boxed)
+    }
+}
+
+impl Device for Channel {
+    fn turn(&self) -> Turn {
+        match self.kind.state(self.dice, SimTime(0)) {
+            Some(_) => Turn::OnChange,
+            None => Turn::Regular(1),
+        }
+    }
+
+    fn state(&self, at: SimTime) -> bool {
+        self.kind.state(self.dice, at).unwrap_or_default()
+    }
+
+    fn announce(&mut self, _at: SimTime, _out: &mut Outbox) {}
+
+    fn report(&mut self, at: SimTime, _odd: Option<Oddity>, out: &mut Outbox) {
+        let payload = Bytes::from(self.kind.payload(self.dice, at));
+        out.bytes(&self.topic, Keep::Live, payload);
+    }
+
+    fn availability(&mut self, _online: bool, _at: SimTime, _out: &mut Outbox) {}
+
+    /// Nothing would tell that it is away.
+    fn can_fail(&self) -> bool {
+        false
     }
 }
 

@@ -2,6 +2,8 @@
 mod datetime;
 /// Home Assistant's filters, functions and tests.
 mod functions;
+/// Refuses what fuel does not bound.
+mod guard;
 /// Templates that only name a place in the payload.
 mod path;
 #[cfg(test)]
@@ -124,6 +126,8 @@ impl Template {
             );
             return Err(Fault::new(FaultKind::Template, detail));
         }
+        guard::check(source)
+            .map_err(|detail| Fault::new(FaultKind::Template, shortened(&detail)))?;
         let (code, names) = match path::single_expression(source) {
             Some(expression) => {
                 let expression = EXPRESSIONS
@@ -203,7 +207,7 @@ impl Template {
             variables.extend(keys);
         }
         variables.push(("value", Value::from(Serde(value))));
-        let output = self.evaluate(variables.into_iter().collect())?;
+        let output = self.evaluate(Value::from_pairs(variables))?;
         Ok(output.unwrap_or_default())
     }
 
@@ -351,12 +355,17 @@ impl std::io::Write for Bounded {
 /// What is wrong, for people.
 fn fault(error: &Error) -> Fault {
     let detail = match (error.kind(), error.detail()) {
+        (ErrorKind::WriteFailure, _) => {
+            format!("the template makes more than {OUTPUT_BYTES_MAX} bytes")
+        }
         (ErrorKind::OutOfFuel, _) => "the template works too long".to_owned(),
         (kind, None) => kind.to_string(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
     };
-    Fault::new(
-        FaultKind::Template,
-        detail.chars().take(DETAIL_CHARS_MAX).collect::<String>(),
-    )
+    Fault::new(FaultKind::Template, shortened(&detail))
+}
+
+/// The beginning of a detail.
+fn shortened(detail: &str) -> String {
+    detail.chars().take(DETAIL_CHARS_MAX).collect()
 }

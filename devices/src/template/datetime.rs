@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use minijinja::{
     Error, ErrorKind, State, Value,
-    value::{Object, from_args},
+    value::{Object, ObjectRepr, from_args},
 };
 
 /// A time inside of a template, in UTC: nothing here knows the home's time zone.
@@ -76,6 +76,10 @@ fn refuse(detail: String) -> Error {
 }
 
 impl Object for Time {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format(self.0, "%Y-%m-%d %H:%M:%S+00:00").map_err(|_| fmt::Error)?;
         f.write_str(&text)

@@ -1,10 +1,14 @@
 use base64::Engine as _;
 use minijinja::{
     Environment, Error, ErrorKind, State, Value,
-    value::{Kwargs, Rest, ValueKind, from_args},
+    value::{Kwargs, Rest, ValueKind},
 };
 
-use super::datetime::{self, Time};
+use super::{
+    Bounded,
+    datetime::{self, Time},
+    write_value,
+};
 
 /// Bytes of text that a method reads for one unit of fuel.
 const BYTES_PER_FUEL: usize = 64;
@@ -40,11 +44,14 @@ fn numbers(environment: &mut Environment<'static>) {
 
 /// Arithmetic.
 fn mathematics(environment: &mut Environment<'static>) {
-    environment.add_filter("multiply", |value: Value, rest: Rest<Value>| {
-        arithmetic(&value, &rest, |a, b| a * b)
-    });
-    environment.add_filter("add", |value: Value, rest: Rest<Value>| {
-        arithmetic(&value, &rest, |a, b| a + b)
+    environment.add_filter(
+        "multiply",
+        |value: Value, rest: Rest<Value>, kwargs: Kwargs| {
+            arithmetic(&value, &rest, &kwargs, |a, b| a * b)
+        },
+    );
+    environment.add_filter("add", |value: Value, rest: Rest<Value>, kwargs: Kwargs| {
+        arithmetic(&value, &rest, &kwargs, |a, b| a + b)
     });
     let functions: [(&str, fn(f64) -> f64); 9] = [
         ("sqrt", f64::sqrt),
@@ -58,7 +65,9 @@ fn mathematics(environment: &mut Environment<'static>) {
         ("floor", f64::floor),
     ];
     for (name, function) in functions {
-        let of = move |value: Value, rest: Rest<Value>| unary(&value, &rest, function);
+        let of = move |value: Value, rest: Rest<Value>, kwargs: Kwargs| {
+            unary(&value, &rest, &kwargs, function)
+        };
         environment.add_filter(name, of);
         environment.add_function(name, of);
     }
@@ -89,9 +98,13 @@ fn mathematics(environment: &mut Environment<'static>) {
 /// Dates and times. Local time is UTC: the same moment, with its offset said.
 fn times(environment: &mut Environment<'static>) {
     for name in ["timestamp_utc", "timestamp_local"] {
-        environment.add_filter(name, |value: Value, rest: Rest<Value>| {
+        environment.add_filter(name, |value: Value, rest: Rest<Value>, kwargs: Kwargs| {
             let text = |time| datetime::format(time, "%Y-%m-%dT%H:%M:%S+00:00");
-            or_default(&rest, Time::of(&value).and_then(text).map(Value::from))
+            or_default(
+                &rest,
+                &kwargs,
+                Time::of(&value).and_then(text).map(Value::from),
+            )
         });
     }
     environment.add_filter("timestamp_custom", timestamp_custom);
@@ -99,9 +112,9 @@ fn times(environment: &mut Environment<'static>) {
     environment.add_function("as_timestamp", as_timestamp);
     environment.add_filter("as_datetime", as_datetime);
     environment.add_function("as_datetime", as_datetime);
-    let strptime = |text: String, directives: String, rest: Rest<Value>| {
+    let strptime = |text: String, directives: String, rest: Rest<Value>, kwargs: Kwargs| {
         let time = datetime::strptime(&text, &directives).map(Time::object);
-        or_default(&rest, time)
+        or_default(&rest, &kwargs, time)
     };
     environment.add_filter("strptime", strptime);
     environment.add_function("strptime", strptime);
@@ -110,10 +123,10 @@ fn times(environment: &mut Environment<'static>) {
 /// Text and JSON.
 fn texts(environment: &mut Environment<'static>) {
     environment.add_filter("from_json", from_json);
-    environment.add_filter(
-        "to_json",
-        |state: &mut State, value: Value, _: Rest<Value>| state.apply_filter("tojson", &[value]),
-    );
+    environment.add_filter("to_json", to_json);
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("string", |value: Value| bounded(&value));
+    environment.add_filter("join", join);
     environment.add_filter("ord", |text: String| {
         let mut letters = text.chars();
         match (letters.next(), letters.next()) {
@@ -165,8 +178,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// The default among the arguments: a keyword, or the last by position.
-fn default_of(args: &[Value]) -> Option<Value> {
-    let (args, kwargs): (&[Value], Kwargs) = from_args(args).ok()?;
+fn default_of(args: &[Value], kwargs: &Kwargs) -> Option<Value> {
     match kwargs.has("default") {
         true => kwargs.get("default").ok(),
         false => args.last().cloned(),
@@ -174,16 +186,16 @@ fn default_of(args: &[Value]) -> Option<Value> {
 }
 
 /// A result, or the default where there is no result.
-fn or_default(args: &[Value], made: Result<Value, Error>) -> Result<Value, Error> {
-    made.or_else(|error| default_of(args).ok_or(error))
+fn or_default(args: &[Value], kwargs: &Kwargs, made: Result<Value, Error>) -> Result<Value, Error> {
+    made.or_else(|error| default_of(args, kwargs).ok_or(error))
 }
 
-fn float(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    or_default(&rest, needed(&value).map(Value::from))
+fn float(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    or_default(&rest, &kwargs, needed(&value).map(Value::from))
 }
 
-fn int(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    let (args, kwargs): (&[Value], Kwargs) = from_args(&rest)?;
+fn int(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let args: &[Value] = &rest;
     let base = match kwargs.get::<Option<u32>>("base")? {
         Some(base) => Some(base),
         None => args
@@ -222,7 +234,7 @@ fn radix(text: &str, base: u32) -> Result<i64, Error> {
         .ok_or_else(|| refuse(format!("no number of base {base}")))
 }
 
-fn boolean(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn boolean(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     let word = value.as_str().map(|text| text.trim().to_ascii_lowercase());
     let made = match (value.kind(), word.as_deref()) {
         (ValueKind::Bool, _) => Ok(value.is_true()),
@@ -232,12 +244,12 @@ fn boolean(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
         _ if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError)),
         _ => Err(refuse(format!("{} is no boolean", shown(&value)))),
     };
-    or_default(&rest, made.map(Value::from))
+    or_default(&rest, &kwargs, made.map(Value::from))
 }
 
 /// `round(precision=0, method="common", default)`; without digits the number is whole.
-fn round(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    let (args, kwargs): (&[Value], Kwargs) = from_args(&rest)?;
+fn round(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let args: &[Value] = &rest;
     let precision = match kwargs.get::<Option<i64>>("precision")? {
         Some(precision) => precision,
         None => args
@@ -294,20 +306,38 @@ fn iif(value: Value, rest: Rest<Value>) -> Value {
     }
 }
 
-fn arithmetic(value: &Value, rest: &[Value], of: fn(f64, f64) -> f64) -> Result<Value, Error> {
+fn arithmetic(
+    value: &Value,
+    rest: &[Value],
+    kwargs: &Kwargs,
+    of: fn(f64, f64) -> f64,
+) -> Result<Value, Error> {
     let amount = rest.first().ok_or_else(|| refuse("an amount is missing"))?;
     let made = needed(value).and_then(|a| needed(amount).map(|b| Value::from(of(a, b))));
-    or_default(rest.get(1..).unwrap_or_default(), made)
+    or_default(rest.get(1..).unwrap_or_default(), kwargs, made)
 }
 
-fn unary(value: &Value, rest: &[Value], of: fn(f64) -> f64) -> Result<Value, Error> {
-    or_default(rest, needed(value).map(|number| Value::from(of(number))))
+fn unary(
+    value: &Value,
+    rest: &[Value],
+    kwargs: &Kwargs,
+    of: fn(f64) -> f64,
+) -> Result<Value, Error> {
+    or_default(
+        rest,
+        kwargs,
+        needed(value).map(|number| Value::from(of(number))),
+    )
 }
 
-fn log(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn log(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     let base = rest.first().map_or(Some(std::f64::consts::E), number);
     let made = needed(&value).map(|number| number.log(base.unwrap_or(std::f64::consts::E)));
-    or_default(rest.get(1..).unwrap_or_default(), made.map(Value::from))
+    or_default(
+        rest.get(1..).unwrap_or_default(),
+        &kwargs,
+        made.map(Value::from),
+    )
 }
 
 /// The numbers of a list, or of the arguments themselves; each is paid for.
@@ -358,15 +388,26 @@ fn sample(state: &State<'_, '_>, value: &Value, rest: &[Value]) -> Result<Vec<f6
     }
 }
 
-fn average(state: &State<'_, '_>, value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn average(
+    state: &State<'_, '_>,
+    value: Value,
+    rest: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let mean = |numbers: Vec<f64>| numbers.iter().sum::<f64>() / numbers.len() as f64;
     or_default(
         &rest,
+        &kwargs,
         sample(state, &value, &rest).map(mean).map(Value::from),
     )
 }
 
-fn median(state: &State<'_, '_>, value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn median(
+    state: &State<'_, '_>,
+    value: Value,
+    rest: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let middle = |mut numbers: Vec<f64>| {
         numbers.sort_by(f64::total_cmp);
         let half = numbers.len() / 2;
@@ -377,13 +418,14 @@ fn median(state: &State<'_, '_>, value: Value, rest: Rest<Value>) -> Result<Valu
     };
     or_default(
         &rest,
+        &kwargs,
         sample(state, &value, &rest).map(middle).map(Value::from),
     )
 }
 
 /// `timestamp_custom(format, local=True, default)`.
-fn timestamp_custom(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    let (args, kwargs): (&[Value], Kwargs) = from_args(&rest)?;
+fn timestamp_custom(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let args: &[Value] = &rest;
     let directives = args
         .first()
         .and_then(Value::as_str)
@@ -396,23 +438,60 @@ fn timestamp_custom(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
     made.map(Value::from).or_else(|error| default.ok_or(error))
 }
 
-fn as_timestamp(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn as_timestamp(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     let seconds = Time::of(&value).map(|time| Value::from(time.as_millisecond() as f64 / 1000.0));
-    or_default(&rest, seconds)
+    or_default(&rest, &kwargs, seconds)
 }
 
-fn as_datetime(value: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    or_default(&rest, Time::of(&value).map(Time::object))
+fn as_datetime(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    or_default(&rest, &kwargs, Time::of(&value).map(Time::object))
 }
 
-fn from_json(state: &State<'_, '_>, text: String, rest: Rest<Value>) -> Result<Value, Error> {
+fn from_json(
+    state: &State<'_, '_>,
+    text: String,
+    rest: Rest<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     // A list of one-digit numbers grows to a dozen times its text.
     state.consume_fuel((text.len() / 4) as u64)?;
     let json = serde_json::from_str(&text);
     or_default(
         &rest,
+        &kwargs,
         json.map_err(|error| refuse(format!("no JSON: {error}"))),
     )
+}
+
+/// JSON without spaces, no longer than a template's output may be.
+fn to_json(value: Value, _: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
+    // How it is indented and sorted says nothing to a device.
+    let _ = kwargs.args().map(|name| kwargs.get::<Value>(name)).count();
+    let mut json = Bounded(String::new());
+    serde_json::to_writer(&mut json, &value)
+        .map_err(|error| refuse(format!("no JSON: {error}")))?;
+    Ok(json.0)
+}
+
+/// A value as text, no longer than a template's output may be.
+fn bounded(value: &Value) -> Result<String, Error> {
+    let mut text = Bounded(String::new());
+    write_value(&mut text, value)?;
+    Ok(text.0)
+}
+
+/// The items of a list with text between them, no longer than a template's output may be.
+fn join(state: &State<'_, '_>, list: Value, between: Option<String>) -> Result<String, Error> {
+    let between = between.unwrap_or_default();
+    let mut text = Bounded(String::new());
+    for (place, item) in list.try_iter()?.checked().enumerate() {
+        state.consume_fuel(1)?;
+        if place > 0 {
+            write_value(&mut text, &Value::from(between.as_str()))?;
+        }
+        write_value(&mut text, &item?)?;
+    }
+    Ok(text.0)
 }
 
 /// Methods as Python has them. What they read is paid for before, as the engine pays only for what they make.

@@ -324,9 +324,6 @@ pub(super) const DEVICE: [(&str, &str); 10] = [
     ("sw", "sw_version"),
 ];
 
-/// Keys of the origin block.
-pub(super) const ORIGIN: [(&str, &str); 2] = [("sw", "sw_version"), ("url", "support_url")];
-
 /// The object with its keys spelled out. A key that is there in full already stays as it is.
 pub(super) fn expand(short: Map<String, Value>, table: &[(&str, &str)]) -> Map<String, Value> {
     let mut full = Map::new();

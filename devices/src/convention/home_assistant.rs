@@ -31,6 +31,9 @@ pub const CONFIG_BYTES_MAX: usize = 512 * 1024;
 /// Most components that one device may announce in one message.
 pub const COMPONENTS_MAX: usize = 1_000;
 
+/// Home Assistant's own prefix. Under it a component that nobody knows yet is one all the same.
+const PREFIX: &str = "homeassistant";
+
 /// Components that Home Assistant or a well-known addition to it discovers by MQTT.
 const COMPONENTS: [&str; 31] = [
     "alarm_control_panel",
@@ -123,7 +126,7 @@ struct Subject<'t> {
 }
 
 impl<'t> Subject<'t> {
-    /// The subject of a topic, if it is one of discovery. The prefix may be any single level.
+    /// The subject of a topic, if it is one of discovery. The prefix may be any single level before a known component.
     fn of(topic: &'t str) -> Option<Subject<'t>> {
         let rest = topic.strip_suffix("/config")?;
         let mut levels = rest.split('/');
@@ -137,6 +140,7 @@ impl<'t> Subject<'t> {
             !id.is_empty() && id.bytes().all(is_plain)
         };
         let is_known = component == "device" || COMPONENTS.contains(&component);
+        let is_known = is_known || (prefix == PREFIX && is_id(component));
         let is_whole = levels.next().is_none() && !prefix.is_empty() && !prefix.starts_with('$');
         let has_ids = is_id(object) && node.is_none_or(is_id);
         (is_known && is_whole && has_ids).then_some(Subject {

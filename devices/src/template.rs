@@ -8,6 +8,8 @@ mod guard;
 mod path;
 #[cfg(test)]
 mod tests;
+/// Text, JSON and Python's methods.
+mod texts;
 
 use std::{
     fmt,

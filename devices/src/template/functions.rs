@@ -1,28 +1,20 @@
-use base64::Engine as _;
 use minijinja::{
     Environment, Error, ErrorKind, State, Value,
     value::{Kwargs, Rest, ValueKind},
 };
 
 use super::{
-    Bounded,
     datetime::{self, Time},
-    write_value,
+    texts,
 };
-
-/// Bytes of text that a method reads for one unit of fuel.
-const BYTES_PER_FUEL: usize = 64;
-
-/// Most digits of a width or precision in `str.format`: the engine fills up to it before it is charged.
-const WIDTH_DIGITS_MAX: usize = 3;
 
 /// Adds what Home Assistant has beyond Jinja.
 pub(super) fn add(environment: &mut Environment<'static>) {
-    environment.set_unknown_method_callback(method);
+    environment.set_unknown_method_callback(texts::method);
     numbers(environment);
     mathematics(environment);
     times(environment);
-    texts(environment);
+    texts::add(environment);
 }
 
 /// From anything to numbers and booleans.
@@ -53,7 +45,8 @@ fn mathematics(environment: &mut Environment<'static>) {
     environment.add_filter("add", |value: Value, rest: Rest<Value>, kwargs: Kwargs| {
         arithmetic(&value, &rest, &kwargs, |a, b| a + b)
     });
-    let functions: [(&str, fn(f64) -> f64); 9] = [
+    type Function = fn(f64) -> f64;
+    let functions: [(&str, Function); 9] = [
         ("sqrt", f64::sqrt),
         ("sin", f64::sin),
         ("cos", f64::cos),
@@ -83,7 +76,8 @@ fn mathematics(environment: &mut Environment<'static>) {
     environment.add_function("average", average);
     environment.add_filter("median", median);
     environment.add_function("median", median);
-    let bits: [(&str, fn(i64, i64) -> i64); 3] = [
+    type Bits = fn(i64, i64) -> i64;
+    let bits: [(&str, Bits); 3] = [
         ("bitwise_and", |a, b| a & b),
         ("bitwise_or", |a, b| a | b),
         ("bitwise_xor", |a, b| a ^ b),
@@ -120,32 +114,8 @@ fn times(environment: &mut Environment<'static>) {
     environment.add_function("strptime", strptime);
 }
 
-/// Text and JSON.
-fn texts(environment: &mut Environment<'static>) {
-    environment.add_filter("from_json", from_json);
-    environment.add_filter("to_json", to_json);
-    environment.add_filter("tojson", to_json);
-    environment.add_filter("string", |value: Value| bounded(&value));
-    environment.add_filter("join", join);
-    environment.add_filter("ord", |text: String| {
-        let mut letters = text.chars();
-        match (letters.next(), letters.next()) {
-            (Some(letter), None) => Ok(u32::from(letter)),
-            _ => Err(refuse("`ord` takes one character")),
-        }
-    });
-    environment.add_filter("base64_encode", |text: String| {
-        base64::prelude::BASE64_STANDARD.encode(text)
-    });
-    environment.add_filter("base64_decode", |text: String| {
-        let bytes = base64::prelude::BASE64_STANDARD.decode(text.trim());
-        let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        text.ok_or_else(|| refuse("no Base64 of text"))
-    });
-}
-
 /// A fault of a template.
-fn refuse(detail: impl Into<String>) -> Error {
+pub(super) fn refuse(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail.into())
 }
 
@@ -186,7 +156,11 @@ fn default_of(args: &[Value], kwargs: &Kwargs) -> Option<Value> {
 }
 
 /// A result, or the default where there is no result.
-fn or_default(args: &[Value], kwargs: &Kwargs, made: Result<Value, Error>) -> Result<Value, Error> {
+pub(super) fn or_default(
+    args: &[Value],
+    kwargs: &Kwargs,
+    made: Result<Value, Error>,
+) -> Result<Value, Error> {
     made.or_else(|error| default_of(args, kwargs).ok_or(error))
 }
 
@@ -445,83 +419,4 @@ fn as_timestamp(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value
 
 fn as_datetime(value: Value, rest: Rest<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     or_default(&rest, &kwargs, Time::of(&value).map(Time::object))
-}
-
-fn from_json(
-    state: &State<'_, '_>,
-    text: String,
-    rest: Rest<Value>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    // A list of one-digit numbers grows to a dozen times its text.
-    state.consume_fuel((text.len() / 4) as u64)?;
-    let json = serde_json::from_str(&text);
-    or_default(
-        &rest,
-        &kwargs,
-        json.map_err(|error| refuse(format!("no JSON: {error}"))),
-    )
-}
-
-/// JSON without spaces, no longer than a template's output may be.
-fn to_json(value: Value, _: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
-    // How it is indented and sorted says nothing to a device.
-    let _ = kwargs.args().map(|name| kwargs.get::<Value>(name)).count();
-    let mut json = Bounded(String::new());
-    serde_json::to_writer(&mut json, &value)
-        .map_err(|error| refuse(format!("no JSON: {error}")))?;
-    Ok(json.0)
-}
-
-/// A value as text, no longer than a template's output may be.
-fn bounded(value: &Value) -> Result<String, Error> {
-    let mut text = Bounded(String::new());
-    write_value(&mut text, value)?;
-    Ok(text.0)
-}
-
-/// The items of a list with text between them, no longer than a template's output may be.
-fn join(state: &State<'_, '_>, list: Value, between: Option<String>) -> Result<String, Error> {
-    let between = between.unwrap_or_default();
-    let mut text = Bounded(String::new());
-    for (place, item) in list.try_iter()?.checked().enumerate() {
-        state.consume_fuel(1)?;
-        if place > 0 {
-            write_value(&mut text, &Value::from(between.as_str()))?;
-        }
-        write_value(&mut text, &item?)?;
-    }
-    Ok(text.0)
-}
-
-/// Methods as Python has them. What they read is paid for before, as the engine pays only for what they make.
-fn method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    let bytes = |value: &Value| value.as_str().map_or(0, str::len);
-    let read: usize = bytes(value) + args.iter().map(bytes).sum::<usize>();
-    let items = value
-        .len()
-        .filter(|_| value.kind() != ValueKind::String)
-        .unwrap_or(0);
-    state.consume_fuel((read / BYTES_PER_FUEL + items) as u64)?;
-    match (name, value.as_str(), args) {
-        ("join", Some(_), [list]) => state.apply_filter("join", &[list.clone(), value.clone()]),
-        ("format", Some(text), _) if has_wide_field(text) => {
-            Err(refuse("a field of `format` is too wide"))
-        }
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
-    }
-}
-
-/// Whether a format has a number of more digits than a width or precision needs.
-fn has_wide_field(format: &str) -> bool {
-    let mut digits = 0;
-    format.bytes().any(|byte| {
-        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        digits > WIDTH_DIGITS_MAX
-    })
 }

@@ -254,7 +254,15 @@ fn simple_templates_name_a_place() {
 }
 
 /// Templates that would need endless time or memory without bounds.
-const HOSTILE: [&str; 18] = [
+const HOSTILE: [&str; 26] = [
+    "{{ '%*d' | format(1000000000, 1) }}",
+    "{{ '{0:{1}}'.format(1, 1000000000) }}",
+    "{{ ('x' * 1000000).replace('', 'y' * 1000000) }}",
+    "{{ ('a' * 1900000).split('a') | length }}",
+    "{{ ('\\n' * 1900000).splitlines() | length }}",
+    "{{ 'a' | indent(1000000000, true) }}",
+    "{{ ['a'] | batch(1000000000, 'x') | list | length }}",
+    "{% set s = 'a' * 1000000 %}{{ [s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s] ~ '' }}",
     "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}.{% endfor %}{% endfor %}{% endfor %}",
     "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
     "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
@@ -356,6 +364,46 @@ fn hostile_templates_stay_small() {
         output.status.success() && text.contains("1 passed"),
         "{text}"
     );
+}
+
+#[test]
+fn usual_arithmetic_is_no_list_that_grows() {
+    let payload = r#"{"a":2,"b":3,"l":[1,2]}"#;
+    check(
+        "{{ value_json.a * 1000 + value_json.b * 1000 }}",
+        payload,
+        "5000",
+    );
+    check(
+        "{{ value_json.a + value_json.b + value_json.a }}",
+        payload,
+        "7",
+    );
+    check(
+        "{{ (value_json.a * 10) > (value_json.b * 10) }}",
+        payload,
+        "False",
+    );
+    check("{{ (value_json.a * 0.5) ~ ' W' }}", payload, "1.0 W");
+    check("{{ value_json.a ~ ',' ~ value_json.b }}", payload, "2,3");
+    check(
+        "{{ [value_json.a, value_json.b] | join(',') }}",
+        payload,
+        "2,3",
+    );
+    check("{{ [value_json.a, value_json.b] | max }}", payload, "3");
+    check("{{ value_json.l | sum }}", payload, "3");
+    check(
+        "{% set m = {'2': 'two'} %}{{ m[value_json.a | string] }}",
+        payload,
+        "two",
+    );
+    check(
+        "{% set ns = namespace(n=0) %}{% for i in value_json.l %}{% set ns.n = ns.n + i | int %}{% endfor %}{{ ns.n }}",
+        payload,
+        "3",
+    );
+    check("{{ {'a': value_json.a} | to_json }}", payload, r#"{"a":2}"#);
 }
 
 #[test]

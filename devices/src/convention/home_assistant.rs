@@ -22,7 +22,7 @@ use crate::{
     fault::{Fault, FaultKind},
     identifier::Identifier,
     message::Message,
-    point::{Component, Point, Read},
+    point::{At, Component, Form, Point, Read},
 };
 
 /// Longest discovery message.
@@ -202,7 +202,11 @@ fn single_form(
     }
     Ok(vec![announce(
         &device,
-        &[(subject.component, subject.object, config)],
+        &[(
+            subject.component.to_owned(),
+            subject.object.to_owned(),
+            config,
+        )],
     )])
 }
 
@@ -246,13 +250,9 @@ fn device_form(
                     config.0.entry(option).or_insert_with(|| value.clone());
                 }
             }
-            entities.push((platform, key.as_str(), config));
+            entities.push((platform, key.clone(), config));
         }
     }
-    let entities: Vec<(&str, &str, Config)> = entities
-        .iter()
-        .map(|(platform, key, config)| (platform.as_str(), *key, config.clone()))
-        .collect();
     let mut announcement = announce(&device, &entities);
     if announcement.availability.topics.is_empty() {
         announcement.availability = device::availability(&top);
@@ -261,7 +261,7 @@ fn device_form(
 }
 
 /// What entities say of their device.
-fn announce(device: &Device, entities: &[(&str, &str, Config)]) -> Announcement {
+fn announce(device: &Device, entities: &[(String, String, Config)]) -> Announcement {
     let mut announcement = Announcement {
         identifiers: device.identifiers.clone(),
         about: device.about.clone(),
@@ -278,7 +278,9 @@ fn announce(device: &Device, entities: &[(&str, &str, Config)]) -> Announcement 
             }
         }
         let availability = device::availability(config);
-        announcement.availability.mode = availability.mode;
+        if !availability.topics.is_empty() {
+            announcement.availability.mode = availability.mode;
+        }
         for topic in availability.topics {
             if !announcement.availability.topics.contains(&topic) {
                 announcement.availability.topics.push(topic);
@@ -303,7 +305,7 @@ fn points(component: &str, object_id: &str, config: &Config) -> Vec<Point> {
     match component {
         "vacuum" => vacuum(&mut entity),
         "siren" => siren(&mut entity),
-        "event" | "update" => json_states(&mut entity, component),
+        "event" => event(&mut entity),
         _ => {}
     }
     entity.points
@@ -312,7 +314,7 @@ fn points(component: &str, object_id: &str, config: &Config) -> Vec<Point> {
 /// A vacuum's state is JSON with fixed keys.
 fn vacuum(entity: &mut Entity<'_>) {
     let fan = entity.config.topic("set_fan_speed_topic");
-    let fan = fan.map(|topic| entity.write(topic, crate::point::Form::Plain));
+    let fan = fan.map(|topic| entity.write(topic, Form::Plain));
     let state = entity.config.topic("state_topic");
     let read = |key: &str| state.clone().map(|topic| Read::path(topic, key));
     entity.finish(&parts::PLAIN, read("state"), None);
@@ -348,22 +350,16 @@ fn siren(entity: &mut Entity<'_>) {
     }
 }
 
-/// Without a template an event is the `event_type` of its JSON, and an update may be JSON with versions.
-fn json_states(entity: &mut Entity<'_>, component: &str) {
+/// Without a template an event is the `event_type` of its JSON.
+fn event(entity: &mut Entity<'_>) {
     if entity.config.text("value_template").is_some() {
         return;
     }
-    let key = if component == "event" {
-        "event_type"
-    } else {
-        "installed_version"
-    };
-    let Some(point) = entity.points.first_mut() else {
-        return;
-    };
-    if let (Some(read), "event") = (&mut point.read, component) {
-        read.at = crate::point::At::Path(key.to_owned());
-        point.metric = key.to_owned();
+    for point in &mut entity.points {
+        if let Some(read) = &mut point.read {
+            read.at = At::Path("event_type".to_owned());
+            "event_type".clone_into(&mut point.metric);
+        }
     }
 }
 

@@ -231,10 +231,7 @@ impl<'s> Guard<'s> {
     fn size(&mut self, expression: &Expr<'s>) -> Size {
         match expression {
             Expr::Const(_) => Size::Scalar,
-            Expr::Var(variable) => match variable.id {
-                "value" => *self.sizes.get("value").unwrap_or(&Size::Held),
-                name => *self.sizes.get(name).unwrap_or(&Size::Held),
-            },
+            Expr::Var(variable) => *self.sizes.get(variable.id).unwrap_or(&Size::Held),
             Expr::Slice(slice) => self.size(&slice.expr),
             Expr::UnaryOp(operator) => {
                 self.size(&operator.expr);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     announcement::Mode,
-    point::{At, Domain, Form, StateClass, Words},
+    point::{Domain, StateClass, Words},
     template::Template,
 };
 

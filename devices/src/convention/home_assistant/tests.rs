@@ -52,6 +52,7 @@ fn check(component: &str, options: serde_json::Value, wanted: &[(&str, &str, &[&
                 Some(At::Value) => "value".to_owned(),
                 Some(At::Path(path)) => format!("/{path}"),
                 Some(At::Template(template)) => template.clone(),
+                Some(At::Always(word)) => format!("always {word}"),
             };
             let words = point.write.iter().flat_map(|write| &write.encode.words);
             let words: Vec<String> = words

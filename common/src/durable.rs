@@ -71,7 +71,7 @@ pub fn aside(path: &Path) -> PathBuf {
 ///
 /// Order: directories, the file aside, its fsync, the rename, the fsync of the directory.
 pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = directory_of(path);
     create_dirs(disk, dir)?;
     let aside = aside(path);
     disk.write(&aside, bytes)?;
@@ -80,17 +80,19 @@ pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.sync_dir(dir)
 }
 
+/// The directory that a name stands in: the working directory for a bare one.
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 /// Make a directory and its parents, each durable in its own parent.
 pub fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
-    let parent = dir.parent().unwrap_or(Path::new("."));
+    let parent = directory_of(dir);
     create_dirs(disk, parent)?;
     disk.create_dir(dir)?;
-    disk.sync_dir(if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    })
+    disk.sync_dir(parent)
 }

@@ -267,9 +267,7 @@ impl<'c> Decoder<'c> {
                 let text = String::from_utf8_lossy(record.payload);
                 self.push_raw(topic.plain, Scalar::text(text.trim()), stamp);
             }
-            Layout::Sparkplug { aliases, types } => {
-                self.sparkplug(topic, binding, (aliases, types), record, stamp);
-            }
+            Layout::Sparkplug { .. } => self.sparkplug(topic, binding, record, stamp),
             Layout::Backlog => self.backlog(topic, &binding.device, record, stamp),
             Layout::Lesson => self.lesson(topic, binding.convention, record, stamp),
         }

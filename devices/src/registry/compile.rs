@@ -8,6 +8,7 @@ use crate::{
     binding::{AvailabilityRule, Meaning},
     convention::ConventionKind,
     fault::{Fault, FaultKind},
+    identifier::Identifier,
     point::{At, Component, Domain, Point, StateClass},
     template::Template,
     unit,
@@ -99,7 +100,8 @@ impl Registry {
         }
         if let Some(identity) = self.identities.get(id).filter(|_| !said.is_empty()) {
             let mut about = about(said);
-            about.name = identity.name.clone().or(about.name);
+            let own = || identity.identifiers.iter().find_map(Identifier::given_name);
+            about.name = identity.name.clone().or(about.name).or_else(own);
             about.room = identity.room.clone().or(about.room);
             for topic in claims.keys() {
                 self.claimants

@@ -231,10 +231,7 @@ impl Registry {
                 .max_by_key(|said| said.at_ms)
                 .map(|said| said.online),
             Mode::Any => topics.filter_map(of_topic).reduce(|a, b| a || b),
-            Mode::All => topics
-                .map(|topic| of_topic(topic))
-                .reduce(|a, b| Some(a? && b?))
-                .flatten(),
+            Mode::All => topics.map(of_topic).reduce(|a, b| Some(a? && b?)).flatten(),
         }
     }
 
@@ -336,8 +333,7 @@ impl Registry {
             convention.learn(message)
         } else {
             let detail = format!(
-                "{} topics have announced devices, or {} bytes: no more are taken",
-                SOURCES_MAX, SOURCES_BYTES_MAX
+                "no more is taken: {DEVICES_MAX} devices, {SOURCES_MAX} topics that announce or {SOURCES_BYTES_MAX} bytes of announcements are the limit"
             );
             Err(Fault::new(FaultKind::TooLarge, detail))
         };

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tarn_common::reading::Quality;
 use tarn_devices::{
-    About,
+    About, Layout,
     binding::Binding,
     convention::{ConventionKind, backlog, sparkplug},
     fault::{Fault, FaultKind},
@@ -98,10 +98,12 @@ impl Decoder<'_> {
         &mut self,
         topic: &mut Topic,
         binding: &Arc<Binding>,
-        (aliases, types): (&[(u64, String)], &[(String, u32)]),
         record: &Record<'_>,
         stamp: Stamp,
     ) {
+        let Layout::Sparkplug { aliases, types } = &binding.layout else {
+            return;
+        };
         match sparkplug::read_typed(record.payload, aliases, types) {
             Ok(taken) => {
                 for reading in &taken {

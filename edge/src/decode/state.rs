@@ -43,7 +43,7 @@ pub struct Counters(BTreeMap<u64, Counter>);
 
 impl State {
     /// Count a counter's raw value; gives what it comes to over its resets.
-    pub(super) fn count(&mut self, series: u64, raw: f64) -> f64 {
+    pub(crate) fn count(&mut self, series: u64, raw: f64) -> f64 {
         let counters = &mut self.counters.0;
         if let Some(counter) = counters.get_mut(&series) {
             return counter.next(raw);

@@ -21,7 +21,7 @@ use tarn_common::{
     query::{Engine, QueryError},
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
-use tarn_openapi::{HttpSettings, serve};
+use tarn_openapi::{DeviceService, HttpSettings, serve};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -344,6 +344,12 @@ impl Edge {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The home's devices, as the REST interface has them.
+    #[must_use]
+    pub fn devices(&self) -> Arc<dyn DeviceService> {
+        self.service.devices.clone()
     }
 
     /// The figures as they run.

@@ -37,7 +37,7 @@ use crate::{
         stage::{CutStage, retire_cut},
     },
     devices::{
-        Devices,
+        DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
         service::BoxDevices,
         store::{DeviceStore, StoreError},
@@ -174,6 +174,10 @@ impl Edge {
             settings.zone.clone(),
             Some(open_devices(&data)?),
             cut_upto,
+            settings
+                .discovery_prefix
+                .as_deref()
+                .unwrap_or(DISCOVERY_PREFIX),
             DeviceMetrics::register(&mut registry),
         ));
         let tail = Arc::new(Tail::new(devices.clone()));
@@ -261,21 +265,23 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
-        let self_discovery = SelfDiscovery {
-            identity: identity.clone(),
-            publisher: broker.publisher(),
-            devices: devices.clone(),
-            health: health(
-                settings.disk_budget_bytes,
-                &shelf,
-                &journal,
-                &devices,
-                &figures,
-            ),
-        };
-        bridging
-            .tasks
-            .spawn(self_discovery.run(bridging.stop.clone()));
+        if let Some(prefix) = settings.discovery_prefix.clone() {
+            let self_discovery = SelfDiscovery {
+                prefix,
+                identity: identity.clone(),
+                publisher: broker.publisher(),
+                devices: devices.clone(),
+                health: health(
+                    settings.disk_budget_bytes,
+                    &shelf,
+                    &journal,
+                    &devices,
+                    &figures,
+                ),
+            };
+            let stop = bridging.stop.clone();
+            bridging.tasks.spawn(self_discovery.run(stop));
+        }
         others
             .tasks
             .spawn(devices.run(journal.clone(), others.stop.clone()));

@@ -82,6 +82,33 @@ pub struct KeyMeaning {
     pub words: Option<Words>,
 }
 
+impl KeyMeaning {
+    /// A value of the moment in this unit, of no class.
+    pub(crate) fn amount(unit: &'static str) -> KeyMeaning {
+        KeyMeaning {
+            unit: Some(unit),
+            state_class: Some(StateClass::Measurement),
+            ..KeyMeaning::default()
+        }
+    }
+
+    /// A value of the moment in this unit and of this class.
+    pub(crate) fn measured(unit: &'static str, class: &'static str) -> KeyMeaning {
+        KeyMeaning {
+            class: Some(class),
+            ..KeyMeaning::amount(unit)
+        }
+    }
+
+    /// A state of this class.
+    pub(crate) fn state(class: &'static str) -> KeyMeaning {
+        KeyMeaning {
+            class: Some(class),
+            ..KeyMeaning::default()
+        }
+    }
+}
+
 /// A convention by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the modules say it")]

@@ -55,17 +55,12 @@ impl Convention for EspHome {
         let Some(node) = node_of_discovery(message.topic) else {
             return Ok(Vec::new());
         };
-        if message.payload.trim_ascii().is_empty() {
+        let Some(payload) = message.lesson(LESSON_BYTES_MAX)? else {
             return Ok(Vec::new());
-        }
-        if message.payload.len() > LESSON_BYTES_MAX {
-            let bytes = message.payload.len();
-            let detail = format!("{bytes} bytes, more than {LESSON_BYTES_MAX}");
-            return Err(Fault::new(FaultKind::TooLarge, detail));
-        }
+        };
         let fault = |detail| Fault::new(FaultKind::Announcement, detail);
-        let said: Value = serde_json::from_slice(message.payload)
-            .map_err(|error| fault(format!("no JSON: {error}")))?;
+        let said: Value =
+            serde_json::from_slice(payload).map_err(|error| fault(format!("no JSON: {error}")))?;
         if !["name", "mac", "version"]
             .iter()
             .any(|key| said[key].is_string())

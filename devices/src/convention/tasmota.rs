@@ -43,16 +43,11 @@ impl Convention for Tasmota {
         let Some((mac, lesson)) = lesson(message.topic) else {
             return Ok(Vec::new());
         };
-        if message.payload.trim_ascii().is_empty() {
+        let Some(payload) = message.lesson(LESSON_BYTES_MAX)? else {
             return Ok(Vec::new());
-        }
-        if message.payload.len() > LESSON_BYTES_MAX {
-            let bytes = message.payload.len();
-            let detail = format!("{bytes} bytes, more than {LESSON_BYTES_MAX}");
-            return Err(Fault::new(FaultKind::TooLarge, detail));
-        }
-        let value: Value = serde_json::from_slice(message.payload)
-            .map_err(|error| fault(format!("no JSON: {error}")))?;
+        };
+        let value: Value =
+            serde_json::from_slice(payload).map_err(|error| fault(format!("no JSON: {error}")))?;
         let device = match lesson {
             Lesson::Config => config::learn(mac, &value),
             Lesson::Sensors => sensors::learn(mac, &value),

@@ -14,11 +14,7 @@ mod property;
 mod tests;
 
 use super::{Convention, KeyMeaning};
-use crate::{
-    announcement::Announcement,
-    fault::{Fault, FaultKind},
-    message::Message,
-};
+use crate::{announcement::Announcement, fault::Fault, message::Message};
 
 /// Largest message that is read: about 2,000 devices.
 const LESSON_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -39,17 +35,12 @@ impl Convention for Zigbee2Mqtt {
         let Some((base, lesson)) = lesson(message.topic) else {
             return Ok(Vec::new());
         };
-        if message.payload.trim_ascii().is_empty() {
+        let Some(payload) = message.lesson(LESSON_BYTES_MAX)? else {
             return Ok(Vec::new());
-        }
-        if message.payload.len() > LESSON_BYTES_MAX {
-            let bytes = message.payload.len();
-            let detail = format!("{bytes} bytes, more than {LESSON_BYTES_MAX}");
-            return Err(Fault::new(FaultKind::TooLarge, detail));
-        }
+        };
         match lesson {
-            Lesson::Devices => devices::learn(base, message.payload),
-            Lesson::Info => bridge::learn(base, message.payload).map(|bridge| vec![bridge]),
+            Lesson::Devices => devices::learn(base, payload),
+            Lesson::Info => bridge::learn(base, payload).map(|bridge| vec![bridge]),
         }
     }
 

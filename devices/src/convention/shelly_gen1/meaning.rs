@@ -14,14 +14,14 @@ pub(super) fn of(key: &str) -> Option<KeyMeaning> {
         ["meters", _, "total"] | [.., "energy" | "returned_energy"] => {
             Some(counter(WATT_MINUTE_WH))
         }
-        ["ext_temperature", _] => Some(measured("°C", "temperature")),
-        ["ext_humidity", _] | ["hum", "value"] => Some(measured("%", "humidity")),
-        ["adc", _] => Some(measured("V", "voltage")),
-        ["bat", "value"] => Some(measured("%", "battery")),
-        ["lux", "value"] => Some(measured("lx", "illuminance")),
+        ["ext_temperature", _] => Some(KeyMeaning::measured("°C", "temperature")),
+        ["ext_humidity", _] | ["hum", "value"] => Some(KeyMeaning::measured("%", "humidity")),
+        ["adc", _] => Some(KeyMeaning::measured("V", "voltage")),
+        ["bat", "value"] => Some(KeyMeaning::measured("%", "battery")),
+        ["lux", "value"] => Some(KeyMeaning::measured("lx", "illuminance")),
         ["sensor", "state"] => Some(KeyMeaning {
             words: Some(Words::switch("open", "close")),
-            ..state("opening")
+            ..KeyMeaning::state("opening")
         }),
         [.., last] => of_last(last),
         [] => None,
@@ -30,54 +30,32 @@ pub(super) fn of(key: &str) -> Option<KeyMeaning> {
 
 fn of_last(last: &str) -> Option<KeyMeaning> {
     let meaning = match last {
-        "power" | "overpower_value" => measured("W", "power"),
-        "reactive_power" | "reactive" => measured("var", "reactive_power"),
-        "voltage" => measured("V", "voltage"),
-        "current" => measured("A", "current"),
+        "power" | "overpower_value" => KeyMeaning::measured("W", "power"),
+        "reactive_power" | "reactive" => KeyMeaning::measured("var", "reactive_power"),
+        "voltage" => KeyMeaning::measured("V", "voltage"),
+        "current" => KeyMeaning::measured("A", "current"),
         "pf" => KeyMeaning {
             class: Some("power_factor"),
             state_class: Some(StateClass::Measurement),
             ..KeyMeaning::default()
         },
-        "temperature" | "tC" => measured("°C", "temperature"),
-        "temperature_f" | "tF" => measured("°F", "temperature"),
-        "humidity" => measured("%", "humidity"),
-        "battery" | "bat" => measured("%", "battery"),
-        "lux" => measured("lx", "illuminance"),
-        "rssi" => measured("dBm", "signal_strength"),
-        "uptime" => measured("s", "duration"),
-        "concentration" => amount("ppm"),
-        "tilt" => amount("°"),
-        "pos" | "current_pos" | "brightness" | "gain" => amount("%"),
-        "motion" => state("motion"),
-        "flood" => state("moisture"),
-        "smoke" => state("smoke"),
-        "vibration" => state("vibration"),
+        "temperature" | "tC" => KeyMeaning::measured("°C", "temperature"),
+        "temperature_f" | "tF" => KeyMeaning::measured("°F", "temperature"),
+        "humidity" => KeyMeaning::measured("%", "humidity"),
+        "battery" | "bat" => KeyMeaning::measured("%", "battery"),
+        "lux" => KeyMeaning::measured("lx", "illuminance"),
+        "rssi" => KeyMeaning::measured("dBm", "signal_strength"),
+        "uptime" => KeyMeaning::measured("s", "duration"),
+        "concentration" => KeyMeaning::amount("ppm"),
+        "tilt" => KeyMeaning::amount("°"),
+        "pos" | "current_pos" | "brightness" | "gain" => KeyMeaning::amount("%"),
+        "motion" => KeyMeaning::state("motion"),
+        "flood" => KeyMeaning::state("moisture"),
+        "smoke" => KeyMeaning::state("smoke"),
+        "vibration" => KeyMeaning::state("vibration"),
         _ => return None,
     };
     Some(meaning)
-}
-
-fn measured(unit: &'static str, class: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        class: Some(class),
-        ..amount(unit)
-    }
-}
-
-fn amount(unit: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        unit: Some(unit),
-        state_class: Some(StateClass::Measurement),
-        ..KeyMeaning::default()
-    }
-}
-
-fn state(class: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        class: Some(class),
-        ..KeyMeaning::default()
-    }
 }
 
 /// Energy that only grows, until the device restarts; its relays count it in watt-minutes.

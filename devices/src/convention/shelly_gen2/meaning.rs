@@ -21,24 +21,30 @@ pub(super) fn of(metric: &str) -> Option<KeyMeaning> {
 fn of_component(kind: &str, key: &str) -> Option<KeyMeaning> {
     let meaning = match (kind, key) {
         ("wifi", "rssi") | ("blutrv" | "bthomedevice", "rssi") => {
-            measured("dBm", "signal_strength")
+            KeyMeaning::measured("dBm", "signal_strength")
         }
-        ("sys", "uptime") => measured("s", "duration"),
+        ("sys", "uptime") => KeyMeaning::measured("s", "duration"),
         ("sys", "ram_size" | "ram_free" | "ram_min_free" | "fs_size" | "fs_free") => {
-            measured("B", "data_size")
+            KeyMeaning::measured("B", "data_size")
         }
-        ("humidity", "rh") => measured("%", "humidity"),
-        ("illuminance", "lux") => measured("lx", "illuminance"),
-        ("devicepower", "battery.V") | ("devicepower", "external.V") => measured("V", "voltage"),
+        ("humidity", "rh") => KeyMeaning::measured("%", "humidity"),
+        ("illuminance", "lux") => KeyMeaning::measured("lx", "illuminance"),
+        ("devicepower", "battery.V") | ("devicepower", "external.V") => {
+            KeyMeaning::measured("V", "voltage")
+        }
         ("devicepower", "battery.percent") | ("blutrv" | "bthomedevice", "battery") => {
-            measured("%", "battery")
+            KeyMeaning::measured("%", "battery")
         }
-        ("input", "percent") | ("blutrv", "pos") => amount("%"),
-        ("thermostat" | "blutrv", "target_C" | "current_C") => measured("°C", "temperature"),
-        ("thermostat" | "blutrv", "target_F" | "current_F") => measured("°F", "temperature"),
-        ("flood", "alarm") => class("moisture"),
-        ("smoke", "alarm") => class("smoke"),
-        ("presence" | "motion", "state" | "motion") => class("motion"),
+        ("input", "percent") | ("blutrv", "pos") => KeyMeaning::amount("%"),
+        ("thermostat" | "blutrv", "target_C" | "current_C") => {
+            KeyMeaning::measured("°C", "temperature")
+        }
+        ("thermostat" | "blutrv", "target_F" | "current_F") => {
+            KeyMeaning::measured("°F", "temperature")
+        }
+        ("flood", "alarm") => KeyMeaning::state("moisture"),
+        ("smoke", "alarm") => KeyMeaning::state("smoke"),
+        ("presence" | "motion", "state" | "motion") => KeyMeaning::state("motion"),
         _ => return None,
     };
     Some(meaning)
@@ -55,7 +61,7 @@ fn of_energy(kind: &str, key: &str) -> Option<KeyMeaning> {
             unit: Some("Wh"),
             raw_unit: Some("mWh"),
             scale: MILLIWATT_HOUR_WH,
-            ..class("energy")
+            ..KeyMeaning::state("energy")
         });
     }
     let of_meter = matches!(kind, "emdata" | "em1data")
@@ -75,19 +81,19 @@ fn of_energy(kind: &str, key: &str) -> Option<KeyMeaning> {
 /// Keys that mean the same in every component.
 fn of_key(key: &str) -> Option<KeyMeaning> {
     let meaning = match phase_removed(key) {
-        "apower" | "act_power" => measured("W", "power"),
-        "aprt_power" => measured("VA", "apparent_power"),
-        "voltage" => measured("V", "voltage"),
-        "current" => measured("A", "current"),
-        "freq" => measured("Hz", "frequency"),
+        "apower" | "act_power" => KeyMeaning::measured("W", "power"),
+        "aprt_power" => KeyMeaning::measured("VA", "apparent_power"),
+        "voltage" => KeyMeaning::measured("V", "voltage"),
+        "current" => KeyMeaning::measured("A", "current"),
+        "freq" => KeyMeaning::measured("Hz", "frequency"),
         "pf" => KeyMeaning {
             state_class: Some(StateClass::Measurement),
-            ..class("power_factor")
+            ..KeyMeaning::state("power_factor")
         },
-        "temperature.tC" | "tC" => measured("°C", "temperature"),
-        "temperature.tF" | "tF" => measured("°F", "temperature"),
-        "brightness" | "current_pos" | "target_pos" => amount("%"),
-        "ct" => amount("K"),
+        "temperature.tC" | "tC" => KeyMeaning::measured("°C", "temperature"),
+        "temperature.tF" | "tF" => KeyMeaning::measured("°F", "temperature"),
+        "brightness" | "current_pos" | "target_pos" => KeyMeaning::amount("%"),
+        "ct" => KeyMeaning::amount("K"),
         _ => return None,
     };
     Some(meaning)
@@ -100,32 +106,10 @@ fn phase_removed(key: &str) -> &str {
         .unwrap_or(key)
 }
 
-fn measured(unit: &'static str, class: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        class: Some(class),
-        ..amount(unit)
-    }
-}
-
-fn amount(unit: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        unit: Some(unit),
-        state_class: Some(StateClass::Measurement),
-        ..KeyMeaning::default()
-    }
-}
-
-fn class(class: &'static str) -> KeyMeaning {
-    KeyMeaning {
-        class: Some(class),
-        ..KeyMeaning::default()
-    }
-}
-
 fn counter() -> KeyMeaning {
     KeyMeaning {
         unit: Some("Wh"),
         state_class: Some(StateClass::TotalIncreasing),
-        ..class("energy")
+        ..KeyMeaning::state("energy")
     }
 }

@@ -1,3 +1,4 @@
+use crate::FaultKind;
 use serde_json::json;
 
 use super::*;

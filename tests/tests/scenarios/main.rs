@@ -11,6 +11,8 @@ mod client_matrix;
 mod clients;
 /// The standard's statements, one by one.
 mod conformance;
+/// Devices as they come: learnt, read, set, counted, merged.
+mod devices;
 /// The demo that a newcomer runs first.
 mod demo;
 /// Any bytes at all.

@@ -1,0 +1,353 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{House, fixture, of};
+
+/// A device of a convention: what it says, what that becomes, and how it is set.
+struct Case {
+    house: &'static str,
+    /// What names the device.
+    identifier: &'static str,
+    /// Topics and payloads, in this order.
+    says: Vec<(&'static str, Vec<u8>)>,
+    /// Metrics with value, text and unit that must be in the lake.
+    rows: Vec<(&'static str, Option<f64>, Option<&'static str>, &'static str)>,
+    /// A metric and what it is set to.
+    set: (&'static str, Value),
+    /// Something that this metric does not take.
+    refuses: Value,
+    /// Where the command goes.
+    command_topic: &'static str,
+    is_command: fn(&[u8]),
+    /// What the device says then.
+    answer: (&'static str, Vec<u8>),
+}
+
+/// A discovered device is read, set, and told apart from one that does not listen or does not answer.
+fn check(case: Case) {
+    let mut house = House::new(case.house);
+    let said: Vec<(&str, &[u8])> = case.says.iter().map(|(t, p)| (*t, p.as_slice())).collect();
+    house.publish(&said);
+    let id = house.wait_id(case.identifier);
+    let (metric, value) = &case.set;
+    house.wait_settable(&id, metric);
+
+    // Nobody listens.
+    let query = "timeout=10s&wait=10s";
+    let (status, command) = house.set_command(&id, metric, value, query);
+    assert_eq!(status, 200, "{command}");
+    assert_eq!(command["status"], "refused", "{command}");
+    let reason = format!("nobody listens on {}", case.command_topic);
+    assert_eq!(command["reason"], reason, "{command}");
+
+    // The device listens, and does as it is told.
+    let obeys = Arc::new(AtomicBool::new(true));
+    let answer = {
+        let (obeys, (topic, payload)) = (obeys.clone(), case.answer.clone());
+        move |_: &str, _: &[u8]| match obeys.load(Ordering::Acquire) {
+            true => vec![(topic.to_owned(), payload.clone())],
+            false => Vec::new(),
+        }
+    };
+    let device = house.device(case.command_topic, answer);
+    let (status, command) = house.set_command(&id, metric, value, query);
+    let heard = device.wait_for("the command should come", |_| true);
+    assert_eq!(heard.topic, case.command_topic);
+    (case.is_command)(&heard.payload);
+    assert_eq!(command["status"], "confirmed", "{command}");
+    assert_eq!(command["topic"], case.command_topic, "{command}");
+    assert_eq!(status, 200, "{command}");
+
+    // What the device cannot take never goes to it.
+    let (_, command) = house.set_command(&id, metric, &case.refuses, query);
+    assert_eq!(command["status"], "refused", "{command}");
+    let reason = command["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("takes"), "{command}");
+    assert_eq!(house.set(&id, "no such thing", value, query).status, 400);
+
+    // It hears, and does nothing.
+    obeys.store(false, Ordering::Release);
+    let (status, command) = house.set_command(&id, metric, value, "timeout=1s&wait=20s");
+    assert_eq!(command["status"], "timed_out", "{command}");
+    assert_eq!(status, 200, "{command}");
+    assert_eq!(device.heard().len(), 2);
+
+    // All of it can be looked up.
+    let commands = house.http.json(&house.device_url(&id, "/commands"));
+    let commands = commands["commands"].as_array().expect("commands").clone();
+    let states: Vec<&str> = commands
+        .iter()
+        .filter_map(|c| c["status"].as_str())
+        .collect();
+    assert_eq!(states, ["timed_out", "refused", "confirmed", "refused"]);
+    let name = commands[2]["command"].as_str().expect("an id");
+    let one = house.http.json(&house.url(&format!("/commands/{name}")));
+    assert_eq!(one["status"], "confirmed", "{one}");
+
+    assert_eq!(house.edge.terminate(), 0);
+    let rows = house.rows();
+    for (metric, value, text, unit) in &case.rows {
+        let unit = Some(*unit).filter(|unit| !unit.is_empty());
+        let found = of(&rows, &id, metric).into_iter().any(|row| {
+            let near = match (row.value, *value) {
+                (Some(a), Some(b)) => (a - b).abs() < 1e-9,
+                (a, b) => a == b,
+            };
+            near && row.text.as_deref() == *text && row.unit.as_deref() == unit
+        });
+        let own: Vec<_> = rows.iter().filter(|row| row.device == id).collect();
+        assert!(found, "{metric} {value:?} {text:?} {unit:?}: {own:#?}");
+    }
+    house.edge.assert_quiet(&[]);
+}
+
+fn is(payload: &[u8], wanted: &str) {
+    assert_eq!(String::from_utf8_lossy(payload), wanted);
+}
+
+#[test]
+fn home_assistant_single_form() {
+    let lamp = r#"{"name":"Target","uniq_id":"bedroom_n","~":"home/bedroom","cmd_t":"~/target/set","cmd_tpl":"{\"target\": {{ value | round(1) }}}","stat_t":"~/state","val_tpl":"{{ value_json.target }}","min":5,"max":30,"step":0.5,"unit_of_meas":"°C","dev":{"ids":["bedroom"]}}"#;
+    check(Case {
+        house: "ha-single",
+        identifier: "ha:bedroom",
+        says: vec![
+            (
+                "homeassistant/sensor/bedroom_t/config",
+                fixture("home_assistant/single.json"),
+            ),
+            (
+                "homeassistant/number/bedroom/target/config",
+                lamp.as_bytes().to_vec(),
+            ),
+            (
+                "home/bedroom/state",
+                br#"{"temperature": 20.9, "target": 19}"#.to_vec(),
+            ),
+        ],
+        rows: vec![
+            ("temperature", Some(20.9), None, "°C"),
+            ("target", Some(19.0), None, "°C"),
+            ("target", Some(21.5), None, "°C"),
+            ("device.name", None, Some("Bedroom"), ""),
+        ],
+        set: ("target", json!(21.5)),
+        refuses: json!(30.5),
+        command_topic: "home/bedroom/target/set",
+        is_command: |payload| is(payload, r#"{"target": 21.5}"#),
+        answer: ("home/bedroom/state", br#"{"target": 21.5}"#.to_vec()),
+    });
+}
+
+#[test]
+fn home_assistant_device_form() {
+    check(Case {
+        house: "ha-device",
+        identifier: "ha:ea33",
+        says: vec![
+            (
+                "homeassistant/device/ea33/config",
+                fixture("home_assistant/device.json"),
+            ),
+            ("k/lwt", b"online".to_vec()),
+            (
+                "k/state",
+                br#"{"temperature": 23.25, "plug": "off"}"#.to_vec(),
+            ),
+        ],
+        rows: vec![
+            ("temperature", Some(23.25), None, "°C"),
+            ("plug", Some(0.0), Some("off"), ""),
+            ("plug", Some(1.0), Some("on"), ""),
+        ],
+        set: ("plug", json!(true)),
+        refuses: json!("perhaps"),
+        command_topic: "k/set",
+        is_command: |payload| is(payload, "ON"),
+        answer: ("k/state", br#"{"plug": "on"}"#.to_vec()),
+    });
+}
+
+#[test]
+fn zigbee2mqtt() {
+    check(Case {
+        house: "zigbee",
+        identifier: "ieee:00158d00018255df",
+        says: vec![
+            ("zigbee2mqtt/bridge/state", br#"{"state":"online"}"#.to_vec()),
+            (
+                "zigbee2mqtt/bridge/devices",
+                fixture("zigbee2mqtt/devices.json"),
+            ),
+            (
+                "zigbee2mqtt/my_plug",
+                br#"{"state":"ON","power":12.5,"energy":1.25,"voltage":229,"linkquality":120}"#
+                    .to_vec(),
+            ),
+        ],
+        rows: vec![
+            ("state", Some(1.0), Some("ON"), ""),
+            ("power", Some(12.5), None, "W"),
+            ("energy", Some(1.25), None, "kWh"),
+            ("linkquality", Some(120.0), None, "lqi"),
+            ("state", Some(0.0), Some("OFF"), ""),
+        ],
+        set: ("state", json!(false)),
+        refuses: json!(7),
+        command_topic: "zigbee2mqtt/my_plug/set",
+        is_command: |payload| is(payload, r#"{"state":"OFF"}"#),
+        answer: ("zigbee2mqtt/my_plug", br#"{"state":"OFF"}"#.to_vec()),
+    });
+}
+
+#[test]
+fn tasmota() {
+    check(Case {
+        house: "tasmota",
+        identifier: "mac:2462ab49a3bc",
+        says: vec![
+            (
+                "tasmota/discovery/2462AB49A3BC/config",
+                fixture("tasmota/plug_config.json"),
+            ),
+            (
+                "tasmota/discovery/2462AB49A3BC/sensors",
+                fixture("tasmota/plug_sensors.json"),
+            ),
+            ("tele/tasmota_49A3BC/LWT", b"Online".to_vec()),
+            (
+                "tele/tasmota_49A3BC/SENSOR",
+                fixture("tasmota/plug_SENSOR.json"),
+            ),
+            ("stat/tasmota_49A3BC/POWER", b"ON".to_vec()),
+        ],
+        rows: vec![
+            ("ENERGY.Total", Some(514.153), None, "kWh"),
+            ("ENERGY.Total.cumulative", Some(514.153), None, "kWh"),
+            ("ENERGY.Power", Some(56.0), None, "W"),
+            ("ENERGY.Voltage", Some(234.0), None, "V"),
+            ("POWER", Some(1.0), Some("ON"), ""),
+            ("POWER", Some(0.0), Some("OFF"), ""),
+        ],
+        set: ("POWER", json!(false)),
+        refuses: json!("warm"),
+        command_topic: "cmnd/tasmota_49A3BC/POWER",
+        is_command: |payload| is(payload, "OFF"),
+        answer: ("stat/tasmota_49A3BC/POWER", b"OFF".to_vec()),
+    });
+}
+
+#[test]
+fn shelly_gen1() {
+    let recorded = fixture("shelly_gen1/1pm.txt");
+    let recorded = String::from_utf8(recorded).expect("text");
+    let says = recorded
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(topic, _)| !topic.ends_with("/command"))
+        .map(|(topic, payload)| {
+            let topic: &'static str = topic.to_owned().leak();
+            (topic, payload.as_bytes().to_vec())
+        });
+    check(Case {
+        house: "shelly1",
+        identifier: "mac:98f4aba4cf12",
+        says: says.collect(),
+        rows: vec![
+            ("relay.0", Some(1.0), Some("on"), ""),
+            ("relay.0.power", Some(41.37), None, "W"),
+            // 7 380 watt-minutes.
+            ("relay.0.energy", Some(123.0), None, "Wh"),
+            ("relay.0.energy.cumulative", Some(123.0), None, "Wh"),
+            ("temperature", Some(48.62), None, "°C"),
+            ("relay.0", Some(0.0), Some("off"), ""),
+        ],
+        set: ("relay.0", json!(false)),
+        refuses: json!(0.5),
+        command_topic: "shellies/shelly1pm-A4CF12/relay/0/command",
+        is_command: |payload| is(payload, "off"),
+        answer: ("shellies/shelly1pm-A4CF12/relay/0", b"off".to_vec()),
+    });
+}
+
+#[test]
+fn shelly_gen2() {
+    let is_call = |payload: &[u8]| {
+        let mut call: Value = serde_json::from_slice(payload).expect("JSON");
+        assert!(call["id"].take().is_u64(), "{call}");
+        let wanted = json!({"id": null, "src": "tarn", "method": "Switch.Set", "params": {"id": 0, "on": false}});
+        assert_eq!(call, wanted);
+    };
+    let answer = br#"{"src":"shellyplus1pm-a8032abe54dc","dst":"shellyplus1pm-a8032abe54dc/events","method":"NotifyStatus","params":{"switch:0":{"id":0,"output":false}}}"#;
+    check(Case {
+        house: "shelly2",
+        identifier: "mac:a8032abe54dc",
+        says: vec![
+            ("shellyplus1pm-a8032abe54dc/online", b"true".to_vec()),
+            (
+                "shellyplus1pm-a8032abe54dc/events/rpc",
+                fixture("shelly_gen2/plus1pm_full.json"),
+            ),
+            (
+                "shellyplus1pm-a8032abe54dc/events/rpc",
+                fixture("shelly_gen2/plus1pm_partial.json"),
+            ),
+        ],
+        rows: vec![
+            ("switch:0.output", Some(1.0), Some("true"), ""),
+            ("switch:0.apower", Some(47.1), None, "W"),
+            ("switch:0.apower", Some(48.4), None, "W"),
+            ("switch:0.aenergy.total", Some(5123.125), None, "Wh"),
+            (
+                "switch:0.aenergy.total.cumulative",
+                Some(5123.125),
+                None,
+                "Wh",
+            ),
+            ("switch:0.temperature.tC", Some(41.3), None, "°C"),
+            ("switch:0.output", Some(0.0), Some("false"), ""),
+        ],
+        set: ("switch:0.output", json!(false)),
+        refuses: json!([1]),
+        command_topic: "shellyplus1pm-a8032abe54dc/rpc",
+        is_command: is_call,
+        answer: ("shellyplus1pm-a8032abe54dc/events/rpc", answer.to_vec()),
+    });
+}
+
+#[test]
+fn esphome() {
+    let recorded = String::from_utf8(fixture("esphome/node.txt")).expect("text");
+    let mut says = vec![(
+        "esphome/discover/living-node",
+        fixture("esphome/discover.json"),
+    )];
+    says.extend(
+        recorded
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(topic, payload)| {
+                let topic: &'static str = format!("living-node/{topic}").leak();
+                (topic, payload.as_bytes().to_vec())
+            }),
+    );
+    check(Case {
+        house: "esphome",
+        identifier: "mac:a0b765123456",
+        says,
+        rows: vec![
+            ("sensor.living_temp", Some(21.4), None, ""),
+            ("switch.relay", Some(1.0), Some("ON"), ""),
+            ("number.setpoint", Some(4.5), None, ""),
+            ("lock.front", None, Some("LOCKED"), ""),
+            ("switch.relay", Some(0.0), Some("OFF"), ""),
+        ],
+        set: ("switch.relay", json!("off")),
+        refuses: json!({"state": "off"}),
+        command_topic: "living-node/switch/relay/command",
+        is_command: |payload| is(payload, "OFF"),
+        answer: ("living-node/switch/relay/state", b"OFF".to_vec()),
+    });
+}

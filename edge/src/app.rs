@@ -115,6 +115,7 @@ pub struct Edge {
     service: Arc<BoxService>,
     demands: mpsc::Sender<oneshot::Sender<()>>,
     figures: Figures,
+    telling: Stage,
     bridging: Stage,
     cutting: Stage,
     others: Stage,
@@ -222,7 +223,7 @@ impl Edge {
             .map_err(listen)?;
 
         let (cutting, others, serving) = (Stage::default(), Stage::default(), Stage::default());
-        let bridging = Stage::default();
+        let (telling, bridging) = (Stage::default(), Stage::default());
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let cutter = Cutter {
@@ -273,9 +274,9 @@ impl Edge {
                 &figures,
             ),
         };
-        bridging
+        telling
             .tasks
-            .spawn(self_discovery.run(bridging.stop.clone()));
+            .spawn(self_discovery.run(telling.stop.clone()));
         others
             .tasks
             .spawn(devices.run(journal.clone(), others.stop.clone()));
@@ -320,6 +321,7 @@ impl Edge {
             service,
             demands,
             figures,
+            telling,
             bridging,
             cutting,
             others,
@@ -366,10 +368,12 @@ impl Edge {
         self.broker.failed().await
     }
 
-    /// Stop in the order of the flow: no more publishes, the last cut, a while of shipping, the
+    /// Stop in the order of the flow: a word of farewell, no more publishes, the last cut, a while of shipping, the
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        // The bridge carries the farewell, too.
+        self.telling.end().await;
         self.bridging.end().await;
         self.broker.shutdown().await;
         self.cutting.end().await;

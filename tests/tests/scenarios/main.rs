@@ -11,10 +11,10 @@ mod client_matrix;
 mod clients;
 /// The standard's statements, one by one.
 mod conformance;
-/// Devices as they come: learnt, read, set, counted, merged.
-mod devices;
 /// The demo that a newcomer runs first.
 mod demo;
+/// Devices as they come: learnt, read, set, counted, merged.
+mod devices;
 /// Any bytes at all.
 mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.

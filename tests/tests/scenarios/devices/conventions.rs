@@ -6,27 +6,32 @@ use serde_json::{Value, json};
 use super::{House, fixture, of};
 
 /// A device of a convention: what it says, what that becomes, and how it is set.
-struct Case {
-    house: &'static str,
+pub(super) struct Case {
+    pub(super) house: &'static str,
     /// What names the device.
-    identifier: &'static str,
+    pub(super) identifier: &'static str,
     /// Topics and payloads, in this order.
-    says: Vec<(&'static str, Vec<u8>)>,
+    pub(super) says: Vec<(&'static str, Vec<u8>)>,
     /// Metrics with value, text and unit that must be in the lake.
-    rows: Vec<(&'static str, Option<f64>, Option<&'static str>, &'static str)>,
+    pub(super) rows: Vec<(
+        &'static str,
+        Option<f64>,
+        Option<&'static str>,
+        &'static str,
+    )>,
     /// A metric and what it is set to.
-    set: (&'static str, Value),
+    pub(super) set: (&'static str, Value),
     /// Something that this metric does not take.
-    refuses: Value,
+    pub(super) refuses: Value,
     /// Where the command goes.
-    command_topic: &'static str,
-    is_command: fn(&[u8]),
+    pub(super) command_topic: &'static str,
+    pub(super) is_command: fn(&[u8]),
     /// What the device says then.
-    answer: (&'static str, Vec<u8>),
+    pub(super) answer: (&'static str, Vec<u8>),
 }
 
 /// A discovered device is read, set, and told apart from one that does not listen or does not answer.
-fn check(case: Case) {
+pub(super) fn check(case: Case) {
     let mut house = House::new(case.house);
     let said: Vec<(&str, &[u8])> = case.says.iter().map(|(t, p)| (*t, p.as_slice())).collect();
     house.publish(&said);
@@ -64,7 +69,8 @@ fn check(case: Case) {
     let (_, command) = house.set_command(&id, metric, &case.refuses, query);
     assert_eq!(command["status"], "refused", "{command}");
     let reason = command["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("takes"), "{command}");
+    assert!(reason.starts_with(metric), "{command}");
+    assert_eq!(command["topic"], Value::Null, "{command}");
     assert_eq!(house.set(&id, "no such thing", value, query).status, 400);
 
     // It hears, and does nothing.
@@ -159,8 +165,10 @@ fn home_assistant_device_form() {
         ],
         rows: vec![
             ("temperature", Some(23.25), None, "°C"),
-            ("plug", Some(0.0), Some("off"), ""),
-            ("plug", Some(1.0), Some("on"), ""),
+            // The template makes capitals of it; what came is there, too.
+            ("plug", Some(0.0), Some("OFF"), ""),
+            ("plug.raw", Some(0.0), Some("off"), ""),
+            ("plug", Some(1.0), Some("ON"), ""),
         ],
         set: ("plug", json!(true)),
         refuses: json!("perhaps"),
@@ -176,7 +184,10 @@ fn zigbee2mqtt() {
         house: "zigbee",
         identifier: "ieee:00158d00018255df",
         says: vec![
-            ("zigbee2mqtt/bridge/state", br#"{"state":"online"}"#.to_vec()),
+            (
+                "zigbee2mqtt/bridge/state",
+                br#"{"state":"online"}"#.to_vec(),
+            ),
             (
                 "zigbee2mqtt/bridge/devices",
                 fixture("zigbee2mqtt/devices.json"),
@@ -338,16 +349,55 @@ fn esphome() {
         identifier: "mac:a0b765123456",
         says,
         rows: vec![
-            ("sensor.living_temp", Some(21.4), None, ""),
-            ("switch.relay", Some(1.0), Some("ON"), ""),
-            ("number.setpoint", Some(4.5), None, ""),
-            ("lock.front", None, Some("LOCKED"), ""),
-            ("switch.relay", Some(0.0), Some("OFF"), ""),
+            ("living_temp", Some(21.4), None, ""),
+            ("relay", Some(1.0), Some("ON"), ""),
+            ("setpoint", Some(4.5), None, ""),
+            ("front", Some(1.0), Some("LOCKED"), ""),
+            ("relay", Some(0.0), Some("OFF"), ""),
         ],
-        set: ("switch.relay", json!("off")),
+        set: ("relay", json!("off")),
         refuses: json!({"state": "off"}),
         command_topic: "living-node/switch/relay/command",
         is_command: |payload| is(payload, "OFF"),
         answer: ("living-node/switch/relay/state", b"OFF".to_vec()),
     });
+}
+
+/// Who announces nothing is known by the topic, and cannot be set.
+#[test]
+fn plain_topics() {
+    let mut house = House::new("plain-topics");
+    let says: [(&str, &[u8]); 5] = [
+        ("home/kitchen/temperature", b"21.5"),
+        ("home/kitchen/humidity", b"47 %"),
+        ("home/kitchen/window", b"open"),
+        ("home/attic", br#"{"co2": 612, "fan": {"on": true}}"#),
+        ("home/hall/bytes", b"\xff\x00"),
+    ];
+    house.publish(&says);
+    house.wait_count("home/attic", "co2", 1);
+    let answer = house.set("home/kitchen", "temperature", &json!(20), "");
+    assert_eq!(answer.status, 404, "{}", answer.text());
+    assert_eq!(house.announced("home/kitchen"), Value::Null);
+    assert_eq!(house.edge.terminate(), 0);
+    for engine in tarn_tests::python::ENGINES {
+        let rows = super::rows_of(engine, &house.store());
+        let check = |device: &str, metric: &str, value: Option<f64>, text, unit| {
+            let found = of(&rows, device, metric);
+            assert_eq!(found.len(), 1, "{engine}: {device} {metric}: {rows:#?}");
+            let row = (
+                found[0].value,
+                found[0].text.as_deref(),
+                found[0].unit.as_deref(),
+            );
+            assert_eq!(row, (value, text, unit), "{engine}: {device} {metric}");
+        };
+        check("home/kitchen", "temperature", Some(21.5), None, None);
+        check("home/kitchen", "humidity", Some(47.0), None, Some("%"));
+        check("home/kitchen", "window", None, Some("open"), None);
+        check("home/attic", "co2", Some(612.0), None, None);
+        check("home/attic", "fan.on", Some(1.0), Some("true"), None);
+        check("home/hall", "bytes", None, Some("/wA="), None);
+    }
+    house.edge.assert_quiet(&[]);
 }

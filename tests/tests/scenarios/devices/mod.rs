@@ -8,15 +8,18 @@ mod conventions;
 mod counters;
 /// What REST answered is not forgotten.
 mod durable;
+/// A home of many devices.
+mod many;
 /// One device out of many voices.
 mod merging;
 /// The box as a device of Home Assistant.
 mod self_discovery;
-/// A home of many devices.
-mod many;
+/// A Sparkplug node, whose payloads are not text.
+mod sparkplug;
 /// Discovery and payloads that are wrong.
 mod wrong_input;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -44,12 +47,15 @@ impl House {
 
     /// A box that cuts when readings are so old, or when it is stopped.
     fn cutting_after(name: &'static str, age: &str) -> House {
+        House::started(name, |launch| launch.arg("--cut-age", age))
+    }
+
+    /// A box with these arguments.
+    fn started(name: &'static str, with: impl FnOnce(Launch) -> Launch) -> House {
         let folder = tools::folder(name);
         let store = format!("file://{}/store", folder.path().display());
-        let edge = Launch::edge(folder.path(), name)
-            .arg("--cut-age", age)
-            .store(&store, &[])
-            .serve();
+        let launch = Launch::edge(folder.path(), name).store(&store, &[]);
+        let edge = with(launch).serve();
         House {
             name,
             folder,
@@ -64,7 +70,7 @@ impl House {
 
     /// A client that only publishes.
     fn publisher(&self) -> Device {
-        Device::silent(self.edge.mqtt_port(), "publisher")
+        Device::silent(self.edge.mqtt_port(), &client_id())
     }
 
     /// A device that listens to this topic and answers.
@@ -73,7 +79,7 @@ impl House {
         filter: &str,
         answer: impl Fn(&str, &[u8]) -> Answers + Send + 'static,
     ) -> Device {
-        Device::connect(self.edge.mqtt_port(), "device", &[filter], answer)
+        Device::connect(self.edge.mqtt_port(), &client_id(), &[filter], answer)
     }
 
     /// Publishes these and waits until the box has them.
@@ -107,9 +113,7 @@ impl House {
 
     /// What is known of a device by its announcements or faults; null where nothing is.
     fn announced(&self, id: &str) -> Value {
-        let answer = self
-            .http
-            .get(&self.device_url(id, ""), "application/json");
+        let answer = self.http.get(&self.device_url(id, ""), "application/json");
         if answer.status == 404 {
             return Value::Null;
         }
@@ -168,9 +172,7 @@ impl House {
 
     /// Waits until the store has what is looked for, and gives all its rows.
     fn wait_rows(&self, what: &str, test: impl Fn(&[Row]) -> bool) -> Vec<Row> {
-        wait::until(LIMIT, what, || {
-            Some(self.rows()).filter(|rows| test(rows))
-        })
+        wait::until(LIMIT, what, || Some(self.rows()).filter(|rows| test(rows)))
     }
 
     /// Waits until the store has so many rows of a metric.
@@ -247,6 +249,12 @@ fn of<'r>(rows: &'r [Row], device: &str, metric: &str) -> Vec<&'r Row> {
 fn values(rows: &[Row], device: &str, metric: &str) -> Vec<f64> {
     let rows = of(rows, device, metric).into_iter();
     rows.filter_map(|row| row.value).collect()
+}
+
+/// An id that no other client of this test binary has.
+fn client_id() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("client-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A device that answers nothing.

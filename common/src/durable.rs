@@ -82,7 +82,9 @@ pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The directory that a name stands in: the working directory for a bare one.
 fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }
 

@@ -9,7 +9,7 @@ pub enum Quality {
     /// Nothing to say against it.
     #[default]
     Good = 0,
-    /// The device's time was not plausible, so `ts` is the box's.
+    /// The device's time was not plausible, so `ts` is the box's; or the box got it before its own clock was set.
     ClockMended = 1,
     /// It came more than [`LATE_AFTER_MS`] after it was measured.
     Late = 2,

@@ -31,7 +31,7 @@ pub struct Binding {
     pub templates: Vec<(Arc<Template>, Meaning)>,
     /// Devices whose availability the topic says.
     pub availability: Vec<AvailabilityRule>,
-    /// Whether availability is all that the topic says of one device.
+    /// Whether availability is all that the topic says.
     pub only_availability: bool,
 }
 
@@ -59,6 +59,8 @@ pub struct AvailabilityRule {
     pub device: Arc<str>,
     /// What it says.
     pub says: AvailabilityTopic,
+    /// Whether it is the device's only one.
+    pub is_sole: bool,
     /// The compiled template, where it is one.
     pub template: Option<Arc<Template>>,
 }

@@ -78,6 +78,14 @@ impl Identifier {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name that a device has within its convention, where the identifier is one and no address: what it is called
+    /// for want of a better name.
+    #[must_use]
+    pub fn given_name(&self) -> Option<String> {
+        let (kind, name) = self.0.split_once(':')?;
+        (!["mac", "ieee"].contains(&kind)).then(|| name.to_owned())
+    }
 }
 
 impl fmt::Display for Identifier {

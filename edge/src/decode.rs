@@ -43,7 +43,7 @@ use crate::journal::frame::{Kind, Record};
 /// Readings that one payload may give; one that would give more is kept whole, as text.
 pub const READINGS_PER_PAYLOAD_MAX: usize = 4096;
 
-/// Faults that one decoder tells at most; the rest is only counted.
+/// Faults that one decoder tells at most; the rest is not told.
 const FAULTS_MAX: usize = 1_000;
 
 /// What decoding goes by.
@@ -113,6 +113,8 @@ pub struct Decoder<'c> {
     slots: Vec<Slot>,
     /// Series that this payload has used, because a payload says each metric once.
     used: Vec<SeriesId>,
+    /// The same where a payload tells of several moments.
+    moments: FxHashSet<(SeriesId, i64)>,
     /// What was told of devices already: the same announcement comes with every restart.
     told: FxHashSet<(Arc<str>, &'static str, String)>,
 }
@@ -166,6 +168,7 @@ impl<'c> Decoder<'c> {
             heard: Vec::new(),
             slots: Vec::new(),
             used: Vec::new(),
+            moments: FxHashSet::default(),
             told: FxHashSet::default(),
         }
     }
@@ -263,13 +266,8 @@ impl<'c> Decoder<'c> {
         }
         match &binding.layout {
             Layout::Flat { .. } => self.payload(topic, Some(binding), record, stamp),
-            Layout::Raw { .. } => {
-                let text = String::from_utf8_lossy(record.payload);
-                self.push_raw(topic.plain, Scalar::text(text.trim()), stamp);
-            }
-            Layout::Sparkplug { aliases, types } => {
-                self.sparkplug(topic, binding, (aliases, types), record, stamp);
-            }
+            Layout::Raw { .. } => self.raw(topic, record, stamp),
+            Layout::Sparkplug { .. } => self.sparkplug(topic, binding, record, stamp),
             Layout::Backlog => self.backlog(topic, &binding.device, record, stamp),
             Layout::Lesson => self.lesson(topic, binding.convention, record, stamp),
         }
@@ -349,6 +347,14 @@ impl<'c> Decoder<'c> {
             }
         }
         given
+    }
+
+    /// A payload as it is, under its topic's name.
+    fn raw(&mut self, topic: &Topic, record: &Record<'_>, stamp: Stamp) {
+        match std::str::from_utf8(record.payload) {
+            Ok(text) => self.push_raw(topic.plain, Scalar::text(text.trim()), stamp),
+            Err(_) => self.binary(topic, record.payload, stamp),
+        }
     }
 
     fn binary(&mut self, topic: &Topic, payload: &[u8], stamp: Stamp) {

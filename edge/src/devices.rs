@@ -195,7 +195,7 @@ impl Devices {
             } else {
                 RECORDS_AT
             };
-            let bytes = segment::read(segment, from)?;
+            let bytes = segment::read_what_is_there(segment, from)?;
             let before = cursor.last.max(Seq(segment.first.0 - 1));
             let mut changed = false;
             for record in Scan::new(&bytes, 0, before).take_while(|r| r.seq <= segment.last) {

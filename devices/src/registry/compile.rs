@@ -8,6 +8,7 @@ use crate::{
     binding::{AvailabilityRule, Meaning},
     convention::ConventionKind,
     fault::{Fault, FaultKind},
+    identifier::Identifier,
     point::{At, Component, Domain, Point, StateClass},
     template::Template,
     unit,
@@ -26,6 +27,20 @@ pub(super) struct Claim {
     pub(super) keys: BTreeMap<String, Meaning>,
     pub(super) templates: Vec<(Arc<Template>, Meaning)>,
     pub(super) availability: Vec<AvailabilityRule>,
+}
+
+impl Claim {
+    /// Whether the topic says of the device that it is there, and nothing else.
+    pub(super) fn says_presence_only(&self) -> bool {
+        let is_plain = matches!(self.layout, None | Some(Layout::Flat { .. }));
+        let is_always = |rule: &AvailabilityRule| matches!(rule.says.at, At::Always(_));
+        is_plain
+            && !self.availability.is_empty()
+            && !self.availability.iter().any(is_always)
+            && self.plain.is_none()
+            && self.keys.is_empty()
+            && self.templates.is_empty()
+    }
 }
 
 /// The layout of a topic that only points name.
@@ -64,6 +79,7 @@ impl Registry {
             }
         }
         compiling.availability(&said);
+        compiling.settle();
         let Compiling {
             features,
             claims,
@@ -99,7 +115,8 @@ impl Registry {
         }
         if let Some(identity) = self.identities.get(id).filter(|_| !said.is_empty()) {
             let mut about = about(said);
-            about.name = identity.name.clone().or(about.name);
+            let own = || identity.identifiers.iter().find_map(Identifier::given_name);
+            about.name = identity.name.clone().or(about.name).or_else(own);
             about.room = identity.room.clone().or(about.room);
             for topic in claims.keys() {
                 self.claimants
@@ -412,10 +429,22 @@ impl<'r> Compiling<'r> {
                 let rule = AvailabilityRule {
                     device,
                     says: says.clone(),
+                    is_sole: true,
                     template,
                 };
                 self.claim(kind, &says.topic).availability.push(rule);
             }
+        }
+    }
+
+    /// Say of the rules whether they are the device's only one.
+    fn settle(&mut self) {
+        if self.availability.topics.len() > 1 {
+            let rules = self
+                .claims
+                .values_mut()
+                .flat_map(|claim| &mut claim.availability);
+            rules.for_each(|rule| rule.is_sole = false);
         }
     }
 

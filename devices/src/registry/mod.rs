@@ -231,10 +231,7 @@ impl Registry {
                 .max_by_key(|said| said.at_ms)
                 .map(|said| said.online),
             Mode::Any => topics.filter_map(of_topic).reduce(|a, b| a || b),
-            Mode::All => topics
-                .map(|topic| of_topic(topic))
-                .reduce(|a, b| Some(a? && b?))
-                .flatten(),
+            Mode::All => topics.map(of_topic).reduce(|a, b| Some(a? && b?)).flatten(),
         }
     }
 
@@ -332,12 +329,13 @@ impl Registry {
         if known.is_some_and(|source| *source.payload == *message.payload) {
             return Heard::Nothing;
         }
-        let learnt = if self.has_room(message) {
+        // What is known already may be replaced, or taken back, also where nothing new is taken.
+        let has_room = known.is_some() || self.has_room(message);
+        let learnt = if has_room {
             convention.learn(message)
         } else {
             let detail = format!(
-                "{} topics have announced devices, or {} bytes: no more are taken",
-                SOURCES_MAX, SOURCES_BYTES_MAX
+                "no more is taken: {DEVICES_MAX} devices, {SOURCES_MAX} topics that announce or {SOURCES_BYTES_MAX} bytes of announcements are the limit"
             );
             Err(Fault::new(FaultKind::TooLarge, detail))
         };
@@ -441,8 +439,8 @@ impl Registry {
         let before_devices = known_devices(before.as_ref());
         if let Some(before) = before {
             self.sources_bytes -= before.payload.len();
+            self.release_unique(order, &before);
         }
-        self.unique.retain(|_, owner| Some(*owner) != order);
         let order = order.unwrap_or_else(|| {
             self.next_order += 1;
             self.next_order - 1
@@ -508,6 +506,22 @@ impl Registry {
         }
         for device in affected {
             self.compile(&device, at_ms);
+        }
+    }
+
+    /// Let go of the `unique_id`s that a source had.
+    fn release_unique(&mut self, order: Option<u64>, before: &Source) {
+        let points = before
+            .parts
+            .iter()
+            .flat_map(|part| &part.announcement.points);
+        for point in points {
+            let key = point.unique_id.clone().map(|id| (point.component, id));
+            if let Some(key) = key
+                && self.unique.get(&key).copied() == order
+            {
+                self.unique.remove(&key);
+            }
         }
     }
 
@@ -721,7 +735,7 @@ fn binding_of(claims: &[(&Device, &Claim)]) -> Option<Binding> {
         keys: FxHashMap::default(),
         metrics: owner.meanings.clone(),
         templates: Vec::new(),
-        only_availability: claims.len() == 1 && main.layout.is_none(),
+        only_availability: claims.iter().all(|(_, claim)| claim.says_presence_only()),
         availability,
     };
     for (_, claim) in claims {
@@ -735,7 +749,6 @@ fn binding_of(claims: &[(&Device, &Claim)]) -> Option<Binding> {
         binding.templates.extend(claim.templates.iter().cloned());
     }
     let says_nothing = claims.iter().all(|(_, claim)| claim.layout.is_none());
-    // A topic that many share to say that they are there is not one device's reading.
     (!says_nothing || !binding.availability.is_empty()).then_some(binding)
 }
 

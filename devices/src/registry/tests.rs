@@ -128,7 +128,7 @@ fn an_identifier_that_comes_later_joins_two_devices_and_keeps_the_older_id() {
     hear(&mut registry, "esphome/discover/desk", discover);
     let device = only(&registry);
     assert_eq!(device.id, old);
-    assert_eq!(device.aliases, [young.clone()]);
+    assert_eq!(device.aliases, std::slice::from_ref(&young));
     assert_eq!(
         registry.device(&young).map(|d| d.id.clone()),
         Some(old.clone())

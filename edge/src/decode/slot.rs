@@ -10,6 +10,7 @@ use tarn_devices::{
 use super::{
     Decoder, Stamp,
     scalar::Scalar,
+    special::AVAILABILITY,
     state,
     topic::{VALUE, Voice},
 };
@@ -100,7 +101,7 @@ impl Decoder<'_> {
     /// What a plain payload on a device's topic becomes.
     pub(super) fn plain_slot(&mut self, topic: &str, voice: &Voice, binding: &Binding) -> SlotId {
         if binding.only_availability {
-            return self.slot(&binding.device, "availability");
+            return self.slot(&binding.device, AVAILABILITY);
         }
         if let Some(meaning) = &binding.plain {
             return self.slot_of(meaning);
@@ -156,9 +157,10 @@ impl Decoder<'_> {
         let unit = slot.unit.filter(|_| scalar.value.is_some());
         self.decoded.push(slot.series, unit, scalar, stamp);
         if let (Some(total), Some(value), None) = (slot.counter, scalar.value, scalar.text) {
-            let sum = self.decoded.state.count(total.key, value);
-            self.decoded
-                .push(total.series, unit, Scalar::number(sum), stamp);
+            if let Some(sum) = self.decoded.state.count(total.key, value) {
+                self.decoded
+                    .push(total.series, unit, Scalar::number(sum), stamp);
+            }
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tarn_common::reading::Quality;
 use tarn_devices::{
-    About,
+    About, Layout,
     binding::Binding,
     convention::{ConventionKind, backlog, sparkplug},
     fault::{Fault, FaultKind},
@@ -15,6 +15,9 @@ use tarn_devices::{
 use super::{Decoder, Stamp, Topic, scalar::Scalar, state, time};
 use crate::journal::frame::Record;
 
+/// Metric of whether a device is there.
+pub(super) const AVAILABILITY: &str = "availability";
+
 impl Decoder<'_> {
     /// A message that announces devices: what it says of them, or the whole text where it cannot be
     /// understood.
@@ -26,10 +29,7 @@ impl Decoder<'_> {
         stamp: Stamp,
     ) {
         if !self.tell(kind, record, stamp) && !record.payload.is_empty() {
-            match std::str::from_utf8(record.payload) {
-                Ok(text) => self.push_raw(topic.plain, Scalar::text(text), stamp),
-                Err(_) => self.binary(topic, record.payload, stamp),
-            }
+            self.raw(topic, record, stamp);
         }
     }
 
@@ -75,7 +75,7 @@ impl Decoder<'_> {
         true
     }
 
-    /// A message that says only whether a device is there.
+    /// A message that says only whether devices are there.
     pub(super) fn availability(
         &mut self,
         topic: &Topic,
@@ -85,25 +85,40 @@ impl Decoder<'_> {
     ) {
         let text = String::from_utf8_lossy(record.payload);
         let text = text.trim();
-        let online = binding.availability.iter().find_map(|rule| rule.read(text));
-        let scalar = match online {
-            Some(true) => Scalar::switch(true, "online"),
-            Some(false) => Scalar::switch(false, "offline"),
-            None => Scalar::text(text),
-        };
-        self.push_raw(topic.plain, scalar, stamp);
+        let mut told: Vec<&Arc<str>> = Vec::new();
+        for rule in &binding.availability {
+            // A topic of many is no reading of one that has a topic of its own as well.
+            let is_its = rule.is_sole || rule.device == binding.device;
+            if !is_its || told.contains(&&rule.device) {
+                continue;
+            }
+            told.push(&rule.device);
+            let scalar = match rule.read(text) {
+                Some(true) => Scalar::switch(true, "online"),
+                Some(false) => Scalar::switch(false, "offline"),
+                None => Scalar::text(text),
+            };
+            let series = self.decoded.rows.series(&rule.device, AVAILABILITY);
+            self.decoded.push(series, None, scalar, stamp);
+        }
+        if told.is_empty() {
+            self.push_raw(topic.plain, Scalar::text(text), stamp);
+        }
     }
 
     pub(super) fn sparkplug(
         &mut self,
         topic: &mut Topic,
         binding: &Arc<Binding>,
-        (aliases, types): (&[(u64, String)], &[(String, u32)]),
         record: &Record<'_>,
         stamp: Stamp,
     ) {
+        let Layout::Sparkplug { aliases, types } = &binding.layout else {
+            return;
+        };
         match sparkplug::read_typed(record.payload, aliases, types) {
             Ok(taken) => {
+                self.moments.clear();
                 for reading in &taken {
                     self.taken(topic, binding, reading, record, stamp);
                 }
@@ -153,7 +168,26 @@ impl Decoder<'_> {
             text: reading.text.as_deref(),
             unit: reading.unit.as_deref(),
         };
-        self.push_slot(slot, scalar, stamp);
+        let series = self.slots[slot.0 as usize].series;
+        if self.moments.insert((series, stamp.ts)) {
+            self.push_slot(slot, scalar, stamp);
+        } else {
+            self.again(&binding.device, &reading.metric, scalar, stamp);
+        }
+    }
+
+    /// One more reading of a metric at a time that the payload has told already: under a name of its own.
+    fn again(&mut self, device: &str, metric: &str, scalar: Scalar<'_>, stamp: Stamp) {
+        for repeat in 2.. {
+            let series = self
+                .decoded
+                .rows
+                .series(device, &format!("{metric}#{repeat}"));
+            if self.moments.insert((series, stamp.ts)) {
+                self.decoded.push(series, None, scalar, stamp);
+                return;
+            }
+        }
     }
 
     /// Readings of the past: each (device, metric, ts) once, whatever its age and however often it is sent.
@@ -169,13 +203,11 @@ impl Decoder<'_> {
             Err(fault) => {
                 self.decoded.odd_payloads += 1;
                 self.fault(device.clone(), record, fault);
-                match std::str::from_utf8(record.payload) {
-                    Ok(text) => self.push_raw(topic.plain, Scalar::text(text), stamp),
-                    Err(_) => self.binary(topic, record.payload, stamp),
-                }
+                self.raw(topic, record, stamp);
                 return;
             }
         };
+        self.moments.clear();
         for reading in &taken {
             let Some(ts) = reading
                 .ts
@@ -218,6 +250,10 @@ impl Decoder<'_> {
             text: reading.text.as_deref(),
             unit: None,
         };
-        self.decoded.push(series, unit, scalar, stamp);
+        if self.moments.insert((series, stamp.ts)) {
+            self.decoded.push(series, unit, scalar, stamp);
+        } else {
+            self.again(device, &reading.metric, scalar, stamp);
+        }
     }
 }

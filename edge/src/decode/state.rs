@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tarn_devices::counter::Counter;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Counters that are followed at most; a further one has no cumulative metric until others are gone.
+/// Counters that are followed at most; a further one has no cumulative metric.
 pub const COUNTERS_MAX: usize = 100_000;
 
 /// A number for a (device, metric) pair, the same in every run.
@@ -42,16 +42,17 @@ pub struct State {
 pub struct Counters(BTreeMap<u64, Counter>);
 
 impl State {
-    /// Count a counter's raw value; gives what it comes to over its resets.
-    pub(super) fn count(&mut self, series: u64, raw: f64) -> f64 {
+    /// Count a counter's raw value; gives what it comes to over its resets, or none beyond [`COUNTERS_MAX`].
+    pub(crate) fn count(&mut self, series: u64, raw: f64) -> Option<f64> {
         let counters = &mut self.counters.0;
         if let Some(counter) = counters.get_mut(&series) {
-            return counter.next(raw);
+            return Some(counter.next(raw));
         }
-        if counters.len() < COUNTERS_MAX {
+        let has_room = counters.len() < COUNTERS_MAX;
+        has_room.then(|| {
             counters.insert(series, Counter::new(raw));
-        }
-        raw
+            raw
+        })
     }
 
     /// Whether a reading of the past is new. The same record may ask again: a cut is repeated after a crash.

@@ -254,3 +254,267 @@ fn patterns_name_device_and_metric() {
         assert!(bad.parse::<topic::Pattern>().is_err(), "{bad}");
     }
 }
+
+/// Devices that were announced by these messages.
+fn announced(messages: &[(&str, &[u8])]) -> Context {
+    let mut registry = tarn_devices::registry::Registry::new();
+    for (topic, payload) in messages {
+        let message = tarn_devices::Message { topic, payload };
+        registry.hear(&message, 1, RECEIVED);
+    }
+    Context {
+        schema: registry.schema(),
+        zone: TimeZone::get("Europe/Vienna").expect("zone"),
+        ..Context::default()
+    }
+}
+
+/// What payloads on a device's topic become, one line a reading: `metric value text unit`, and the faults.
+fn said(context: &Context, topic: &str, payloads: &[&[u8]]) -> (Vec<String>, Vec<FaultKind>) {
+    let mut decoder = Decoder::new(context, State::default());
+    for (n, payload) in payloads.iter().enumerate() {
+        decoder.record(&Record {
+            topic,
+            payload,
+            received_ms: RECEIVED + n as i64,
+            ..Record::control(Kind::Publish, Seq(n as u64 + 1), "c")
+        });
+    }
+    let decoded = decoder.finish();
+    let batch = decoded.rows.batch(&decoded.rows.all()).expect("batch");
+    let unit = cast(batch.column(5), &DataType::Utf8).expect("casts");
+    let unit = unit.as_string::<i32>();
+    let lines = decoded
+        .rows
+        .iter()
+        .enumerate()
+        .map(|(row, (_, metric, value, text))| {
+            let value = value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+            let unit = if unit.is_null(row) {
+                "-"
+            } else {
+                unit.value(row)
+            };
+            format!("{metric} {value} {} {unit}", text.unwrap_or("-"))
+        });
+    (
+        lines.collect(),
+        decoded.faults.iter().map(|f| f.fault.kind).collect(),
+    )
+}
+
+fn check_said(context: &Context, topic: &str, payload: &[u8], expected: &[&str]) {
+    let (lines, faults) = said(context, topic, &[payload]);
+    assert_eq!(lines, expected, "{topic}");
+    assert_eq!(faults, [], "{topic}");
+}
+
+fn sensor(more: &str) -> String {
+    format!(
+        r#"{{"name":"Temperature","uniq_id":"u","stat_t":"a/state","unit_of_meas":"C","dev":{{"ids":["a"]}}{more}}}"#
+    )
+}
+
+const CONFIG: &str = "homeassistant/sensor/a/config";
+
+#[test]
+fn a_template_makes_a_reading_beside_the_raw_ones() {
+    let config = sensor(r#","val_tpl":"{{ value_json.temperature / 10 }}""#);
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    check_said(
+        &context,
+        "a/state",
+        br#"{"temperature":215,"humidity":40}"#,
+        &[
+            "temperature.raw 215 - -",
+            "humidity 40 - -",
+            "temperature 21.5 - °C",
+        ],
+    );
+}
+
+#[test]
+fn a_template_that_fails_keeps_the_raw_reading() {
+    let config = sensor(r#","val_tpl":"{{ value | no_such_filter }}""#);
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    let (lines, faults) = said(&context, "a/state", &[b"215"]);
+    assert_eq!(lines, ["state 215 - -"]);
+    assert_eq!(faults, [FaultKind::Template]);
+}
+
+#[test]
+fn a_payload_that_is_not_what_was_announced_is_kept_and_told() {
+    let config = sensor(r#","val_tpl":"{{ value_json.temperature }}""#);
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    let deep = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
+    let (lines, faults) = said(&context, "a/state", &[b"n/a", deep.as_bytes()]);
+    assert_eq!(
+        lines,
+        ["state - n/a -".to_owned(), format!("state - {deep} -")]
+    );
+    assert_eq!(faults, [FaultKind::Payload, FaultKind::Payload]);
+}
+
+#[test]
+fn a_counter_goes_on_over_its_resets() {
+    let config = sensor(r#","stat_cla":"total_increasing","val_tpl":"{{ value_json.e }}""#)
+        .replace("\"C\"", "\"kwh\"");
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    let payloads: [&[u8]; 4] = [
+        br#"{"e":514}"#,
+        br#"{"e":0}"#,
+        br#"{"e":514.5}"#,
+        br#"{"e":"n/a"}"#,
+    ];
+    let (lines, _) = said(&context, "a/state", &payloads);
+    assert_eq!(
+        lines,
+        [
+            "e 514 - kWh",
+            "e.cumulative 514 - kWh",
+            "e 0 - kWh",
+            "e.cumulative 514 - kWh",
+            "e 514.5 - kWh",
+            "e.cumulative 514.5 - kWh",
+            "e - n/a -",
+        ]
+    );
+}
+
+#[test]
+fn local_time_is_the_homes() {
+    let config = r#"{"dn":"Plug","mac":"AABBCCDDEEFF","t":"plug","ft":"%prefix%/%topic%/","tp":["cmnd","stat","tele"],"onln":"Online","ofln":"Offline","rl":[1],"ver":1}"#;
+    let context = announced(&[("tasmota/discovery/AABBCCDDEEFF/config", config.as_bytes())]);
+    let payload = br#"{"Time":"2027-01-15T09:00:00","ENERGY":{"Power":56}}"#;
+    check_said(
+        &context,
+        "tele/plug/SENSOR",
+        payload,
+        &["ENERGY.Power 56 - W"],
+    );
+    let mut decoder = Decoder::new(&context, State::default());
+    decoder.record(&Record {
+        topic: "tele/plug/SENSOR",
+        payload,
+        received_ms: RECEIVED,
+        ..Record::control(Kind::Publish, Seq(1), "c")
+    });
+    let decoded = decoder.finish();
+    let batch = decoded.rows.batch(&decoded.rows.all()).expect("batch");
+    let ts = batch.column(0).as_primitive::<TimestampMillisecondType>();
+    // 09:00 in Vienna in winter is 08:00 UTC.
+    assert_eq!(ts.value(0), 1_800_000_000_000);
+}
+
+#[test]
+fn a_partial_status_gives_what_changed() {
+    let rpc = "shellyplus1pm-a8032abe54dc/events/rpc";
+    let payload = br#"{"src":"shellyplus1pm-a8032abe54dc","dst":"x/events","method":"NotifyStatus","params":{"ts":1800000000.49,"switch:0":{"id":0,"apower":47.1}}}"#;
+    let context = announced(&[(rpc, payload)]);
+    check_said(
+        &context,
+        rpc,
+        payload,
+        &["switch:0.id 0 - -", "switch:0.apower 47.1 - W"],
+    );
+    let event = br#"{"src":"s","dst":"x","method":"Ping"}"#;
+    let (lines, _) = said(&context, rpc, &[event]);
+    assert_eq!(
+        lines.len(),
+        1,
+        "a message without parameters is kept whole: {lines:?}"
+    );
+}
+
+#[test]
+fn announcements_become_what_they_say_once() {
+    let config = sensor(r#","val_tpl":"{{ value_json.t }}""#)
+        .replace(r#"["a"]"#, r#"["a"],"name":"Attic","mf":"Acme""#);
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    let (lines, _) = said(
+        &context,
+        CONFIG,
+        &[config.as_bytes(), config.as_bytes(), b""],
+    );
+    assert_eq!(lines, ["device.name - Attic -", "device.vendor - Acme -"]);
+    let (lines, _) = said(&context, CONFIG, &[b"{nonsense"]);
+    assert_eq!(lines, ["config - {nonsense -"]);
+}
+
+#[test]
+fn availability_is_a_reading() {
+    let config = sensor(r#","avty_t":"a/there""#);
+    let context = announced(&[(CONFIG, config.as_bytes())]);
+    let (lines, _) = said(&context, "a/there", &[b"online", b"offline", b"?"]);
+    assert_eq!(
+        lines,
+        [
+            "availability 1 online -",
+            "availability 0 offline -",
+            "availability - ? -"
+        ]
+    );
+}
+
+#[test]
+fn each_reading_of_the_past_comes_once() {
+    let context = Context::default();
+    let rows = br#"[{"ts":1500000000,"metric":"t","value":1},{"ts":1500000060,"metric":"t","value":2},{"ts":1500000000,"metric":"t","value":1}]"#;
+    let columns = br#"{"ts":[1500000060,1500000120],"t":[2,3]}"#;
+    let (lines, _) = said(&context, "tarn/backlog/garden", &[rows, columns, rows]);
+    assert_eq!(lines, ["t 1 - -", "t 2 - -", "t 3 - -"]);
+    let (lines, faults) = said(
+        &context,
+        "tarn/backlog/garden",
+        &[br#"{"ts":[1],"t":[1,2]}"#],
+    );
+    assert_eq!((lines.len(), faults), (1, vec![FaultKind::Payload]));
+}
+
+#[test]
+fn readings_of_before_the_clock_was_set_are_stamped_anew() {
+    let steps = Arc::new(vec![ClockStep {
+        from: 1,
+        before: 3,
+        delta_ms: RECEIVED,
+    }]);
+    let context = Context {
+        steps,
+        ..Context::default()
+    };
+    let mut decoder = Decoder::new(&context, State::default());
+    for (seq, received_ms) in [(1, 1_000), (2, 2_000), (4, RECEIVED + 5_000)] {
+        decoder.record(&Record {
+            topic: "home/kitchen/temperature",
+            payload: b"21",
+            received_ms,
+            ..Record::control(Kind::Publish, Seq(seq), "c")
+        });
+    }
+    let decoded = decoder.finish();
+    let batch = decoded.rows.batch(&decoded.rows.all()).expect("batch");
+    let ts = batch
+        .column(0)
+        .as_primitive::<TimestampMillisecondType>()
+        .values()
+        .to_vec();
+    let quality = batch.column(8).as_primitive::<Int8Type>().values().to_vec();
+    assert_eq!(ts, [RECEIVED + 1_000, RECEIVED + 2_000, RECEIVED + 5_000]);
+    assert_eq!(quality, [1, 1, 0]);
+}
+
+#[test]
+fn skew_is_the_median_of_what_a_device_said() {
+    let context = Context::default();
+    let payload = |ts: i64| format!(r#"{{"ts":{ts},"t":1}}"#).into_bytes();
+    let mut decoder = Decoder::new(&context, State::default());
+    for (n, skew) in [-50, -60, 3_600_000, -55].into_iter().enumerate() {
+        decoder.record(&Record {
+            topic: "home/kitchen",
+            payload: &payload(RECEIVED + skew),
+            received_ms: RECEIVED,
+            ..Record::control(Kind::Publish, Seq(n as u64 + 1), "c")
+        });
+    }
+    assert_eq!(decoder.finish().skews.of("home/kitchen"), Some(-50));
+}

@@ -101,6 +101,8 @@ impl DeviceService for BoxDevices {
         timeout: Option<Duration>,
         wait: Duration,
     ) -> Result<Vec<CommandShape>, DeviceError> {
+        // All of them, or none.
+        self.are_settable(id, &values)?;
         let mut sent = Vec::new();
         let mut upto = Seq::ZERO;
         for (metric, value) in values {
@@ -186,6 +188,16 @@ impl BoxDevices {
         }
     }
 
+    /// Check that a device has what is to be set.
+    fn are_settable(&self, id: &str, values: &[(String, Value)]) -> Result<(), DeviceError> {
+        let registry = self.devices.registry.read();
+        let device = registry.device(id).ok_or_else(|| not_known(id))?;
+        let missing = values
+            .iter()
+            .find(|(metric, _)| !device.features.contains_key(metric.as_str()));
+        missing.map_or(Ok(()), |(metric, _)| Err(not_settable(device, metric)))
+    }
+
     /// Send one command, or remember why not. Gives where its publish stands in the journal.
     fn send(
         &self,
@@ -197,18 +209,9 @@ impl BoxDevices {
         let now_ms = self.clock.now_ms();
         let (device, encoded, timeout_ms) = {
             let registry = self.devices.registry.read();
-            let Some(device) = registry.device(id) else {
-                let detail = format!("there is no device {id:?} that announced itself");
-                return Err(DeviceError::NotFound(detail));
-            };
+            let device = registry.device(id).ok_or_else(|| not_known(id))?;
             let Some(feature) = device.features.get(metric.as_str()) else {
-                let settable = device.features.values().filter(|f| f.write.is_some());
-                let names: Vec<&str> = settable.map(|f| &*f.metric).collect();
-                let detail = format!(
-                    "{metric:?} cannot be set on this device; it has {}",
-                    names.join(", ")
-                );
-                return Err(DeviceError::Bad(detail));
+                return Err(not_settable(device, &metric));
             };
             let usual = Duration::from_secs(command::timeout_s(feature));
             let timeout_ms = timeout.unwrap_or(usual).as_millis() as i64;
@@ -252,7 +255,8 @@ impl BoxDevices {
             publish.retain,
         );
         let seq = match published {
-            Ok(published) if published.subscribers > 0 => published.seq,
+            // What the broker keeps reaches whoever comes later.
+            Ok(published) if published.subscribers > 0 || publish.retain => published.seq,
             Ok(published) => {
                 let reason = format!("nobody listens on {}", publish.topic);
                 self.devices.commands.refuse(&id, reason, now_ms);
@@ -296,6 +300,19 @@ impl BoxDevices {
             }
         }
     }
+}
+
+fn not_known(id: &str) -> DeviceError {
+    DeviceError::NotFound(format!("there is no device {id:?} that announced itself"))
+}
+
+fn not_settable(device: &Device, metric: &str) -> DeviceError {
+    let settable = device.features.values().filter(|f| f.write.is_some());
+    let names: Vec<&str> = settable.map(|f| &*f.metric).collect();
+    let names = names.join(", ");
+    DeviceError::Bad(format!(
+        "{metric:?} cannot be set on this device; it has {names}"
+    ))
 }
 
 fn feature(feature: &KnownFeature) -> Feature {

@@ -1,6 +1,6 @@
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read, Seek},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -127,6 +127,16 @@ pub fn list(dir: &Path) -> io::Result<Vec<(Seq, PathBuf)>> {
 pub fn read(segment: &Segment, from: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; segment.bytes.saturating_sub(from) as usize];
     File::open(&segment.path)?.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// The same, or as much of it as there is: a file may have been cut short.
+pub fn read_what_is_there(segment: &Segment, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(&segment.path)?;
+    file.seek(io::SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(segment.bytes.saturating_sub(from))
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

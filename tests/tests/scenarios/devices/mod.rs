@@ -2,12 +2,16 @@
 
 /// Readings of the past, each once.
 mod backlog;
+/// Devices that change, go, and come back.
+mod changes;
 /// Each convention: learnt, read, set.
 mod conventions;
 /// Counters that go on over resets.
 mod counters;
 /// What REST answered is not forgotten.
 mod durable;
+/// Firmwares and bridges with topics of their own.
+mod firmware;
 /// A home of many devices.
 mod many;
 /// One device out of many voices.

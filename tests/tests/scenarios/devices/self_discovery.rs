@@ -1,6 +1,10 @@
 use serde_json::Value;
 
-use super::{House, mute};
+use tarn_tests::device::Device;
+use tarn_tests::mosquitto_server::MosquittoServer;
+use tarn_tests::{tools, wait};
+
+use super::{House, LIMIT, mute};
 
 fn json(payload: &[u8]) -> Value {
     serde_json::from_slice(payload).expect("JSON")
@@ -30,7 +34,7 @@ fn the_box_shows_itself_to_home_assistant() {
         .to_owned();
 
     // Each component reads a key that the state has, by Home Assistant's own rules.
-    let states = tarn_tests::device::Device::connect(
+    let states = Device::connect(
         house.edge.mqtt_port(),
         "states",
         &[&state_topic, &availability],
@@ -105,4 +109,35 @@ fn the_box_shows_itself_to_home_assistant() {
         heard.topic == availability && heard.payload == b"offline"
     });
     house.edge.assert_quiet(&[]);
+}
+
+/// Where Home Assistant is at another broker, the bridge takes it there, the farewell included.
+#[test]
+fn the_box_shows_itself_over_a_bridge() {
+    let folder = tools::folder("shown-elsewhere");
+    let server = MosquittoServer::start(folder.path());
+    let there = Device::connect(server.port(), "there", &["homeassistant/#", "tarn/#"], mute);
+    let mut house = House::started("bridged", |launch| {
+        launch
+            .arg("--bridge", format!("mqtt://127.0.0.1:{}", server.port()))
+            .arg("--bridge-in", "homeassistant/status")
+            .arg("--bridge-out", "homeassistant/#")
+            .arg("--bridge-out", "tarn/#")
+    });
+    let configs = |heard: &[tarn_tests::device::Heard]| {
+        let is_config = |topic: &str| topic.starts_with("homeassistant/device/tarn_");
+        heard.iter().filter(|one| is_config(&one.topic)).count()
+    };
+    wait::until_true(LIMIT, "the configuration should come over", || {
+        configs(&there.heard()) > 0
+    });
+    let before = configs(&there.heard());
+    there.publish("homeassistant/status", "online");
+    wait::until_true(LIMIT, "the configuration should come again", || {
+        configs(&there.heard()) > before
+    });
+    assert_eq!(house.edge.terminate(), 0);
+    there.wait_for("the farewell", |heard| {
+        heard.topic.ends_with("/availability") && heard.payload == b"offline"
+    });
 }

@@ -185,7 +185,7 @@ fn arrays_within_arrays() {
 fn configurations_that_are_none() {
     let house = House::new("none");
     let bad: [(&str, &[u8]); 4] = [
-        ("homeassistant/sensor/a/config", b"{\"name\": "),
+        ("homeassistant/sensor/a/config", b"{\"name\":"),
         ("homeassistant/sensor/b/config", b"\xff\xfe"),
         ("zigbee2mqtt/bridge/devices", b"{}"),
         ("tasmota/discovery/2462AB49A3BC/config", b"[1]"),

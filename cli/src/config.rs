@@ -16,6 +16,7 @@ use tarn_common::{
 };
 use tarn_edge::{
     decode::topic::{Pattern, Topics},
+    devices::DISCOVERY_PREFIX,
     journal::JournalSettings,
     settings::Settings,
     ship::ShipSettings,
@@ -134,6 +135,10 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_TIME_ZONE", value_name = "ZONE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_zone: Option<String>,
+    /// Prefix of Home Assistant's discovery topics, under which the box shows itself there; empty for not at all [default: homeassistant]
+    #[arg(long, env = "TARN_DISCOVERY_PREFIX", value_name = "TOPIC")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) discovery_prefix: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) mqtt_args: MqttArgs,
@@ -292,6 +297,7 @@ impl EdgeArgs {
             disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
             topics: Topics::new(topics),
             zone: zone(self.time_zone.as_deref())?,
+            discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
             users: UsersSettings {
                 fixed: self
@@ -365,6 +371,16 @@ impl QueryArgs {
             ..limits
         }
     }
+}
+
+fn discovery_prefix(prefix: Option<String>) -> Result<Option<String>, Failure> {
+    let prefix = prefix.unwrap_or_else(|| DISCOVERY_PREFIX.to_owned());
+    if prefix.contains(['+', '#']) || prefix.starts_with('/') || prefix.ends_with('/') {
+        return Err(Failure::usage(format!(
+            "--discovery-prefix: {prefix:?} is no topic; write it like homeassistant, or leave it empty"
+        )));
+    }
+    Ok(Some(prefix).filter(|prefix| !prefix.is_empty()))
 }
 
 fn zone(name: Option<&str>) -> Result<TimeZone, Failure> {

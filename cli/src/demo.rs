@@ -1,6 +1,7 @@
 //! `tarn demo`: the whole road on one machine, with embedded defaults.
 
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal, Write},
     net::SocketAddr,
     sync::Arc,
@@ -11,6 +12,7 @@ use clap::Args;
 use tarn_cloud::Cloud;
 use tarn_common::{clock::SystemClock, query::Engine, store::Store};
 use tarn_edge::Edge;
+use tarn_openapi::Feature;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval},
@@ -32,6 +34,9 @@ const COUNT_SQL: &str = "SELECT count(*) FROM readings";
 
 /// How often the live line is renewed.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the demo waits for a device to do what it is told.
+const COMMAND_WAIT: Duration = Duration::from_secs(5);
 
 /// The SQL answer is printed once after this.
 const SQL_AFTER: Duration = Duration::from_secs(8);
@@ -152,6 +157,10 @@ impl Scene {
             "      mosquitto_pub -p {} -q 1 -t zigbee2mqtt/kitchen/plug/set -m '{{\"state\":\"OFF\"}}'",
             self.boxes[0].mqtt_addresses()[0].1.port()
         );
+        println!(
+            "      curl -s http://{}/v1/homes/home-1/devices",
+            self.boxes[0].http_addr()
+        );
         println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
     }
 
@@ -177,6 +186,7 @@ impl Scene {
             if !asked && (started.elapsed() >= SQL_AFTER || last) {
                 asked = true;
                 self.answer().await?;
+                self.devices().await;
             }
             if last {
                 return Ok(());
@@ -219,6 +229,54 @@ impl Scene {
             arrow::util::pretty::pretty_format_batches(&answer.batches).map_err(Failure::broken)?;
         println!("{table}\n");
         Ok(())
+    }
+
+    /// What the first box has learnt with nothing configured, and one command with its outcome.
+    async fn devices(&self) {
+        let Some(edge) = self.boxes.first() else {
+            return;
+        };
+        let devices = edge.devices();
+        let known = devices.known();
+        let mut by_convention: BTreeMap<&str, usize> = BTreeMap::new();
+        for convention in known.iter().flat_map(|device| &device.conventions) {
+            *by_convention.entry(convention).or_default() += 1;
+        }
+        let counts: Vec<String> = by_convention
+            .iter()
+            .map(|(name, n)| format!("{name} {n}"))
+            .collect();
+        println!(
+            "{} learnt {} devices with nothing configured: {}",
+            edge.identity().home,
+            known.len(),
+            counts.join(", ")
+        );
+        let is_switch = |f: &&Feature| f.settable && f.takes == "switch" && f.component == "switch";
+        let found = known
+            .iter()
+            .filter(|device| device.online == Some(true))
+            .find_map(|device| Some((device, device.features.iter().find(is_switch)?)));
+        let Some((device, feature)) = found else {
+            return;
+        };
+        let name = device.name.as_deref().unwrap_or(&device.device);
+        let values = vec![(feature.metric.clone(), serde_json::Value::Bool(true))];
+        let started = Instant::now();
+        match devices
+            .set(&device.device, values, None, COMMAND_WAIT)
+            .await
+        {
+            Ok(commands) => {
+                let status = commands.first().map_or("", |command| &command.status);
+                let ms = started.elapsed().as_millis();
+                println!(
+                    "{name}: {} set to on, {status} after {ms} ms\n",
+                    feature.metric
+                );
+            }
+            Err(error) => println!("{name}: {error}\n"),
+        }
     }
 
     /// Stop the devices, let the boxes ship what is left, and compare what was acked with the lake.

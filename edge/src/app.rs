@@ -21,7 +21,7 @@ use tarn_common::{
     query::{Engine, QueryError},
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
-use tarn_openapi::{HttpSettings, serve};
+use tarn_openapi::{DeviceService, HttpSettings, serve};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -37,7 +37,7 @@ use crate::{
         stage::{CutStage, retire_cut},
     },
     devices::{
-        Devices,
+        DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
         service::BoxDevices,
         store::{DeviceStore, StoreError},
@@ -175,6 +175,10 @@ impl Edge {
             settings.zone.clone(),
             Some(open_devices(&data)?),
             cut_upto,
+            settings
+                .discovery_prefix
+                .as_deref()
+                .unwrap_or(DISCOVERY_PREFIX),
             DeviceMetrics::register(&mut registry),
         ));
         let tail = Arc::new(Tail::new(devices.clone()));
@@ -262,21 +266,23 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
-        let self_discovery = SelfDiscovery {
-            identity: identity.clone(),
-            publisher: broker.publisher(),
-            devices: devices.clone(),
-            health: health(
-                settings.disk_budget_bytes,
-                &shelf,
-                &journal,
-                &devices,
-                &figures,
-            ),
-        };
-        telling
-            .tasks
-            .spawn(self_discovery.run(telling.stop.clone()));
+        if let Some(prefix) = settings.discovery_prefix.clone() {
+            let self_discovery = SelfDiscovery {
+                prefix,
+                identity: identity.clone(),
+                publisher: broker.publisher(),
+                devices: devices.clone(),
+                health: health(
+                    settings.disk_budget_bytes,
+                    &shelf,
+                    &journal,
+                    &devices,
+                    &figures,
+                ),
+            };
+            let stop = telling.stop.clone();
+            telling.tasks.spawn(self_discovery.run(stop));
+        }
         others
             .tasks
             .spawn(devices.run(journal.clone(), others.stop.clone()));
@@ -346,6 +352,12 @@ impl Edge {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The home's devices, as the REST interface has them.
+    #[must_use]
+    pub fn devices(&self) -> Arc<dyn DeviceService> {
+        self.service.devices.clone()
     }
 
     /// The figures as they run.

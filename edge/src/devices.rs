@@ -54,8 +54,8 @@ pub const OWN_CLIENT: &str = "tarn";
 /// Pause between two looks at a journal that grows, so that a busy one is read in large pieces.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
 
-/// Topic on which Home Assistant says that it has started.
-const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
+/// Home Assistant's prefix unless it was given another.
+pub const DISCOVERY_PREFIX: &str = "homeassistant";
 
 /// What the box knows of its devices. One reader follows the journal; whoever decodes goes by what it has learnt.
 #[derive(Debug)]
@@ -70,6 +70,10 @@ pub struct Devices {
     skews: Mutex<Skews>,
     /// The registry is other than what the store has.
     unsaved: AtomicBool,
+    /// Held from the look at the registry until it is stored, so that an older state never replaces a newer one.
+    saving: Mutex<()>,
+    /// Topic on which Home Assistant says that it has started.
+    home_assistant_status: String,
     home_assistant_started: Arc<Notify>,
     metrics: DeviceMetrics,
 }
@@ -83,13 +87,14 @@ struct Cursor {
 }
 
 impl Devices {
-    /// Devices as the store has them, or none that is kept.
+    /// Devices as the store has them, or none that is kept. `discovery_prefix` is that of Home Assistant.
     #[must_use]
     pub fn new(
         topics: Topics,
         zone: TimeZone,
         store: Option<(Arc<DeviceStore>, Registry)>,
         cut_upto: Seq,
+        discovery_prefix: &str,
         metrics: DeviceMetrics,
     ) -> Devices {
         let (store, registry) = match store {
@@ -109,6 +114,8 @@ impl Devices {
             steps: RwLock::default(),
             skews: Mutex::default(),
             unsaved: AtomicBool::new(false),
+            saving: Mutex::default(),
+            home_assistant_status: format!("{discovery_prefix}/status"),
             home_assistant_started: Arc::default(),
             metrics,
         }
@@ -152,6 +159,7 @@ impl Devices {
         let Some(store) = &self.store else {
             return Ok(());
         };
+        let _saving = self.saving.lock();
         let unsaved = self.unsaved.swap(false, Ordering::AcqRel);
         let saved = unsaved.then(|| self.registry.read().save());
         let kept = store.keep(last, &decoded.state, saved.as_ref());
@@ -226,7 +234,7 @@ impl Devices {
             }
             Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note => return false,
         }
-        if record.topic == HOME_ASSISTANT_STATUS && record.payload == b"online" {
+        if record.topic == self.home_assistant_status && record.payload == b"online" {
             self.home_assistant_started.notify_one();
         }
         let message = Message {
@@ -310,8 +318,13 @@ impl Devices {
         let Some(store) = &self.store else {
             return Ok(());
         };
+        let _saving = self.saving.lock();
         let saved = self.registry.read().save();
-        store.keep_registry(&saved)
+        let kept = store.keep_registry(&saved);
+        if kept.is_err() {
+            self.unsaved.store(true, Ordering::Release);
+        }
+        kept
     }
 
     /// How many devices announced themselves.

@@ -42,6 +42,8 @@ pub struct Settings {
     pub topics: Topics,
     /// The home's time zone, for devices that tell local time.
     pub zone: TimeZone,
+    /// Prefix of Home Assistant's discovery, under which the box shows itself; none for not at all.
+    pub discovery_prefix: Option<String>,
     /// Who may connect by MQTT, and what they may do.
     pub users: UsersSettings,
     /// An existing broker to be a client of.

@@ -220,6 +220,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         TimeZone::UTC,
         None,
         Seq::ZERO,
+        "homeassistant",
         DeviceMetrics::default(),
     ));
     let cutter = Cutter {

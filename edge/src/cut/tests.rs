@@ -324,6 +324,7 @@ fn devices() -> Arc<Devices> {
         TimeZone::UTC,
         None,
         Seq::ZERO,
+        "homeassistant",
         metrics,
     ))
 }

@@ -37,6 +37,8 @@ pub struct Health {
 
 /// Shows the box to Home Assistant as a device with sensors.
 pub struct SelfDiscovery {
+    /// First level of discovery topics.
+    pub prefix: String,
     /// Who the box is.
     pub identity: Identity,
     /// Where it is told.
@@ -72,7 +74,11 @@ impl SelfDiscovery {
     fn announce(&self) {
         let id = self.id();
         let config = self.config().to_string();
-        self.tell(&format!("homeassistant/device/{id}/config"), &config, true);
+        self.tell(
+            &format!("{}/device/{id}/config", self.prefix),
+            &config,
+            true,
+        );
         self.tell(&self.topic("availability"), "online", true);
     }
 

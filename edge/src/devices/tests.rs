@@ -53,6 +53,7 @@ fn devices() -> Devices {
         TimeZone::UTC,
         None,
         Seq::ZERO,
+        "homeassistant",
         DeviceMetrics::default(),
     )
 }

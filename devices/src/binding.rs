@@ -116,6 +116,14 @@ impl Schema {
         self.owners.get(identifier)
     }
 
+    /// The ids that were merged into a device.
+    pub fn former_ids(&self, device: &str) -> impl Iterator<Item = &Arc<str>> {
+        let merged = self.aliases.iter();
+        merged
+            .filter(move |(_, current)| &***current == device)
+            .map(|(id, _)| id)
+    }
+
     /// The id under which a device's readings are kept: its own, unless it was merged into another.
     #[must_use]
     pub fn current<'a>(&'a self, device: &'a str) -> &'a str {

@@ -115,6 +115,7 @@ pub struct Edge {
     service: Arc<BoxService>,
     demands: mpsc::Sender<oneshot::Sender<()>>,
     figures: Figures,
+    telling: Stage,
     bridging: Stage,
     cutting: Stage,
     others: Stage,
@@ -226,7 +227,7 @@ impl Edge {
             .map_err(listen)?;
 
         let (cutting, others, serving) = (Stage::default(), Stage::default(), Stage::default());
-        let bridging = Stage::default();
+        let (telling, bridging) = (Stage::default(), Stage::default());
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let cutter = Cutter {
@@ -279,8 +280,8 @@ impl Edge {
                     &figures,
                 ),
             };
-            let stop = bridging.stop.clone();
-            bridging.tasks.spawn(self_discovery.run(stop));
+            let stop = telling.stop.clone();
+            telling.tasks.spawn(self_discovery.run(stop));
         }
         others
             .tasks
@@ -326,6 +327,7 @@ impl Edge {
             service,
             demands,
             figures,
+            telling,
             bridging,
             cutting,
             others,
@@ -378,10 +380,12 @@ impl Edge {
         self.broker.failed().await
     }
 
-    /// Stop in the order of the flow: no more publishes, the last cut, a while of shipping, the
+    /// Stop in the order of the flow: a word of farewell, no more publishes, the last cut, a while of shipping, the
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        // The bridge carries the farewell, too.
+        self.telling.end().await;
         self.bridging.end().await;
         self.broker.shutdown().await;
         self.cutting.end().await;

@@ -5,7 +5,7 @@ import pathlib
 
 from lake import edge_of, milliseconds
 
-QUERIES = ("count", "by_metric", "rows", "duplicates")
+QUERIES = ("count", "by_metric", "rows", "whole_rows", "duplicates")
 
 
 # ---- DuckDB -------------------------------------------------------------------------------------
@@ -14,6 +14,7 @@ DUCKDB = {
     "count": "SELECT count(*) FROM lake",
     "by_metric": "SELECT metric, count(value), min(value), max(value), avg(value) FROM lake GROUP BY metric",
     "rows": "SELECT epoch_ms(ts), device, metric, value, text, seq FROM lake",
+    "whole_rows": "SELECT epoch_ms(ts), device, metric, value, text, seq, unit, quality FROM lake",
     "duplicates": """
         SELECT split_part(parse_filename(filename), '-', 1) AS edge, seq, metric, count(*)
         FROM lake GROUP BY ALL HAVING count(*) > 1""",
@@ -108,12 +109,15 @@ def pyarrow_rows(store, query):
         grouped = table.group_by("metric").aggregate(wanted)
         names = ["metric", "value_count", "value_min", "value_max", "value_mean"]
         return list(zip(*(grouped[name].to_pylist() for name in names)))
-    table = pyarrow_table(store, ["ts", "device", "metric", "value", "text", "seq"])
+    own = ["device", "metric", "value", "text", "seq"]
+    if query == "whole_rows":
+        own += ["unit", "quality"]
+    table = pyarrow_table(store, ["ts", *own])
     if query == "duplicates":
         grouped = table.group_by(["edge", "seq", "metric"]).aggregate([([], "count_all")])
         names = ["edge", "seq", "metric", "count_all"]
         return [row for row in zip(*(grouped[name].to_pylist() for name in names)) if row[3] > 1]
-    columns = [table[name].to_pylist() for name in ("device", "metric", "value", "text", "seq")]
+    columns = [table[name].to_pylist() for name in own]
     ts = [milliseconds(moment) for moment in table["ts"].to_pylist()]
     return list(zip(ts, *columns))
 
@@ -152,7 +156,11 @@ def polars_rows(store, query):
         grouped = names.with_columns(edge).group_by(["edge", "seq", "metric"]).agg(pl.len().alias("copies"))
         return grouped.filter(pl.col("copies") > 1).collect().rows()
     ts = pl.col("ts").dt.epoch("ms")
-    return names.select(ts, "device", "metric", "value", "text", "seq").collect().rows()
+    own = ["device", "metric", "value", "text", "seq"]
+    if query == "whole_rows":
+        names = names.with_columns(pl.col("unit").cast(pl.String))
+        own += ["unit", "quality"]
+    return names.select(ts, *own).collect().rows()
 
 
 ENGINES = {"duckdb": duckdb_rows, "pyarrow": pyarrow_rows, "polars": polars_rows}

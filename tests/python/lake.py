@@ -85,6 +85,10 @@ def lines(query, rows):
     elif query == "rows":
         for ts, device, metric, value, text, seq in sorted(rows, key=lambda r: (r[0], r[1], r[2], r[5])):
             yield {"ts": ts, "device": device, "metric": metric, "value": value, "text": text, "seq": seq}
+    elif query == "whole_rows":
+        names = ("ts", "device", "metric", "value", "text", "seq", "unit", "quality")
+        for row in sorted(rows, key=lambda r: (r[0], r[1], r[2], r[5])):
+            yield dict(zip(names, row))
     elif query == "duplicates":
         for edge, seq, metric, copies in sorted(rows):
             yield {"edge": edge, "seq": seq, "metric": metric, "copies": copies}

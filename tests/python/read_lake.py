@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads a store with one engine: read_lake.py duckdb|pyarrow|polars STORE count|by_metric|rows|duplicates
+"""Reads a store with one engine: read_lake.py duckdb|pyarrow|polars STORE count|by_metric|rows|whole_rows|duplicates
 
 Prints lines of JSON, the same ones whichever engine read them.
 """

@@ -80,14 +80,14 @@ impl Http {
     /// Posts a JSON document and gives the JSON of a good answer.
     #[must_use]
     pub fn post(&self, url: &str, document: &Value) -> Value {
-        let request = self.client.post(url).header(ACCEPT, "application/json");
-        let request = request
-            .header(CONTENT_TYPE, "application/json")
-            .body(document.to_string());
-        let answer = self
-            .send(request)
-            .unwrap_or_else(|error| panic!("POST {url}: {error}"));
-        answer.json(url)
+        self.send_document(self.client.post(url), url, document)
+            .json(url)
+    }
+
+    /// Patches what is at `url` with a JSON document.
+    #[must_use]
+    pub fn patch(&self, url: &str, document: &Value) -> Answer {
+        self.send_document(self.client.patch(url), url, document)
     }
 
     /// Deletes what is at `url`.
@@ -95,6 +95,18 @@ impl Http {
     pub fn delete(&self, url: &str) -> Answer {
         self.send(self.client.delete(url))
             .unwrap_or_else(|error| panic!("DELETE {url}: {error}"))
+    }
+
+    fn send_document(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+        document: &Value,
+    ) -> Answer {
+        let request = request.header(ACCEPT, "application/json");
+        let request = request.header(CONTENT_TYPE, "application/json");
+        self.send(request.body(document.to_string()))
+            .unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
     fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
@@ -126,7 +138,9 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn json(&self, url: &str) -> Value {
+    /// The JSON of a good answer from `url`; the scenario has failed if it is not one.
+    #[must_use]
+    pub fn json(&self, url: &str) -> Value {
         assert!(
             (200..300).contains(&self.status),
             "{url}: {} {}",

@@ -8,6 +8,8 @@
 pub mod certificates;
 /// Processes that do not outlive the test binary, with their output in a file.
 pub mod child;
+/// Devices that publish, listen and answer, as the real ones do.
+pub mod device;
 /// What stands between Tarn and the S3 server, and misbehaves when told to.
 pub mod fault_proxy;
 /// A client for the REST interface.

@@ -94,8 +94,8 @@ impl Identities {
 
     fn make(&mut self, first: &Identifier) -> Arc<str> {
         let mut id: Arc<str> = DeviceId::of(first).as_str().into();
-        // An id that a split left in use is told apart by hashing again.
-        while self.by_id.contains_key(&id) {
+        // An id that a split left in use, or that was merged into another device, is told apart by hashing again.
+        while self.by_id.contains_key(&id) || self.current(&id) != id {
             id = DeviceId::of(&Identifier::native("apart", &id))
                 .as_str()
                 .into();
@@ -170,6 +170,13 @@ impl Identities {
             .filter(|i| ids.iter().any(|id| DeviceId::of(i).as_str() == &**id));
         identifiers.extend(of_ids.cloned());
         identifiers.dedup();
+        // And an identifier takes the id with it that was made of it and merged: it becomes the new device's own.
+        let of_identifiers = identity.aliases.iter().filter(|alias| {
+            identifiers
+                .iter()
+                .any(|identifier| DeviceId::of(identifier).as_str() == &***alias)
+        });
+        ids.extend(of_identifiers.cloned());
         if identifiers.len() == identity.identifiers.len() {
             return Err(EditError::NothingLeft);
         }

@@ -284,6 +284,32 @@ fn merged_by_hand_and_split_again() {
 }
 
 #[test]
+fn an_identifier_that_is_split_off_takes_its_merged_id_with_it() {
+    let mut registry = heard(&[
+        (
+            "homeassistant/sensor/a/config",
+            &sensor("u1", "a/state", "alpha"),
+        ),
+        (
+            "homeassistant/sensor/b/config",
+            &sensor("u2", "b/state", "beta"),
+        ),
+    ]);
+    let ids: Vec<String> = registry.devices().map(|d| d.id.to_string()).collect();
+    let beta = &*binding(&registry, "b/state").device;
+    let alpha = ids.iter().find(|id| **id != *beta).expect("two");
+    let beta = beta.to_owned();
+    let identifier = registry.device(&beta).expect("known").identifiers[0].to_string();
+    registry.merge(alpha, &beta).expect("merges");
+    let apart = registry.split(alpha, &[identifier]).expect("splits");
+    assert_eq!(*apart, *beta);
+    assert_eq!(registry.schema().current(&beta), beta);
+    let device = registry.device(&beta).expect("its own again");
+    assert_eq!(device.about.name.as_deref(), Some("beta"));
+    assert!(registry.device(alpha).expect("known").aliases.is_empty());
+}
+
+#[test]
 fn a_device_that_is_only_topics_can_be_merged_into_one() {
     let mut registry = heard(&[(
         "homeassistant/sensor/a/config",

@@ -208,6 +208,8 @@ impl Decoder<'_> {
             }
         };
         self.moments.clear();
+        // What came before a merge is stored under the id that the device had then.
+        let former: Vec<&Arc<str>> = self.context.schema.former_ids(device).collect();
         for reading in &taken {
             let Some(ts) = reading
                 .ts
@@ -222,8 +224,15 @@ impl Decoder<'_> {
                 self.past(device, reading, stamp);
                 continue;
             };
-            let key = state::series_key(device, &reading.metric);
-            if self.decoded.state.is_new(key, ts, record.seq.0) {
+            let (metric, seq) = (&reading.metric, record.seq.0);
+            let state = &mut self.decoded.state;
+            let is_former =
+                |id: &&Arc<str>| state.is_stored(state::series_key(id, metric), ts, seq);
+            if former.iter().any(is_former) {
+                continue;
+            }
+            let key = state::series_key(device, metric);
+            if state.is_new(key, ts, seq) {
                 self.past(
                     device,
                     reading,

@@ -57,14 +57,13 @@ impl State {
 
     /// Whether a reading of the past is new. The same record may ask again: a cut is repeated after a crash.
     pub(super) fn is_new(&mut self, series: u64, ts: i64, seq: u64) -> bool {
-        let stored = || {
-            self.past
-                .as_ref()
-                .and_then(|past| past.record_of(series, ts))
-        };
-        if stored().is_some_and(|first| first != seq) {
-            return false;
-        }
-        self.fresh.insert((series, ts), seq).is_none()
+        !self.is_stored(series, ts, seq) && self.fresh.insert((series, ts), seq).is_none()
+    }
+
+    /// Whether another record brought a reading of the past, which is stored.
+    pub(super) fn is_stored(&self, series: u64, ts: i64, seq: u64) -> bool {
+        let past = self.past.as_ref();
+        past.and_then(|past| past.record_of(series, ts))
+            .is_some_and(|first| first != seq)
     }
 }

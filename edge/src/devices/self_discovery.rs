@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tarn_broker::Publisher;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Devices;
@@ -12,6 +12,9 @@ use crate::identity::Identity;
 const EVERY: Duration = Duration::from_secs(30);
 /// Home Assistant takes the box for gone after so long without its state: a box that lost its power cannot say so.
 const EXPIRE_AFTER_S: u64 = 120;
+
+/// A broker that stops sends nothing more, so what the box says last gets this long to reach who listens.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The box's own health, as it is told.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +68,7 @@ impl SelfDiscovery {
             );
         }
         self.tell(&self.topic("availability"), "offline", true);
+        sleep(FAREWELL).await;
     }
 
     fn announce(&self) {

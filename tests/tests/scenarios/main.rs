@@ -13,6 +13,8 @@ mod clients;
 mod conformance;
 /// The demo that a newcomer runs first.
 mod demo;
+/// Devices as they come: learnt, read, set, counted, merged.
+mod devices;
 /// Any bytes at all.
 mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.

@@ -17,6 +17,11 @@ fn the_broker_survives_any_session() {
     fuzz("session");
 }
 
+#[test]
+fn the_devices_survive_any_message() {
+    fuzz("devices");
+}
+
 /// Runs a fuzz target from the packets of the corpus on. Any panic, a session that hangs and memory
 /// beyond the bound end it with a failure and the input that did it.
 fn fuzz(target: &str) {

@@ -29,6 +29,7 @@ use tarn_devices::{
     binding::{Binding, Schema},
     convention::{ConventionKind, backlog},
     fault::{Fault, FaultKind},
+    template,
 };
 
 use self::{
@@ -333,8 +334,9 @@ impl<'c> Decoder<'c> {
         stamp: Stamp,
     ) -> usize {
         let mut given = 0;
+        let payload = template::Payload::new(text);
         for ((template, meaning), &slot) in binding.templates.iter().zip(&topic.templates) {
-            match template.value(text) {
+            match template.value_of(&payload) {
                 Ok(Some(value)) => {
                     self.used.push(self.slots[slot.0 as usize].series);
                     self.push_slot(slot, scalar(&value), stamp);

@@ -455,7 +455,7 @@ impl<'c> Decoder<'c> {
         }
         self.decoded
             .skews
-            .sample(device, device_ts - received, record.seq.0);
+            .sample(device, device_ts.saturating_sub(received), record.seq.0);
     }
 }
 

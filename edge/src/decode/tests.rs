@@ -244,6 +244,7 @@ fn a_devices_own_time_counts_where_it_is_plausible() {
         ),
         (r#"{"ts":"soon","t":1}"#, RECEIVED, Quality::Good),
         (r#"{"x":{"ts":5},"t":1}"#, RECEIVED, Quality::Good),
+        (r#"{"ts":-1e300,"t":1}"#, RECEIVED, Quality::ClockMended),
     ];
     for (payload, ts, quality) in cases {
         let context = Context::default();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tarn_common::ids::Seq;
 use tarn_devices::{
     command::{self, Publish},
+    convention::ConventionKind,
     message::Message,
     point::Domain,
     registry::{Device, Feature, Registry, Saved},
@@ -19,6 +20,7 @@ use tarn_edge::{
     decode::{Context, Decoder, state::State},
     journal::frame::{Kind, Record},
 };
+use tarn_fuzz::{about, saw};
 
 /// Parts two messages; no UTF-8 has it.
 const BETWEEN: u8 = 0xff;
@@ -77,12 +79,16 @@ fn devices(data: &[u8]) {
         .collect();
     let mut registry = Registry::new();
     for (message, seq) in messages.iter().zip(1..) {
-        registry.hear(message, seq, START_MS + seq as i64 * 1000);
+        let heard = registry.hear(message, seq, START_MS + seq as i64 * 1000);
+        let kind = ConventionKind::teacher(message.topic);
+        saw((kind, format!("{heard:?}"), about(registry.devices().len())));
     }
     decode(&mut registry, &messages);
     for device in registry.devices() {
-        black_box(registry.is_online(device));
-        black_box(registry.faults(&device.id).count());
+        saw((&device.conventions, registry.is_online(device)));
+        saw(about(device.features.len()));
+        let faults = registry.faults(&device.id);
+        faults.for_each(|found| saw(found.fault.kind));
         device.features.values().for_each(set);
     }
     let mut before = registry;
@@ -132,6 +138,11 @@ fn decode(registry: &mut Registry, messages: &[Message<'_>]) {
     let decoded = decoder.finish();
     let all = decoded.rows.all();
     decoded.rows.batch(&all).expect("readings make a batch");
+    saw(("readings", about(decoded.rows.len())));
+    saw(("odd", about(decoded.odd_payloads as usize)));
+    for (_, metric, value, text) in decoded.rows.iter() {
+        saw((metric, value.is_some(), text.is_some()));
+    }
     for found in decoded.faults {
         let received_ms = found.received_ms;
         registry.report(
@@ -173,8 +184,10 @@ fn set(feature: &Feature) {
         }
         Domain::Any | Domain::Switch | Domain::Text | Domain::Press => {}
     }
-    for value in values {
-        if let Ok(sent) = command::encode(feature, &value, 1, START_MS) {
+    for (place, value) in values.iter().enumerate() {
+        let sent = command::encode(feature, value, 1, START_MS);
+        saw((feature.component, place, sent.is_ok()));
+        if let Ok(sent) = sent {
             is_sound(&sent);
         }
     }

@@ -37,6 +37,7 @@ fn fuzz(target: &str) {
         .args([&found, &corpus.join(target)])
         .arg(format!("-max_total_time={seconds}"))
         .args(["-rss_limit_mb=1024", "-timeout=20", "-max_len=65536"])
+        .arg("-keep_seed=1")
         .arg(format!("-seed={}", tools::seed().max(1)))
         .arg(format!("-artifact_prefix={}/", folder.path().display()))
         .stdin(Stdio::null());

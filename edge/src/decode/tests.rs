@@ -159,7 +159,7 @@ fn names_that_collide_stay_apart() {
 
 #[test]
 fn a_key_may_be_repeated_as_often_as_readings_may_be() {
-    // Looking for each free number from the beginning would take minutes.
+    // Looking for each free number from the beginning would take seconds.
     let payload = format!(
         "{{{}\"a\":1}}",
         r#""a":1,"#.repeat(READINGS_PER_PAYLOAD_MAX - 1)

@@ -248,6 +248,10 @@ fn form(write: &Write, sent: &Value, call: u32, now_ms: i64) -> Result<Vec<u8>, 
             let mut object = Value::Object(with.clone());
             let mut place = &mut object;
             for key in path.split('.') {
+                // What is always said beside the value may stand where the value's own object has to be.
+                if !place.is_object() {
+                    *place = json!({});
+                }
                 place = &mut place[key];
             }
             *place = sent.clone();
@@ -352,4 +356,20 @@ fn state_of(command: &str) -> Option<&'static str> {
     .into_iter()
     .find(|(word, _)| word.eq_ignore_ascii_case(command))
     .map(|(_, state)| state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::point::Encode;
+
+    #[test]
+    fn a_value_goes_below_what_is_always_said() {
+        let with = json!({"color": "red", "state": "ON"});
+        let path = "color.r".to_owned();
+        let with = with.as_object().expect("an object").clone();
+        let write = Write::new("t", Encode::new(Form::Json { path, with }));
+        let payload = form(&write, &json!(1), 0, 0).expect("a payload");
+        assert_eq!(payload, br#"{"color":{"r":1},"state":"ON"}"#);
+    }
 }

@@ -36,6 +36,9 @@ impl FaultKind {
     }
 }
 
+/// Bytes of a fault's detail at most: what a device says may stand in it, however long that is.
+const DETAIL_BYTES_MAX: usize = 1024;
+
 /// Something wrong with what a device says. Its raw reading is kept all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", kind.name())]
@@ -47,12 +50,32 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of this kind.
+    /// A fault of this kind. Too long a detail is cut off.
     #[must_use]
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Fault {
-        Fault {
-            kind,
-            detail: detail.into(),
+        let mut detail = detail.into();
+        if detail.len() > DETAIL_BYTES_MAX {
+            let is_whole = |end: &usize| detail.is_char_boundary(*end);
+            let end = (0..=DETAIL_BYTES_MAX).rev().find(is_whole).unwrap_or(0);
+            detail.truncate(end);
+            detail.push('…');
+            detail.shrink_to_fit();
         }
+        Fault { kind, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_detail_is_cut_off() {
+        let fault = Fault::new(
+            FaultKind::Unit,
+            format!("x{}", "ä".repeat(DETAIL_BYTES_MAX)),
+        );
+        assert!(fault.detail.len() <= DETAIL_BYTES_MAX + '…'.len_utf8());
+        assert!(fault.detail.ends_with("ä…"));
     }
 }

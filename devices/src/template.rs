@@ -12,6 +12,7 @@ mod tests;
 mod texts;
 
 use std::{
+    cell::OnceCell,
     fmt,
     sync::{
         LazyLock, RwLock,
@@ -171,27 +172,34 @@ impl Template {
     /// The template fails, works too long or makes too much, or the payload is longer than
     /// [`PAYLOAD_BYTES_MAX`] or is no JSON where the template needs it.
     pub fn value(&self, payload: &str) -> Result<Option<String>, Fault> {
-        if payload.len() > PAYLOAD_BYTES_MAX {
+        self.value_of(&Payload::new(payload))
+    }
+
+    /// The same, of a payload that several templates read.
+    ///
+    /// # Errors
+    /// As [`Template::value`].
+    pub fn value_of(&self, payload: &Payload<'_>) -> Result<Option<String>, Fault> {
+        let bytes = payload.text.len();
+        if bytes > PAYLOAD_BYTES_MAX {
             let detail = format!(
-                "a payload of {} bytes for a template, of at most {PAYLOAD_BYTES_MAX}",
-                payload.len()
+                "a payload of {bytes} bytes for a template, of at most {PAYLOAD_BYTES_MAX}"
             );
             return Err(Fault::new(FaultKind::TooLarge, detail));
         }
-        let json: Option<Value> = match self.uses_json {
-            true => serde_json::from_str(payload).ok(),
+        let json = match self.uses_json {
+            true => payload.with_json(),
             false => None,
         };
         let is_json = json.is_some();
-        let variables = match json {
-            Some(json) => minijinja::context! { value => payload, value_json => json },
-            None => minijinja::context! { value => payload },
-        };
+        let variables = json.unwrap_or_else(|| payload.alone()).clone();
         match self.evaluate(variables)? {
-            None if self.uses_json && !is_json && !payload.trim().is_empty() => Err(Fault::new(
-                FaultKind::Payload,
-                "the template reads JSON and the payload is none",
-            )),
+            None if self.uses_json && !is_json && !payload.text.trim().is_empty() => {
+                Err(Fault::new(
+                    FaultKind::Payload,
+                    "the template reads JSON and the payload is none",
+                ))
+            }
             output => Ok(output),
         }
     }
@@ -243,6 +251,42 @@ impl Template {
         } else {
             text.to_owned()
         }))
+    }
+}
+
+/// A payload for templates, parsed once for all that read it.
+#[derive(Debug)]
+pub struct Payload<'p> {
+    text: &'p str,
+    alone: OnceCell<Value>,
+    /// None where it is no JSON.
+    with_json: OnceCell<Option<Value>>,
+}
+
+impl<'p> Payload<'p> {
+    /// A payload that is parsed when the first template asks for it.
+    #[must_use]
+    pub fn new(text: &'p str) -> Payload<'p> {
+        Payload {
+            text,
+            alone: OnceCell::new(),
+            with_json: OnceCell::new(),
+        }
+    }
+
+    /// The variables of a template that does not read JSON.
+    fn alone(&self) -> &Value {
+        self.alone
+            .get_or_init(|| minijinja::context! { value => self.text })
+    }
+
+    /// The variables of a template that does.
+    fn with_json(&self) -> Option<&Value> {
+        let parse = || {
+            let json: Value = serde_json::from_str(self.text).ok()?;
+            Some(minijinja::context! { value => self.text, value_json => json })
+        };
+        self.with_json.get_or_init(parse).as_ref()
     }
 }
 

@@ -29,6 +29,7 @@ use tarn_devices::{
     binding::{Binding, Schema},
     convention::{ConventionKind, backlog},
     fault::{Fault, FaultKind},
+    template,
 };
 
 use self::{
@@ -42,6 +43,13 @@ use crate::journal::frame::{Kind, Record};
 
 /// Readings that one payload may give; one that would give more is kept whole, as text.
 pub const READINGS_PER_PAYLOAD_MAX: usize = 4096;
+
+/// Bytes of the name that a value's keys make; a payload with longer ones is kept whole, as text.
+pub const METRIC_BYTES_MAX: usize = 1024;
+
+/// Bytes of all names that the keys of one decoder's payloads make. A few bytes of nested JSON give many long names,
+/// so what a payload takes of memory would not be bounded by its own length.
+const NAMES_BYTES_MAX: usize = 64 << 20;
 
 /// Faults that one decoder tells at most; the rest is not told.
 const FAULTS_MAX: usize = 1_000;
@@ -112,9 +120,11 @@ pub struct Decoder<'c> {
     /// What values become, numbered.
     slots: Vec<Slot>,
     /// Series that this payload has used, because a payload says each metric once.
-    used: Vec<SeriesId>,
+    used: Used,
     /// The same where a payload tells of several moments.
     moments: FxHashSet<(SeriesId, i64)>,
+    /// Bytes of the names that keys of payloads were given.
+    names_bytes: usize,
     /// What was told of devices already: the same announcement comes with every restart.
     told: FxHashSet<(Arc<str>, &'static str, String)>,
 }
@@ -129,6 +139,39 @@ struct Topic {
     /// What templates make of a payload, in their binding's order.
     templates: Vec<SlotId>,
     speech: Speech,
+}
+
+/// Series that a payload has used.
+#[derive(Debug, Default)]
+struct Used {
+    /// Which payload this is.
+    payload: u32,
+    /// The last payload that used a series, by the series' number.
+    last: Vec<u32>,
+    /// How many values of a slot's key this payload had, where it had several.
+    repeats: FxHashMap<SlotId, u32>,
+}
+
+impl Used {
+    /// Begins a payload, which has used nothing.
+    fn clear(&mut self) {
+        self.payload += 1;
+        if !self.repeats.is_empty() {
+            self.repeats.clear();
+        }
+    }
+
+    fn contains(&self, series: SeriesId) -> bool {
+        self.last.get(series.index()) == Some(&self.payload)
+    }
+
+    fn insert(&mut self, series: SeriesId) {
+        let place = series.index();
+        if place >= self.last.len() {
+            self.last.resize(place + 1, 0);
+        }
+        self.last[place] = self.payload;
+    }
 }
 
 /// Who speaks on a topic.
@@ -167,8 +210,9 @@ impl<'c> Decoder<'c> {
             voices: FxHashMap::default(),
             heard: Vec::new(),
             slots: Vec::new(),
-            used: Vec::new(),
+            used: Used::default(),
             moments: FxHashSet::default(),
+            names_bytes: 0,
             told: FxHashSet::default(),
         }
     }
@@ -304,7 +348,7 @@ impl<'c> Decoder<'c> {
             self.odd(
                 topic,
                 record,
-                "it looks like JSON and is not valid, nests too deep, or holds too many values",
+                "it looks like JSON and is not valid, nests too deep, or holds too many values or too long names",
             );
             self.decoded.rows.truncate(start);
             self.used.clear();
@@ -331,10 +375,11 @@ impl<'c> Decoder<'c> {
         stamp: Stamp,
     ) -> usize {
         let mut given = 0;
+        let payload = template::Payload::new(text);
         for ((template, meaning), &slot) in binding.templates.iter().zip(&topic.templates) {
-            match template.value(text) {
+            match template.value_of(&payload) {
                 Ok(Some(value)) => {
-                    self.used.push(self.slots[slot.0 as usize].series);
+                    self.used.insert(self.slots[slot.0 as usize].series);
                     self.push_slot(slot, scalar(&value), stamp);
                     given += 1;
                 }
@@ -416,7 +461,7 @@ impl<'c> Decoder<'c> {
         }
         self.decoded
             .skews
-            .sample(device, device_ts - received, record.seq.0);
+            .sample(device, device_ts.saturating_sub(received), record.seq.0);
     }
 }
 

@@ -1,4 +1,9 @@
 //! Whole sessions: all that a client may send, from its first byte to its last.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tarn_broker::fuzzing::session(data));
+use tarn_fuzz::{about, saw};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    saw((data.first(), about(data.len())));
+    tarn_broker::fuzzing::session(data);
+});

@@ -282,8 +282,9 @@ fn announce(device: &Device, entities: &[(String, String, Config)]) -> Announcem
             announcement.availability.mode = availability.mode;
         }
         for topic in availability.topics {
-            if !announcement.availability.topics.contains(&topic) {
-                announcement.availability.topics.push(topic);
+            let known = &mut announcement.availability.topics;
+            if known.len() < device::AVAILABILITY_TOPICS_MAX && !known.contains(&topic) {
+                known.push(topic);
             }
         }
     }

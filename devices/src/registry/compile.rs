@@ -59,15 +59,19 @@ impl Registry {
         let orders = self.spoken_of.get(id).cloned().unwrap_or_default();
         let mut sources: Vec<_> = orders
             .iter()
-            .filter_map(|order| self.sources.get(order))
+            .filter_map(|order| Some((*order, self.sources.get(order)?)))
             .collect();
         // Those with topics of their own name the metrics; what Home Assistant is told describes them. What was
         // announced knows more than what was recognised.
-        sources.sort_by(|a, b| (a.kind, &a.origin).cmp(&(b.kind, &b.origin)));
+        sources.sort_by(|(_, a), (_, b)| (a.kind, &a.origin).cmp(&(b.kind, &b.origin)));
         let mut said: Vec<(ConventionKind, Announcement)> = Vec::new();
-        for source in sources {
-            let parts = source.parts.iter().filter(|part| part.device == *id);
-            said.extend(parts.map(|part| (source.kind, part.announcement.clone())));
+        for (order, source) in sources {
+            for part in source.parts.iter().filter(|part| part.device == *id) {
+                let mut announcement = part.announcement.clone();
+                let is_its_own = |point: &Point| self.is_its_own(order, point);
+                announcement.points.retain(is_its_own);
+                said.push((source.kind, announcement));
+            }
         }
         let mut compiling = Compiling::new(id.clone(), self);
         for (kind, announcement) in &said {

@@ -5,6 +5,9 @@ use crate::announcement::Layout;
 /// Bytes of a payload whose keys are looked at, at most.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of a key that is looked at, at most: every key is remembered, and nesting makes many long ones of a few bytes.
+const METRIC_BYTES_MAX: usize = 256;
+
 /// The metrics that a payload of a flat layout has, as flattening names them.
 pub(super) fn metrics(layout: &Layout, payload: &[u8]) -> Vec<String> {
     let Layout::Flat { prefix, root, .. } = layout else {
@@ -28,6 +31,9 @@ pub(super) fn metrics(layout: &Layout, payload: &[u8]) -> Vec<String> {
 }
 
 fn walk(value: &Value, path: &str, separator: &str, metrics: &mut Vec<String>) {
+    if path.len() > METRIC_BYTES_MAX {
+        return;
+    }
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (key, value) in fields {

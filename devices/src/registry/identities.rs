@@ -116,7 +116,6 @@ impl Identities {
 
     fn give(&mut self, identifier: &Identifier, device: &Arc<str>) {
         if let Some(identity) = self.by_id.get_mut(device)
-            && !identity.identifiers.contains(identifier)
             && !self.owner.contains_key(identifier)
         {
             identity.identifiers.push(identifier.clone());

@@ -39,7 +39,7 @@ use crate::{
     fault::{Fault, FaultKind},
     identifier::Identifier,
     message::Message,
-    point::{Component, Domain, StateClass, Words, Write},
+    point::{Component, Domain, Point, StateClass, Words, Write},
     template::Template,
 };
 
@@ -69,8 +69,8 @@ pub struct Registry {
     spoken_of: FxHashMap<Arc<str>, BTreeSet<u64>>,
     /// Devices that claim a topic.
     claimants: FxHashMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// Who has a `unique_id`, by component and id.
-    unique: FxHashMap<(Component, String), u64>,
+    /// Sources that claim a `unique_id`, by component and id; the first of them has it.
+    unique: FxHashMap<(Component, String), BTreeSet<u64>>,
     roles: FxHashMap<Box<str>, Role>,
     plain_topics: usize,
     schema: Arc<Schema>,
@@ -439,7 +439,7 @@ impl Registry {
         let before_devices = known_devices(before.as_ref());
         if let Some(before) = before {
             self.sources_bytes -= before.payload.len();
-            self.release_unique(order, &before);
+            self.give_up_unique(order, &before.parts, &mut affected);
         }
         let order = order.unwrap_or_else(|| {
             self.next_order += 1;
@@ -453,7 +453,7 @@ impl Registry {
         }
         let mut parts = Vec::new();
         let mut faults = Vec::new();
-        for mut announcement in announcements {
+        for announcement in announcements {
             if announcement.identifiers.is_empty() {
                 continue;
             }
@@ -464,7 +464,7 @@ impl Registry {
                 affected.insert(merged);
             }
             let device = resolved.device;
-            self.claim_unique(order, &device, &mut announcement, &mut faults);
+            self.claim_unique(order, &device, &announcement, &mut faults, &mut affected);
             self.spoken_of
                 .entry(device.clone())
                 .or_default()
@@ -509,44 +509,70 @@ impl Registry {
         }
     }
 
-    /// Let go of the `unique_id`s that a source had.
-    fn release_unique(&mut self, order: Option<u64>, before: &Source) {
-        let points = before
-            .parts
-            .iter()
-            .flat_map(|part| &part.announcement.points);
-        for point in points {
-            let key = point.unique_id.clone().map(|id| (point.component, id));
-            if let Some(key) = key
-                && self.unique.get(&key).copied() == order
-            {
-                self.unique.remove(&key);
+    /// Let others have the `unique_id`s of what a source said before.
+    fn give_up_unique(
+        &mut self,
+        order: Option<u64>,
+        parts: &[Part],
+        affected: &mut BTreeSet<Arc<str>>,
+    ) {
+        let points = parts.iter().flat_map(|part| &part.announcement.points);
+        for key in points.filter_map(unique_key) {
+            let (Some(claims), Some(order)) = (self.unique.get_mut(&key), order) else {
+                continue;
+            };
+            let had = claims.first() == Some(&order);
+            claims.remove(&order);
+            match claims.first() {
+                Some(heir) if had => affected.extend(known_devices(self.sources.get(heir))),
+                Some(_) => {}
+                None => {
+                    self.unique.remove(&key);
+                }
             }
         }
     }
 
-    /// Keep the points whose `unique_id` nobody else has.
+    /// Take note of who claims which `unique_id`. Whoever was heard first has it, so that a restart changes nothing.
     fn claim_unique(
         &mut self,
         order: u64,
         device: &Arc<str>,
-        announcement: &mut Announcement,
+        announcement: &Announcement,
         faults: &mut Vec<(Arc<str>, Fault)>,
+        affected: &mut BTreeSet<Arc<str>>,
     ) {
-        let (unique, sources) = (&mut self.unique, &self.sources);
-        announcement.points.retain(|point| {
-            let Some(id) = &point.unique_id else {
-                return true;
+        for point in &announcement.points {
+            let Some(key) = unique_key(point) else {
+                continue;
             };
-            // One entity gives several points, which share its id.
-            let owner = *unique.entry((point.component, id.clone())).or_insert(order);
-            if owner != order {
-                let first = sources.get(&owner).map_or("another topic", |source| &*source.topic);
-                let detail = format!("unique_id {id:?} of {} is that of {first} already; what it says is kept as it comes", point.metric);
-                faults.push((device.clone(), Fault::new(FaultKind::DuplicateId, detail)));
+            let claims = self.unique.entry(key).or_default();
+            let first = claims.first().copied();
+            claims.insert(order);
+            match first.and_then(|first| Some((first, self.sources.get(&first)?))) {
+                Some((first, source)) if first < order => {
+                    let (id, topic) = (
+                        point.unique_id.as_deref().unwrap_or_default(),
+                        &source.topic,
+                    );
+                    let detail = format!(
+                        "unique_id {id:?} of {} is that of {topic} already; what it says is kept as it comes",
+                        point.metric
+                    );
+                    faults.push((device.clone(), Fault::new(FaultKind::DuplicateId, detail)));
+                }
+                Some((first, source)) if first > order => {
+                    affected.extend(known_devices(Some(source)));
+                }
+                _ => {}
             }
-            owner == order
-        });
+        }
+    }
+
+    /// Whether a source's point is not another's by its `unique_id`.
+    fn is_its_own(&self, order: u64, point: &Point) -> bool {
+        let claims = unique_key(point).and_then(|key| self.unique.get(&key));
+        claims.is_none_or(|claims| claims.first() == Some(&order))
     }
 
     fn move_sources(&mut self, from: &Arc<str>, to: &Arc<str>) {
@@ -756,6 +782,11 @@ fn binding_of(claims: &[(&Device, &Claim)]) -> Option<Binding> {
 fn source_key(kind: ConventionKind, message: &Message<'_>) -> String {
     let shared = kind.convention().source(message);
     shared.unwrap_or_else(|| message.topic.to_owned())
+}
+
+/// What no two points of a home share.
+fn unique_key(point: &Point) -> Option<(Component, String)> {
+    Some((point.component, point.unique_id.clone()?))
 }
 
 fn known_devices(source: Option<&Source>) -> Vec<Arc<str>> {

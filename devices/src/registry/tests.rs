@@ -437,3 +437,35 @@ fn a_topic_that_is_announced_after_it_was_plain_is_read_anew() {
     assert!(registry.schema().binding("a/state").is_some());
     assert!(registry.schema().generation > before);
 }
+
+#[test]
+fn keys_without_end_are_not_all_explored() {
+    let long = "k".repeat(10_000);
+    let payload = format!(r#"{{"{long}":[1,2,3],"output":true}}"#);
+    let metrics = explore::metrics(&compile::flat(), payload.as_bytes());
+    assert_eq!(metrics, ["output"]);
+}
+
+#[test]
+fn a_unique_id_goes_to_whoever_claimed_it_next() {
+    let (first, second) = (
+        "homeassistant/sensor/first/config",
+        "homeassistant/sensor/second/config",
+    );
+    let (a, b) = (sensor("u", "s/a", "a"), sensor("u", "s/b", "b"));
+    let is_read = |registry: &Registry, topic: &str| {
+        let restored = Registry::restore(registry.save());
+        let known = registry.schema().binding(topic).is_some();
+        assert_eq!(restored.schema().binding(topic).is_some(), known, "{topic}");
+        known
+    };
+    let mut registry = heard(&[(first, &a), (second, &b)]);
+    assert!(is_read(&registry, "s/a") && !is_read(&registry, "s/b"));
+    hear(&mut registry, first, &sensor("v", "s/a", "a"));
+    assert!(is_read(&registry, "s/a") && is_read(&registry, "s/b"));
+    // It was heard first, and has it again.
+    hear(&mut registry, first, &a);
+    assert!(is_read(&registry, "s/a") && !is_read(&registry, "s/b"));
+    hear(&mut registry, first, "");
+    assert!(!is_read(&registry, "s/a") && is_read(&registry, "s/b"));
+}

@@ -419,3 +419,19 @@ fn lengths_are_bounded() {
     let nested = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
     check_fault("{{ value_json[0] }}", &nested, "JSON");
 }
+
+#[test]
+fn one_payload_serves_many_templates() {
+    let payload = Payload::new(r#"{"a":1,"b":"x"}"#);
+    for (template, wanted) in [
+        ("{{ value_json.a }}", r#"1"#),
+        ("{{ value }}", r#"{"a":1,"b":"x"}"#),
+        ("{{ value_json.b | upper }}", "X"),
+    ] {
+        let template = Template::compile(template).expect(template);
+        assert_eq!(template.value_of(&payload), Ok(Some(wanted.to_owned())));
+    }
+    let payload = Payload::new("21.4 C");
+    let template = Template::compile("{{ value_json.a }}").expect("compiles");
+    assert!(template.value_of(&payload).is_err());
+}

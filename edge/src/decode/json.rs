@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use tarn_devices::{Layout, TimeKey, binding::Binding};
 
 use super::{
-    Decoder, READINGS_PER_PAYLOAD_MAX, Stamp, Topic,
+    Decoder, METRIC_BYTES_MAX, NAMES_BYTES_MAX, READINGS_PER_PAYLOAD_MAX, Stamp, Topic,
     scalar::{Scalar, scalar},
     slot::SlotId,
     time,
@@ -16,7 +16,7 @@ use super::{
 const TIME_KEYS: [&str; 3] = ["ts", "timestamp", "time"];
 
 /// Flatten a JSON object or array into readings. False when it is not valid JSON, is nested deeper
-/// than the parser goes (128), or gives more readings than [`READINGS_PER_PAYLOAD_MAX`]; rows
+/// than the parser goes (128), gives more readings than [`READINGS_PER_PAYLOAD_MAX`], or has too long names; rows
 /// pushed before that was found are the caller's to drop. The device's own time, if it is told, is in the state.
 pub(super) fn flatten(
     decoder: &mut Decoder<'_>,
@@ -83,21 +83,21 @@ impl Walk<'_, '_> {
         if self.is_time(key_at, &scalar) {
             return Ok(());
         }
-        let mut slot = self.slot(key_at);
+        let first = self.slot(key_at)?;
+        let mut slot = first;
         let mut series = self.decoder.slots[slot.0 as usize].series;
         // Keys that flatten to the same name ("a.b" and "a": {"b"}) are told apart by a number.
         let len = self.path.len();
-        for repeat in 2.. {
-            if !self.decoder.used.contains(&series) {
-                break;
-            }
+        while self.decoder.used.contains(series) {
+            let repeat = self.decoder.used.repeats.entry(first).or_insert(1);
+            *repeat += 1;
             self.path.truncate(len);
             self.path.push_str(&format!("#{repeat}"));
-            slot = self.slot(key_at);
+            slot = self.slot(key_at)?;
             series = self.decoder.slots[slot.0 as usize].series;
         }
         self.path.truncate(len);
-        self.decoder.used.push(series);
+        self.decoder.used.insert(series);
         self.decoder.push_slot(slot, scalar, self.stamp);
         Ok(())
     }
@@ -140,10 +140,17 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn slot(&mut self, key_at: usize) -> SlotId {
+    fn slot<E: serde::de::Error>(&mut self, key_at: usize) -> Result<SlotId, E> {
         let key = &self.path[key_at..];
         if let Some(slot) = self.topic.keys.get(key) {
-            return *slot;
+            return Ok(*slot);
+        }
+        if key.len() > METRIC_BYTES_MAX {
+            return Err(E::custom("too long a name"));
+        }
+        self.decoder.names_bytes += key.len();
+        if self.decoder.names_bytes > NAMES_BYTES_MAX {
+            return Err(E::custom("too many names"));
         }
         let slot = match self.binding {
             None => {
@@ -154,7 +161,7 @@ impl Walk<'_, '_> {
             Some(binding) => self.decoder.key_slot(binding, key),
         };
         self.topic.keys.insert(key.into(), slot);
-        slot
+        Ok(slot)
     }
 
     fn enter(&mut self, key: &str) -> usize {

@@ -22,7 +22,7 @@ pub(super) const CUMULATIVE: &str = ".cumulative";
 const RAW: &str = ".raw";
 
 /// Place of a slot within its decoder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct SlotId(pub(super) u32);
 
 /// What one value of a topic becomes.

@@ -157,7 +157,7 @@ impl Decoder<'_> {
                 quality
             };
             if !reading.historical {
-                let skew = reading.ts.unwrap_or(ts) - stamp.received;
+                let skew = reading.ts.unwrap_or(ts).saturating_sub(stamp.received);
                 self.decoded
                     .skews
                     .sample(binding.device.clone(), skew, record.seq.0);

@@ -158,13 +158,49 @@ fn names_that_collide_stay_apart() {
 }
 
 #[test]
+fn a_key_may_be_repeated_as_often_as_readings_may_be() {
+    // Looking for each free number from the beginning would take seconds.
+    let payload = format!(
+        "{{{}\"a\":1}}",
+        r#""a":1,"#.repeat(READINGS_PER_PAYLOAD_MAX - 1)
+    );
+    let lines = lines(&Topics::default(), "d", payload.as_bytes());
+    assert_eq!(lines.len(), READINGS_PER_PAYLOAD_MAX);
+    assert_eq!(lines[0], "d a 1 - -");
+    let last = format!("d a#{READINGS_PER_PAYLOAD_MAX} 1 - -");
+    assert_eq!(lines.last(), Some(&last));
+}
+
+#[test]
+fn names_of_many_payloads_are_bounded() {
+    let context = Context::default();
+    let mut decoder = Decoder::new(&context, State::default());
+    let payloads = NAMES_BYTES_MAX / (1000 * READINGS_PER_PAYLOAD_MAX) + 2;
+    for n in 0..payloads {
+        let values = "1,".repeat(READINGS_PER_PAYLOAD_MAX - 1);
+        let payload = format!("{{\"{n:01000}\":[{values}1]}}");
+        decoder.record(&Record {
+            topic: "d",
+            payload: payload.as_bytes(),
+            received_ms: RECEIVED,
+            ..Record::control(Kind::Publish, Seq(1), "c")
+        });
+    }
+    let decoded = decoder.finish();
+    assert!(decoded.odd_payloads > 0);
+    assert!(decoded.rows.len() > READINGS_PER_PAYLOAD_MAX);
+}
+
+#[test]
 fn bad_json_is_kept_whole() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = format!("[{}1]", "1,".repeat(READINGS_PER_PAYLOAD_MAX));
+    let long = format!(r#"{{"a":1,"{}":[1,2]}}"#, "b".repeat(METRIC_BYTES_MAX));
     for text in [
         r#"{"a":1,"b":"#,
         r#"{"a":1e400}"#,
         r#"{"a":1} x"#,
+        &long,
         &deep,
         &wide,
     ] {
@@ -208,6 +244,7 @@ fn a_devices_own_time_counts_where_it_is_plausible() {
         ),
         (r#"{"ts":"soon","t":1}"#, RECEIVED, Quality::Good),
         (r#"{"x":{"ts":5},"t":1}"#, RECEIVED, Quality::Good),
+        (r#"{"ts":-1e300,"t":1}"#, RECEIVED, Quality::ClockMended),
     ];
     for (payload, ts, quality) in cases {
         let context = Context::default();

@@ -17,6 +17,11 @@ fn the_broker_survives_any_session() {
     fuzz("session");
 }
 
+#[test]
+fn the_devices_survive_any_message() {
+    fuzz("devices");
+}
+
 /// Runs a fuzz target from the packets of the corpus on. Any panic, a session that hangs and memory
 /// beyond the bound end it with a failure and the input that did it.
 fn fuzz(target: &str) {
@@ -32,6 +37,7 @@ fn fuzz(target: &str) {
         .args([&found, &corpus.join(target)])
         .arg(format!("-max_total_time={seconds}"))
         .args(["-rss_limit_mb=1024", "-timeout=20", "-max_len=65536"])
+        .arg("-keep_seed=1")
         .arg(format!("-seed={}", tools::seed().max(1)))
         .arg(format!("-artifact_prefix={}/", folder.path().display()))
         .stdin(Stdio::null());

@@ -11,6 +11,12 @@ use crate::{
     template::{Place, simple_path},
 };
 
+/// Names of one device at most; those that come after are left out.
+const IDENTIFIERS_MAX: usize = 64;
+
+/// Topics of one device that say whether it is there, at most; those that come after are left out.
+pub(super) const AVAILABILITY_TOPICS_MAX: usize = 64;
+
 /// What a device block says: what names the device and what it is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Device {
@@ -40,6 +46,7 @@ impl Device {
         let ids = block.get("identifiers").cloned().map(listed);
         let ids = ids.iter().flatten().filter_map(text);
         identifiers.extend(ids.map(|id| Identifier::home_assistant(&id)));
+        identifiers.truncate(IDENTIFIERS_MAX);
         let mut seen = Vec::new();
         identifiers.retain(|identifier| {
             let is_new = !seen.contains(identifier);
@@ -86,7 +93,11 @@ pub(super) fn availability(config: &Config) -> Availability {
         })
     });
     Availability {
-        topics: single.into_iter().chain(items).collect(),
+        topics: single
+            .into_iter()
+            .chain(items)
+            .take(AVAILABILITY_TOPICS_MAX)
+            .collect(),
         mode: match config.text("availability_mode").as_deref() {
             Some("all") => Mode::All,
             Some("any") => Mode::Any,

@@ -619,3 +619,14 @@ fn a_large_home_is_learnt_quickly() {
         started.elapsed()
     );
 }
+
+#[test]
+fn names_and_availability_of_a_device_are_bounded() {
+    let ids: Vec<String> = (0..20_000).map(|n| format!("i{n}")).collect();
+    let topics: Vec<_> = (0..5_000).map(|n| json!({"t": format!("a/{n}")})).collect();
+    let config = json!({"stat_t": "s", "avty": topics, "dev": {"ids": ids}});
+    let announcement = one("homeassistant/sensor/thing/config", &config.to_string());
+    assert_eq!(announcement.identifiers.len(), 64);
+    assert_eq!(announcement.identifiers[0].as_str(), "ha:i0");
+    assert_eq!(announcement.availability.topics.len(), 64);
+}

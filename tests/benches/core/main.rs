@@ -2,6 +2,8 @@
 //! the Arrow writer alone, and a lake of ten million rows for the query rows. Prints JSON.
 #![allow(missing_docs, reason = "a program, not a library")]
 
+mod devices;
+
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
@@ -39,11 +41,12 @@ fn main() {
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));
-    let dir = PathBuf::from(args.next().expect("core DIR [make-lake]"));
+    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices]"));
     fs::create_dir_all(&dir).expect("makes its directory");
-    if args.next().as_deref() == Some("make-lake") {
-        make_lake(&dir);
-        return;
+    match args.next().as_deref() {
+        Some("make-lake") => return make_lake(&dir),
+        Some("devices") => return println!("{}", devices::devices()),
+        _ => {}
     }
     let disk = disk(&dir, 4096, 1500);
     let group = (0..3).map(|_| group_commit(&dir, 50)).fold(0.0, f64::max);
@@ -57,6 +60,7 @@ fn main() {
             "bare_append_loop_per_s": 1000.0 / disk_mean(&dir, RECORD_BYTES, 3000),
             "bare_group_commit_50_per_s": group,
             "cut": cut,
+            "devices": devices::devices(),
         })
     );
 }

@@ -39,7 +39,7 @@ impl Faults {
         &self.totals
     }
 
-    /// Count a fault; `seq` 0 is one that belongs to no record.
+    /// Count a fault; `seq` 0 is one that stands in an announcement, and counts once.
     pub(super) fn report(&mut self, device: &str, topic: &str, fault: Fault, seq: u64, at_ms: i64) {
         if !self.by_device.contains_key(device) && self.by_device.len() >= DEVICES_MAX {
             *self.totals.entry(fault.kind).or_default() += 1;
@@ -52,7 +52,9 @@ impl Faults {
                 && (seq > 0 || record.fault.detail == fault.detail)
         };
         if let Some(record) = records.iter_mut().find(same) {
-            if seq > 0 && seq <= record.upto {
+            // What stands in an announcement is found again whenever its device is put together anew.
+            if seq <= record.upto {
+                record.last_ms = at_ms.max(record.last_ms);
                 return;
             }
             record.count += 1;

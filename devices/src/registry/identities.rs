@@ -36,6 +36,8 @@ pub(super) struct Identity {
     pub(super) id: Arc<str>,
     pub(super) identifiers: Vec<Identifier>,
     pub(super) aliases: Vec<Arc<str>>,
+    /// What came with each id that was merged, so that a split gives it back whole.
+    merged: Vec<(Arc<str>, Vec<Identifier>)>,
     pub(super) name: Option<String>,
     pub(super) room: Option<String>,
     /// Its identifiers were set apart by hand: they decide alone, and merge with nothing.
@@ -105,6 +107,7 @@ impl Identities {
             id: id.clone(),
             identifiers: Vec::new(),
             aliases: Vec::new(),
+            merged: Vec::new(),
             name: None,
             room: None,
             pinned: false,
@@ -134,6 +137,10 @@ impl Identities {
             return;
         };
         identity.aliases.extend(gone.aliases);
+        identity
+            .merged
+            .push((other.clone(), gone.identifiers.clone()));
+        identity.merged.extend(gone.merged);
         identity.name = identity.name.take().or(gone.name);
         identity.room = identity.room.take().or(gone.room);
         for identifier in gone.identifiers {
@@ -162,13 +169,18 @@ impl Identities {
                 return Err(EditError::NotIts(name.clone()));
             }
         }
-        // An id that was merged takes the identifier with it that it was made of.
-        let of_ids = identity
+        // An id that was merged takes with it what it had.
+        for (id, had) in identity.merged.iter().filter(|(id, _)| ids.contains(id)) {
+            let is_its = |i: &&Identifier| had.contains(i) || DeviceId::of(i).as_str() == &**id;
+            identifiers.extend(identity.identifiers.iter().filter(is_its).cloned());
+        }
+        // In the order in which they became known, so that the id is made of the same one again.
+        let mut identifiers: Vec<Identifier> = identity
             .identifiers
             .iter()
-            .filter(|i| ids.iter().any(|id| DeviceId::of(i).as_str() == &**id));
-        identifiers.extend(of_ids.cloned());
-        identifiers.dedup();
+            .filter(|i| identifiers.contains(i))
+            .cloned()
+            .collect();
         // And an identifier takes the id with it that was made of it and merged: it becomes the new device's own.
         let of_identifiers = identity.aliases.iter().filter(|alias| {
             identifiers
@@ -205,6 +217,7 @@ impl Identities {
     fn drop_aliases(&mut self, device: &Arc<str>, ids: &[Arc<str>]) {
         if let Some(identity) = self.by_id.get_mut(device) {
             identity.aliases.retain(|alias| !ids.contains(alias));
+            identity.merged.retain(|(id, _)| !ids.contains(id));
         }
     }
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{announcement::Layout, binding::Binding};
+use crate::{DeviceId, announcement::Layout, binding::Binding};
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -307,6 +307,36 @@ fn an_identifier_that_is_split_off_takes_its_merged_id_with_it() {
     let device = registry.device(&beta).expect("its own again");
     assert_eq!(device.about.name.as_deref(), Some("beta"));
     assert!(registry.device(alpha).expect("known").aliases.is_empty());
+}
+
+#[test]
+fn a_merged_id_takes_all_that_it_had_when_it_is_split_off() {
+    let two = sensor("u2", "b/state", "beta").replace(r#"["beta"]"#, r#"["beta","gamma"]"#);
+    let mut registry = heard(&[
+        (
+            "homeassistant/sensor/a/config",
+            &sensor("u1", "a/state", "alpha"),
+        ),
+        ("homeassistant/sensor/b/config", &two),
+    ]);
+    let id = |name: &str| {
+        DeviceId::of(&Identifier::home_assistant(name))
+            .as_str()
+            .to_owned()
+    };
+    let (alpha, beta) = (id("alpha"), id("beta"));
+    registry.merge(&alpha, &beta).expect("merges");
+    assert_eq!(
+        *registry.split(&alpha, &[beta.clone()]).expect("splits"),
+        *beta
+    );
+    // What says only its other identifier is still its.
+    hear(
+        &mut registry,
+        "homeassistant/sensor/c/config",
+        &sensor("u3", "c/state", "gamma"),
+    );
+    assert_eq!(*binding(&registry, "c/state").device, *beta);
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl Identities {
             identifiers.extend(identity.identifiers.iter().filter(is_its).cloned());
         }
         // In the order in which they became known, so that the id is made of the same one again.
-        let mut identifiers: Vec<Identifier> = identity
+        let identifiers: Vec<Identifier> = identity
             .identifiers
             .iter()
             .filter(|i| identifiers.contains(i))

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Registry, Role, Said, identities::Identity, source_key};
+use super::{Origin, Registry, Role, Said, identities::Identity, learn::source_key};
 use crate::{convention::ConventionKind, message::Message};
 
 /// What is kept of a registry over a restart: what was heard, which identifiers are one device, what a user

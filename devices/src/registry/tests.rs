@@ -327,7 +327,9 @@ fn a_merged_id_takes_all_that_it_had_when_it_is_split_off() {
     let (alpha, beta) = (id("alpha"), id("beta"));
     registry.merge(&alpha, &beta).expect("merges");
     assert_eq!(
-        *registry.split(&alpha, &[beta.clone()]).expect("splits"),
+        *registry
+            .split(&alpha, std::slice::from_ref(&beta))
+            .expect("splits"),
         *beta
     );
     // What says only its other identifier is still its.

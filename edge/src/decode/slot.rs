@@ -156,11 +156,11 @@ impl Decoder<'_> {
         }
         let unit = slot.unit.filter(|_| scalar.value.is_some());
         self.decoded.push(slot.series, unit, scalar, stamp);
-        if let (Some(total), Some(value), None) = (slot.counter, scalar.value, scalar.text) {
-            if let Some(sum) = self.decoded.state.count(total.key, value) {
-                self.decoded
-                    .push(total.series, unit, Scalar::number(sum), stamp);
-            }
+        if let (Some(total), Some(value), None) = (slot.counter, scalar.value, scalar.text)
+            && let Some(sum) = self.decoded.state.count(total.key, value)
+        {
+            self.decoded
+                .push(total.series, unit, Scalar::number(sum), stamp);
         }
     }
 

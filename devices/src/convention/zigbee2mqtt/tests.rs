@@ -1,8 +1,8 @@
-use crate::FaultKind;
 use serde_json::json;
 
 use super::*;
 use crate::{
+    FaultKind,
     announcement::{Layout, Stream},
     identifier::Identifier,
     point::{Component, Domain, Form, Point, Read, StateClass, Words},

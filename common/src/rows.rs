@@ -183,7 +183,15 @@ impl Rows {
 
     /// What each row says, in the order in which they were pushed: device, metric, number, text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Option<f64>, Option<&str>)> {
-        (0..self.len() as u32).map(|row| {
+        self.iter_from(0)
+    }
+
+    /// The same of the rows from `first` on.
+    pub fn iter_from(
+        &self,
+        first: usize,
+    ) -> impl Iterator<Item = (&str, &str, Option<f64>, Option<&str>)> {
+        (first as u32..self.len() as u32).map(|row| {
             let (device, metric) = self.series_name(row);
             let value = Some(self.value[row as usize]).filter(|v| !v.is_nan());
             (

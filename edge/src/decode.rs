@@ -459,9 +459,15 @@ impl<'c> Decoder<'c> {
             );
             self.fault(device.clone(), record, Fault::new(FaultKind::Clock, detail));
         }
-        self.decoded
-            .skews
-            .sample(device, device_ts.saturating_sub(received), record.seq.0);
+        let Decoded {
+            rows, state, skews, ..
+        } = &mut self.decoded;
+        if quality != Quality::ClockMended {
+            for (device, metric, ..) in rows.iter_from(start) {
+                state.told(state::series_key(device, metric), ts);
+            }
+        }
+        skews.sample(device, device_ts.saturating_sub(received), record.seq.0);
     }
 }
 

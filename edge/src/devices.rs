@@ -36,7 +36,7 @@ use self::{commands::Commands, store::DeviceStore};
 use crate::{
     decode::{
         Context, DecodeFault, Decoded, Decoder,
-        state::{Counters, Past, State},
+        state::{Memory, Past, State},
         time::{ClockStep, Skews},
         topic::Topics,
     },
@@ -138,13 +138,13 @@ impl Devices {
         let Some(store) = &self.store else {
             return State::default();
         };
-        let counters = store.counters_before(first).unwrap_or_else(|e| {
-            tracing::error!(error = ?e, "counters cannot be read; cumulative metrics begin anew");
-            Counters::default()
+        let memory = store.memory_before(first).unwrap_or_else(|e| {
+            tracing::error!(error = ?e, "what decoding goes on from cannot be read; cumulative metrics begin anew");
+            Memory::default()
         });
         let past: Arc<dyn Past> = store.clone();
         State {
-            counters,
+            memory,
             past: Some(past),
             ..State::default()
         }

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -7,6 +10,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Counters that are followed at most; a further one has no cumulative metric.
 pub const COUNTERS_MAX: usize = 100_000;
+
+/// Times that are remembered of a series whose device tells the time, for the backlog that may repeat them.
+pub const TOLD_TIMES_MAX: usize = 8;
+/// Such series at most; of further ones the backlog may repeat what was told before.
+pub const TOLD_SERIES_MAX: usize = 50_000;
 
 /// A number for a (device, metric) pair, the same in every run.
 #[must_use]
@@ -27,8 +35,8 @@ pub trait Past: std::fmt::Debug + Send + Sync {
 /// What decoding remembers from one record to the next.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// Counters by series.
-    pub counters: Counters,
+    /// What is kept from one cut to the next.
+    pub memory: Memory,
     /// What is stored of the past.
     pub past: Option<Arc<dyn Past>>,
     /// Readings of the past that these records brought, by series and time: the record of each.
@@ -37,14 +45,19 @@ pub struct State {
     pub(crate) device_ts: Option<i64>,
 }
 
-/// Counters by series.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Counters(BTreeMap<u64, Counter>);
+/// What is kept from one cut to the next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    counters: BTreeMap<u64, Counter>,
+    /// The latest times that devices told with their readings, by series. A device that got no ack sends the
+    /// same reading again with its backlog.
+    told: BTreeMap<u64, VecDeque<i64>>,
+}
 
 impl State {
     /// Count a counter's raw value; gives what it comes to over its resets, or none beyond [`COUNTERS_MAX`].
     pub(crate) fn count(&mut self, series: u64, raw: f64) -> Option<f64> {
-        let counters = &mut self.counters.0;
+        let counters = &mut self.memory.counters;
         if let Some(counter) = counters.get_mut(&series) {
             return Some(counter.next(raw));
         }
@@ -55,9 +68,26 @@ impl State {
         })
     }
 
+    /// Remember that a device told a reading with its time.
+    pub(super) fn told(&mut self, series: u64, ts: i64) {
+        let told = &mut self.memory.told;
+        if told.len() >= TOLD_SERIES_MAX && !told.contains_key(&series) {
+            return;
+        }
+        let times = told.entry(series).or_default();
+        if times.len() >= TOLD_TIMES_MAX {
+            times.pop_front();
+        }
+        times.push_back(ts);
+    }
+
     /// Whether a reading of the past is new. The same record may ask again: a cut is repeated after a crash.
     pub(super) fn is_new(&mut self, series: u64, ts: i64, seq: u64) -> bool {
-        !self.is_stored(series, ts, seq) && self.fresh.insert((series, ts), seq).is_none()
+        let times = self.memory.told.get(&series);
+        let is_told = times.is_some_and(|times| times.contains(&ts));
+        !is_told
+            && !self.is_stored(series, ts, seq)
+            && self.fresh.insert((series, ts), seq).is_none()
     }
 
     /// Whether another record brought a reading of the past, which is stored.

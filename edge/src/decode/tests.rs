@@ -509,6 +509,27 @@ fn each_reading_of_the_past_comes_once() {
 }
 
 #[test]
+fn what_was_told_live_does_not_come_again_with_the_backlog() {
+    let context = Context::default();
+    let mut decoder = Decoder::new(&context, State::default());
+    let ts = RECEIVED - 60_000;
+    let live = format!(r#"{{"ts":{ts},"t":1}}"#);
+    let backlog = format!(r#"[{{"ts":{ts},"t":1}},{{"ts":{},"t":2}}]"#, ts + 1_000);
+    for (seq, topic, payload) in [(1, "garden", &live), (2, "tarn/backlog/garden", &backlog)] {
+        decoder.record(&Record {
+            topic,
+            payload: payload.as_bytes(),
+            received_ms: RECEIVED,
+            ..Record::control(Kind::Publish, Seq(seq), "c")
+        });
+    }
+    let decoded = decoder.finish();
+    let of_t = decoded.rows.iter().filter(|(_, metric, ..)| *metric == "t");
+    let values: Vec<Option<f64>> = of_t.map(|(_, _, value, _)| value).collect();
+    assert_eq!(values, [Some(1.0), Some(2.0)]);
+}
+
+#[test]
 fn readings_of_before_the_clock_was_set_are_stamped_anew() {
     let steps = Arc::new(vec![ClockStep {
         from: 1,

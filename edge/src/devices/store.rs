@@ -7,13 +7,13 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use tarn_common::ids::Seq;
 use tarn_devices::registry::{Registry, Saved};
 
-use crate::decode::state::{Counters, Past, State};
+use crate::decode::state::{Memory, Past, State};
 
 /// The registry, under one key.
 const REGISTRY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("registry");
-/// Counters as of the last record of a cut. The one before stays until the next cut, because the last may
+/// What decoding goes on from, as of the last record of a cut. The one before stays until the next cut, because the last may
 /// have to be done again.
-const COUNTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("counters");
+const MEMORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("memory");
 /// Readings of the past that are stored, by series and time: the record that brought them.
 const PAST: TableDefinition<'_, (u64, i64), u64> = TableDefinition::new("past");
 
@@ -37,7 +37,7 @@ pub struct StoreError {
 /// What is kept of devices over a restart: `devices.redb`.
 ///
 /// A cut is kept here before its log entry is written. If the entry is not written, the cut is done again:
-/// it finds the counters of before, and its own readings of the past as its own.
+/// it finds the memory of before, and its own readings of the past as its own.
 #[derive(Debug)]
 pub struct DeviceStore {
     path: PathBuf,
@@ -84,7 +84,7 @@ impl DeviceStore {
         let make = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
             transaction.open_table(REGISTRY)?;
-            transaction.open_table(COUNTERS)?;
+            transaction.open_table(MEMORY)?;
             transaction.open_table(PAST)?;
             transaction.commit()?;
             Ok(())
@@ -103,16 +103,16 @@ impl DeviceStore {
             .transpose()
     }
 
-    /// Counters as of the record before this one.
-    pub(super) fn counters_before(&self, first: Seq) -> Result<Counters, StoreError> {
+    /// What decoding had come to with the record before this one.
+    pub(super) fn memory_before(&self, first: Seq) -> Result<Memory, StoreError> {
         let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(COUNTERS)?;
+            let table = self.database.begin_read()?.open_table(MEMORY)?;
             let last = table.range(..first.0)?.next_back().transpose()?;
             Ok(last.map(|(_, bytes)| bytes.value().to_vec()))
         };
         let bytes = read().map_err(self.at("read"))?;
-        let counters = bytes.map(|bytes| decode(&bytes).map_err(self.at("understand")));
-        Ok(counters.transpose()?.unwrap_or_default())
+        let memory = bytes.map(|bytes| decode(&bytes).map_err(self.at("understand")));
+        Ok(memory.transpose()?.unwrap_or_default())
     }
 
     /// Keep what a cut has come to, and the registry if it is given: durable when this returns.
@@ -122,7 +122,7 @@ impl DeviceStore {
         state: &State,
         saved: Option<&Saved>,
     ) -> Result<(), StoreError> {
-        let counters = encode(&state.counters).map_err(self.at("encode for"))?;
+        let memory = encode(&state.memory).map_err(self.at("encode for"))?;
         let saved = saved
             .map(encode)
             .transpose()
@@ -130,7 +130,7 @@ impl DeviceStore {
         let write = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
             {
-                let mut table = transaction.open_table(COUNTERS)?;
+                let mut table = transaction.open_table(MEMORY)?;
                 let before: Vec<u64> = table
                     .range(..last.0)?
                     .map(|entry| entry.map(|(seq, _)| seq.value()))
@@ -138,7 +138,7 @@ impl DeviceStore {
                 for old in before.iter().rev().skip(1) {
                     table.remove(old)?;
                 }
-                table.insert(last.0, counters.as_slice())?;
+                table.insert(last.0, memory.as_slice())?;
                 if !state.fresh.is_empty() {
                     let mut past = transaction.open_table(PAST)?;
                     let room = PAST_READINGS_MAX.saturating_sub(past.len()?);

@@ -139,17 +139,16 @@ fn a_cut_that_is_done_again_goes_on_from_where_the_first_began() {
         state.fresh.insert((9, 1_000), raw.len() as u64);
         state
     };
-    let shown = |counters: &Counters| format!("{counters:?}");
     let (first, second) = (state(&[514.0]), state(&[514.0, 2.0]));
     store.keep(Seq(10), &first, None).expect("keeps");
     store.keep(Seq(20), &second, None).expect("keeps");
     drop(store);
     let (store, _) = DeviceStore::open(&path).expect("opens again");
     // The entry of the cut up to 20 was not written: it begins again at 11.
-    let before = store.counters_before(Seq(11)).expect("reads");
-    assert_eq!(shown(&before), shown(&first.counters));
-    let after = store.counters_before(Seq(21)).expect("reads");
-    assert_eq!(shown(&after), shown(&second.counters));
+    let before = store.memory_before(Seq(11)).expect("reads");
+    assert_eq!(before, first.memory);
+    let after = store.memory_before(Seq(21)).expect("reads");
+    assert_eq!(after, second.memory);
     assert_eq!(store.record_of(9, 1_000), Some(2));
     assert_eq!(store.record_of(9, 2_000), None);
 }

@@ -4,6 +4,8 @@
 mod backlog;
 /// Devices that change, go, and come back.
 mod changes;
+/// Each kind of thing that can be set.
+mod components;
 /// Each convention: learnt, read, set.
 mod conventions;
 /// Counters that go on over resets.

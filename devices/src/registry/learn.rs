@@ -1,8 +1,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    DEVICES_MAX, EXPLORED_MAX, Heard, Origin, PLAIN_TOPICS_MAX, Part, Registry, Role,
-    SOURCES_BYTES_MAX, SOURCES_MAX, Said, Source, explore, known_devices, plain_device,
+    DEVICES_MAX, EXPLORED_MAX, Heard, Origin, PLAIN_TOPIC_BYTES_MAX, PLAIN_TOPICS_MAX, Part,
+    Registry, Role, SOURCES_BYTES_MAX, SOURCES_MAX, Said, Source, explore, known_devices,
+    plain_device,
 };
 use crate::{
     announcement::Announcement,
@@ -41,6 +42,9 @@ impl Registry {
                 _ => Heard::Nothing,
             };
             return Err(Heard::Changed);
+        }
+        if message.topic.len() > PLAIN_TOPIC_BYTES_MAX {
+            return Ok(Role::Plain);
         }
         if self.plain_topics >= PLAIN_TOPICS_MAX {
             self.roles.retain(|_, role| *role != Role::Plain);
@@ -157,7 +161,7 @@ impl Registry {
 
     pub(super) fn has_room(&self, message: &Message<'_>) -> bool {
         self.sources.len() < SOURCES_MAX
-            && self.sources_bytes + message.payload.len() <= SOURCES_BYTES_MAX
+            && self.sources_bytes + bytes_of(message) <= SOURCES_BYTES_MAX
             && self.devices.len() < DEVICES_MAX
     }
 
@@ -176,7 +180,7 @@ impl Registry {
         let before = order.and_then(|order| self.sources.remove(&order));
         let before_devices = known_devices(before.as_ref());
         if let Some(before) = before {
-            self.sources_bytes -= before.payload.len();
+            self.sources_bytes -= before.topic.len() + before.payload.len();
             self.give_up_unique(order, &before.parts, &mut affected);
         }
         let order = order.unwrap_or_else(|| {
@@ -225,7 +229,7 @@ impl Registry {
         if parts.is_empty() {
             self.order_of.remove(&key);
         } else {
-            self.sources_bytes += message.payload.len();
+            self.sources_bytes += bytes_of(message);
             self.order_of.insert(key.clone(), order);
             let (topic, payload) = (message.topic.into(), message.payload.into());
             self.sources.insert(
@@ -343,4 +347,9 @@ pub(super) fn source_key(kind: ConventionKind, message: &Message<'_>) -> String 
 /// What no two points of a home share.
 pub(super) fn unique_key(point: &Point) -> Option<(Component, String)> {
     Some((point.component, point.unique_id.clone()?))
+}
+
+/// What a source takes of [`SOURCES_BYTES_MAX`].
+fn bytes_of(message: &Message<'_>) -> usize {
+    message.topic.len() + message.payload.len()
 }

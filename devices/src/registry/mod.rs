@@ -57,6 +57,8 @@ pub const SOURCES_MAX: usize = 50_000;
 pub const SOURCES_BYTES_MAX: usize = 128 << 20;
 /// Topics that are remembered as nobody's at most; past it they are looked at again.
 pub const PLAIN_TOPICS_MAX: usize = 200_000;
+/// Bytes of a topic that is remembered as nobody's; a longer one is looked at each time.
+const PLAIN_TOPIC_BYTES_MAX: usize = 1024;
 /// Keys of explored topics that are looked at, at most.
 const EXPLORED_MAX: usize = 50_000;
 /// Compiled templates at most; past it all are compiled anew as they are needed.

@@ -4,6 +4,8 @@ use crate::fault::{Fault, FaultKind};
 
 /// Faults that are remembered of one device at most; one more takes the place of the oldest.
 pub const FAULTS_PER_DEVICE_MAX: usize = 32;
+/// Bytes of the topic and of the device's id with which a fault is remembered; with longer ones it is only counted.
+const NAME_BYTES_MAX: usize = 1024;
 /// Devices whose faults are remembered at most.
 const DEVICES_MAX: usize = 2_000;
 
@@ -41,7 +43,9 @@ impl Faults {
 
     /// Count a fault; `seq` 0 is one that stands in an announcement, and counts once.
     pub(super) fn report(&mut self, device: &str, topic: &str, fault: Fault, seq: u64, at_ms: i64) {
-        if !self.by_device.contains_key(device) && self.by_device.len() >= DEVICES_MAX {
+        let is_long = device.len() > NAME_BYTES_MAX || topic.len() > NAME_BYTES_MAX;
+        let is_new = !self.by_device.contains_key(device);
+        if is_long || is_new && self.by_device.len() >= DEVICES_MAX {
             *self.totals.entry(fault.kind).or_default() += 1;
             return;
         }

@@ -16,8 +16,8 @@ use crate::{
 impl Registry {
     /// A topic's first message: what the topic is from now on, or what the message has changed already.
     pub(super) fn meet(&mut self, message: &Message<'_>, at_ms: i64) -> Result<Role, Heard> {
+        // It is remembered once it has taught something: anybody may make up topics that look like it.
         if let Some(kind) = ConventionKind::teacher(message.topic) {
-            self.roles.insert(message.topic.into(), Role::Teaches(kind));
             return Ok(Role::Teaches(kind));
         }
         let recognised = ConventionKind::ALL.into_iter().find_map(|kind| {
@@ -83,6 +83,9 @@ impl Registry {
         };
         match learnt {
             Ok(announcements) => {
+                if !announcements.is_empty() {
+                    self.roles.insert(message.topic.into(), Role::Teaches(kind));
+                }
                 self.replace(kind, Origin::Taught, key, message, announcements, at_ms);
                 Heard::Changed
             }

@@ -444,6 +444,16 @@ fn what_an_announcement_describes_counts_on_every_topic() {
 }
 
 #[test]
+fn what_anybody_may_make_up_is_not_remembered() {
+    let long = format!("homeassistant/sensor/{}/config", "x".repeat(60_000));
+    let mut registry = heard(&[("homeassistant/sensor/a/config", "{nonsense")]);
+    assert_eq!(hear(&mut registry, &long, "{nonsense"), Heard::Rejected);
+    assert_eq!(registry.roles.len(), 0);
+    assert_eq!(registry.faults(plain_device(&long)).count(), 0);
+    assert_eq!(registry.fault_totals()[&FaultKind::Announcement], 2);
+}
+
+#[test]
 fn plain_topics_are_nobodys() {
     let mut registry = heard(&[
         ("home/kitchen/temperature", "21.5"),

@@ -168,6 +168,12 @@ fn add_examples(document: &mut Value) {
             schema["example"] = example;
         }
     }
+    let desired =
+        "/paths/~1v1~1homes~1{home}~1devices~1{device}~1desired/patch/requestBody/content";
+    let forms = document.pointer_mut(desired).and_then(Value::as_object_mut);
+    for (_, form) in forms.into_iter().flatten() {
+        form["example"] = json!({"state": true, "brightness": 120});
+    }
     document["components"]["schemas"]["SqlRequest"]["example"] = json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
 }
 

@@ -14,7 +14,10 @@ use std::{
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
-use tarn_common::ids::Seq;
+use tarn_common::{
+    durable::{self, RealDisk},
+    ids::Seq,
+};
 
 use crate::{
     envelope::{Envelope, Properties},
@@ -124,10 +127,9 @@ impl Store {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = builder.create(path).map_err(StoreError::at("open", path))?;
-        if new && let Some(directory) = path.parent() {
+        if new {
             // The file is synced by redb, its name by us.
-            fs::File::open(directory)
-                .and_then(|directory| directory.sync_all())
+            durable::sync_name(&RealDisk, path)
                 .map_err(StoreError::at("sync the directory of", path))?;
         }
         let contents = contents(&database).map_err(StoreError::at("read", path))?;

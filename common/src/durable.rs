@@ -80,6 +80,11 @@ pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.sync_dir(dir)
 }
 
+/// Make the name of a file durable that somebody else writes and syncs.
+pub fn sync_name(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.sync_dir(directory_of(path))
+}
+
 /// The directory that a name stands in: the working directory for a bare one.
 fn directory_of(path: &Path) -> &Path {
     let parent = path

@@ -113,8 +113,6 @@ pub enum Layout {
         /// messages leave them out, and an integer's sign is only known by its type.
         types: Vec<(String, u32)>,
     },
-    /// Readings of the past with their times ([`crate::convention::backlog`]).
-    Backlog,
     /// A message that teaches and has no readings of its own.
     Lesson,
 }

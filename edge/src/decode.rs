@@ -138,6 +138,8 @@ struct Topic {
     keys: FxHashMap<Box<str>, SlotId>,
     /// What templates make of a payload, in their binding's order.
     templates: Vec<SlotId>,
+    /// Its messages announce devices.
+    teaches: bool,
     speech: Speech,
 }
 
@@ -249,7 +251,7 @@ impl<'c> Decoder<'c> {
         let voice = self.context.topics.voice(name);
         let speech = self.speech(name);
         let plain = match &speech {
-            Speech::Device(binding) => self.plain_slot(name, &voice, binding),
+            Speech::Device(binding) => self.plain_slot(&voice, binding),
             Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) => {
                 self.slot(voice.scalar_device(), voice.scalar_metric())
             }
@@ -266,6 +268,7 @@ impl<'c> Decoder<'c> {
             plain,
             keys: FxHashMap::default(),
             templates,
+            teaches: ConventionKind::teacher(name).is_some(),
             speech,
         });
         self.voices.insert(name.into(), self.heard.len() - 1);
@@ -312,12 +315,9 @@ impl<'c> Decoder<'c> {
             Layout::Flat { .. } => self.payload(topic, Some(binding), record, stamp),
             Layout::Raw { .. } => self.raw(topic, record, stamp),
             Layout::Sparkplug { .. } => self.sparkplug(topic, binding, record, stamp),
-            Layout::Backlog => self.backlog(topic, &binding.device, record, stamp),
             Layout::Lesson => self.lesson(topic, binding.convention, record, stamp),
         }
-        if ConventionKind::teacher(record.topic).is_some()
-            && !matches!(binding.layout, Layout::Lesson)
-        {
+        if topic.teaches && !matches!(binding.layout, Layout::Lesson) {
             self.tell(binding.convention, record, stamp);
         }
     }
@@ -342,7 +342,7 @@ impl<'c> Decoder<'c> {
                 if let Some(binding) = binding.filter(|b| !b.templates.is_empty()) {
                     self.templates(topic, binding, text, record, stamp);
                 }
-                self.timed(topic, binding, start, record);
+                self.timed(topic, binding, start, record, stamp);
                 return;
             }
             self.odd(
@@ -438,12 +438,16 @@ impl<'c> Decoder<'c> {
         binding: Option<&Arc<Binding>>,
         start: usize,
         record: &Record<'_>,
+        stamp: Stamp,
     ) {
         let Some(device_ts) = self.decoded.state.device_ts.take() else {
             return;
         };
-        let (received, mended) =
-            time::mended(&self.context.steps, record.seq.0, record.received_ms);
+        let Stamp {
+            received,
+            quality: mended,
+            ..
+        } = stamp;
         let (ts, quality) = time::device_time(device_ts, received);
         let quality = if quality == Quality::Good {
             mended

@@ -99,7 +99,7 @@ impl Decoder<'_> {
     }
 
     /// What a plain payload on a device's topic becomes.
-    pub(super) fn plain_slot(&mut self, topic: &str, voice: &Voice, binding: &Binding) -> SlotId {
+    pub(super) fn plain_slot(&mut self, voice: &Voice, binding: &Binding) -> SlotId {
         if binding.only_availability {
             return self.slot(&binding.device, AVAILABILITY);
         }
@@ -109,10 +109,7 @@ impl Decoder<'_> {
         let metric = match &binding.layout {
             Layout::Flat { metric, .. } if metric != VALUE => metric,
             Layout::Raw { metric } => metric,
-            _ => match topic.rsplit_once('/') {
-                Some(_) => voice.scalar_metric(),
-                None => VALUE,
-            },
+            _ => voice.scalar_metric(),
         };
         let metric = metric.to_owned();
         self.slot_by_convention(binding, &metric)

@@ -4,7 +4,10 @@ use std::{
 };
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-use tarn_common::ids::Seq;
+use tarn_common::{
+    durable::{self, RealDisk},
+    ids::Seq,
+};
 use tarn_devices::registry::{Registry, Saved};
 
 use crate::decode::state::{Memory, Past, State};
@@ -65,10 +68,16 @@ impl DeviceStore {
     }
 
     fn open_once(path: &Path) -> Result<(DeviceStore, Registry), StoreError> {
+        let new = !path.exists();
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(path)
             .map_err(StoreError::at("open", path))?;
+        if new {
+            // The file is synced by redb, its name by us.
+            durable::sync_name(&RealDisk, path)
+                .map_err(StoreError::at("sync the directory of", path))?;
+        }
         let store = DeviceStore {
             path: path.to_owned(),
             database,

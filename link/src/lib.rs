@@ -1,0 +1,1 @@
+//! The wire between boxes and clouds: topics and messages over MQTT.

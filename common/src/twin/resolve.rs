@@ -86,7 +86,11 @@ impl Resolved {
     /// Whether several different values were written at once.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        let first = self.winner.iter().chain(self.losers.iter().map(|(write, _)| write)).next();
+        let first = self
+            .winner
+            .iter()
+            .chain(self.losers.iter().map(|(write, _)| write))
+            .next();
         first.is_some_and(|first| self.losers.iter().any(|(write, _)| write.v != first.v))
     }
 }
@@ -114,7 +118,10 @@ pub fn resolve(candidates: &[Write], policy: &Policy, now_ms: i64) -> Resolved {
             .then_with(|| a.to_text().cmp(&b.to_text()))
     });
     let Some((&first, rest)) = ordered.split_first() else {
-        return Resolved { winner: None, losers: Vec::new() };
+        return Resolved {
+            winner: None,
+            losers: Vec::new(),
+        };
     };
     let best = standing(first);
     let why = |write: &Write| {
@@ -129,7 +136,13 @@ pub fn resolve(candidates: &[Write], policy: &Policy, now_ms: i64) -> Resolved {
     };
     let holds = !best.0;
     let rest = if holds { rest } else { &ordered[..] };
-    let mut losers: Vec<(Write, Why)> = rest.iter().map(|&write| (write.clone(), why(write))).collect();
+    let mut losers: Vec<(Write, Why)> = rest
+        .iter()
+        .map(|&write| (write.clone(), why(write)))
+        .collect();
     losers.sort_by(|(a, _), (b, _)| (b.at, &b.id).cmp(&(a.at, &a.id)));
-    Resolved { winner: holds.then(|| first.clone()), losers }
+    Resolved {
+        winner: holds.then(|| first.clone()),
+        losers,
+    }
 }

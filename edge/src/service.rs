@@ -161,8 +161,12 @@ impl Service for BoxService {
         Some(Arc::new(BoxBroker(self.operator.clone())))
     }
 
-    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
-        Some((self.home.to_string(), self.devices.clone()))
+    fn home(&self) -> Option<HomeId> {
+        Some(self.home.clone())
+    }
+
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
+        Some(self.devices.clone())
     }
 
     fn not_ready(&self) -> Vec<String> {

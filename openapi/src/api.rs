@@ -23,7 +23,7 @@ use tarn_common::{
 
 use crate::{
     accept::{self, Format},
-    devices_api::{DeviceService, KnownDevice},
+    devices::{DeviceService, KnownDevice},
     encode,
     problem::Failure,
     server::SharedRegistry,
@@ -185,9 +185,12 @@ impl Api {
             .engine()
             .devices(&home, service.limits().time)
             .await?;
-        let known = self.known(&home)?;
+        let announced = match self.known(&home)? {
+            Some(known) => known.known(&home).await,
+            None => Vec::new(),
+        };
         Ok(DevicesOk::Devices(Json(DeviceList {
-            devices: devices_of(devices, known.as_ref()),
+            devices: devices_of(devices, announced),
             missing: listed(&missing),
         })))
     }
@@ -219,10 +222,13 @@ impl Api {
             .await?;
         let known = self.known(&home)?;
         let (id, ids) = match &known {
-            Some(known) => known.ids(&device),
+            Some(known) => known.ids(&home, &device).await,
             None => (device.0.clone(), vec![device.0]),
         };
-        let announced = known.and_then(|known| known.device(&id));
+        let announced = match &known {
+            Some(known) => known.device(&home, &id).await,
+            None => None,
+        };
         let mut its = devices
             .into_iter()
             .filter(|d| ids.iter().any(|id| **id == *d.device));
@@ -296,7 +302,7 @@ impl Api {
         };
         let home = self.home(&home).await?;
         let (device, devices) = match self.known(&home)? {
-            Some(known) => known.ids(&device),
+            Some(known) => known.ids(&home, &device).await,
             None => (device.0.clone(), vec![device.0]),
         };
         let query = ReadingsQuery {
@@ -408,12 +414,11 @@ impl Api {
             .ok_or_else(no_host)
     }
 
-    /// What devices announced, where this is the box of their home.
+    /// What serves the devices of a home; none where nothing does.
     fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
-        let known = self.service()?.devices();
-        Ok(known
-            .filter(|(own, _)| own == home.as_str())
-            .map(|(_, devices)| devices))
+        let service = self.service()?;
+        let is_served = service.home().is_none_or(|own| own == *home);
+        Ok(service.devices().filter(|_| is_served))
     }
 
     /// The home of this name, if the lake has it.
@@ -422,16 +427,15 @@ impl Api {
             .parse()
             .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
         let service = self.service()?;
-        let is_own = service
-            .devices()
-            .is_some_and(|(own, _)| own == home.as_str());
-        if is_own
-            || service
-                .engine()
-                .homes()
-                .await?
-                .iter()
-                .any(|known| known.home == home)
+        if service.home().is_some_and(|own| own == home) {
+            return Ok(home);
+        }
+        let homes = service.engine().homes().await?;
+        if homes.iter().any(|known| known.home == home) {
+            return Ok(home);
+        }
+        if let Some(devices) = self.known(&home)?
+            && devices.twins(&home).await?.is_some()
         {
             return Ok(home);
         }
@@ -442,18 +446,8 @@ impl Api {
 }
 
 /// The devices of the lake with those that announced themselves, those that were merged put together.
-fn devices_of(
-    summaries: Vec<DeviceSummary>,
-    known: Option<&Arc<dyn DeviceService>>,
-) -> Vec<Device> {
-    let Some(known) = known else {
-        return summaries
-            .iter()
-            .map(|summary| Device::new(summary, None))
-            .collect();
-    };
-    let announced: BTreeMap<String, KnownDevice> = known
-        .known()
+fn devices_of(summaries: Vec<DeviceSummary>, announced: Vec<KnownDevice>) -> Vec<Device> {
+    let announced: BTreeMap<String, KnownDevice> = announced
         .into_iter()
         .map(|device| (device.device.clone(), device))
         .collect();

@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
-use crate::{api::Api, broker_api::BrokerApi, devices_api::DevicesApi, service::Kind};
+use crate::{
+    api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, service::Kind,
+};
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
 const SENT: [&str; 20] = [
@@ -54,8 +56,7 @@ pub(crate) fn document(kind: Kind) -> String {
     };
     let (api, broker) = (Api { host: None }, BrokerApi { broker: None });
     let devices = DevicesApi {
-        home: String::new(),
-        devices: None,
+        access: Access::default(),
     };
     let text = match kind {
         Kind::Edge => described((api, broker, devices), title, description),

@@ -8,6 +8,8 @@ mod accept;
 mod api;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
+/// What a host does for devices.
+mod devices;
 /// Operations on the devices of a box.
 mod devices_api;
 /// The committed documents.
@@ -26,7 +28,10 @@ pub mod service;
 pub mod types;
 
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
-pub use devices_api::{Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice};
+pub use devices::{
+    BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
+    check_heads, heads,
+};
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::Any;
 pub use server::{HttpSettings, SharedRegistry, serve};

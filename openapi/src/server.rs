@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Api,
     broker_api::BrokerApi,
+    devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
     metrics::HttpMetrics,
@@ -74,7 +75,9 @@ pub fn app(
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
     let broker = service.broker();
-    let devices = service.devices();
+    let access = Access {
+        host: Some(service.clone()),
+    };
     let api = Api {
         host: Some((service, registry)),
     };
@@ -96,9 +99,7 @@ pub fn app(
         None => routes.nest("/", OpenApiService::new(api, title, version)),
         broker => {
             let broker = BrokerApi { broker };
-            let (home, devices) = devices.unzip();
-            let home = home.unwrap_or_default();
-            let devices = DevicesApi { home, devices };
+            let devices = DevicesApi { access };
             routes.nest(
                 "/",
                 OpenApiService::new((api, broker, devices), title, version),

@@ -2,10 +2,11 @@ use std::{fmt::Debug, sync::Arc};
 
 use tarn_common::{
     clock::Clock,
+    ids::HomeId,
     query::{Engine, Limits},
 };
 
-use crate::{broker_api::BrokerService, devices_api::DeviceService};
+use crate::{broker_api::BrokerService, devices::DeviceService};
 
 /// Who serves the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,12 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
         None
     }
-    /// Its devices, with the name of their home; only a box has them.
-    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
+    /// The home that it is for; none for one that is for many.
+    fn home(&self) -> Option<HomeId> {
+        None
+    }
+    /// The devices of its homes.
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
         None
     }
     /// Why it is not ready to serve, one reason each; empty when it is. Answers at once.

@@ -1,7 +1,7 @@
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
-use crate::devices_api::KnownDevice;
+use crate::devices::KnownDevice;
 use tarn_common::query::{
     Missing,
     devices::{DeviceSummary, SeriesSummary},

@@ -3,15 +3,19 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::Value;
 use tarn_broker::{Publisher, log::PublishLog};
-use tarn_common::{clock::Clock, ids::Seq};
+use tarn_common::{
+    clock::Clock,
+    ids::{HomeId, Seq},
+    twin::home::HomeTwins,
+};
 use tarn_devices::{
     command,
     point::Domain,
     registry::{Device, EditError, Feature as KnownFeature, Registry},
 };
 use tarn_openapi::{
-    Any, Command as CommandShape, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice,
-    types::moment,
+    Any, BoxInfo, Command as CommandShape, DeviceError, DeviceFault, DeviceService, Feature,
+    KnownDevice, SetRequest, types::moment,
 };
 use tokio::{
     sync::watch,
@@ -41,7 +45,11 @@ pub struct BoxDevices {
 
 #[async_trait]
 impl DeviceService for BoxDevices {
-    fn known(&self) -> Vec<KnownDevice> {
+    async fn twins(&self, _: &HomeId) -> Result<Option<Arc<HomeTwins>>, DeviceError> {
+        Ok(None)
+    }
+
+    async fn known(&self, _: &HomeId) -> Vec<KnownDevice> {
         let registry = self.devices.registry.read();
         registry
             .devices()
@@ -49,7 +57,7 @@ impl DeviceService for BoxDevices {
             .collect()
     }
 
-    fn device(&self, id: &str) -> Option<KnownDevice> {
+    async fn device(&self, _: &HomeId, id: &str) -> Option<KnownDevice> {
         let registry = self.devices.registry.read();
         if let Some(device) = registry.device(id) {
             return Some(self.shown(&registry, device));
@@ -63,31 +71,20 @@ impl DeviceService for BoxDevices {
         })
     }
 
-    fn ids(&self, id: &str) -> (String, Vec<String>) {
-        let registry = self.devices.registry.read();
-        let Some(device) = registry.device(id) else {
-            return (id.to_owned(), vec![id.to_owned()]);
-        };
-        let mut ids = vec![device.id.to_string()];
-        ids.extend(device.aliases.iter().map(ToString::to_string));
-        (device.id.to_string(), ids)
+    async fn ids(&self, _: &HomeId, id: &str) -> (String, Vec<String>) {
+        self.all_ids(id)
     }
 
-    async fn update(
-        &self,
-        id: &str,
-        name: Option<String>,
-        room: Option<String>,
-    ) -> Result<(), DeviceError> {
-        self.edit(|registry| registry.rename(id, name.as_deref(), room.as_deref()))
-            .await
-    }
-
-    async fn merge(&self, id: &str, other: &str) -> Result<(), DeviceError> {
+    async fn merge(&self, _: &HomeId, id: &str, other: &str) -> Result<(), DeviceError> {
         self.edit(|registry| registry.merge(id, other)).await
     }
 
-    async fn split(&self, id: &str, identifiers: Vec<String>) -> Result<String, DeviceError> {
+    async fn split(
+        &self,
+        _: &HomeId,
+        id: &str,
+        identifiers: Vec<String>,
+    ) -> Result<String, DeviceError> {
         let new = self
             .edit(|registry| registry.split(id, &identifiers))
             .await?;
@@ -96,11 +93,14 @@ impl DeviceService for BoxDevices {
 
     async fn set(
         &self,
+        _: &HomeId,
         id: &str,
-        values: Vec<(String, Value)>,
-        timeout: Option<Duration>,
+        request: SetRequest,
         wait: Duration,
     ) -> Result<Vec<CommandShape>, DeviceError> {
+        let SetRequest {
+            values, timeout, ..
+        } = request;
         // All of them, or none.
         self.are_settable(id, &values)?;
         let mut sent = Vec::new();
@@ -121,21 +121,49 @@ impl DeviceService for BoxDevices {
             .collect())
     }
 
-    fn commands(&self, id: &str) -> Vec<CommandShape> {
-        let (id, _) = self.ids(id);
+    async fn call(
+        &self,
+        home: &HomeId,
+        id: &str,
+        request: SetRequest,
+        wait: Duration,
+    ) -> Result<Vec<CommandShape>, DeviceError> {
+        self.set(home, id, request, wait).await
+    }
+
+    async fn commands(&self, _: &HomeId, id: &str) -> Vec<CommandShape> {
+        let (id, _) = self.all_ids(id);
         let commands = self.devices.commands.of(&id, self.clock.now_ms());
         commands.iter().map(shape).collect()
     }
 
-    async fn command(&self, id: &str, wait: Duration) -> Option<CommandShape> {
+    async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<CommandShape> {
         let mut command = self.devices.commands.get(id, self.clock.now_ms())?;
         self.wait(&mut command, Instant::now() + wait).await;
         let command = shape(&command.borrow());
         Some(command)
     }
+
+    async fn boxes(&self, _: &HomeId) -> Vec<BoxInfo> {
+        Vec::new()
+    }
+
+    async fn sync(&self, _: &HomeId, _: &str, _: &[u8]) -> Result<Vec<Vec<u8>>, DeviceError> {
+        Err(DeviceError::Unavailable("no twins are kept here".into()))
+    }
 }
 
 impl BoxDevices {
+    fn all_ids(&self, id: &str) -> (String, Vec<String>) {
+        let registry = self.devices.registry.read();
+        let Some(device) = registry.device(id) else {
+            return (id.to_owned(), vec![id.to_owned()]);
+        };
+        let mut ids = vec![device.id.to_string()];
+        ids.extend(device.aliases.iter().map(ToString::to_string));
+        (device.id.to_string(), ids)
+    }
+
     fn shown(&self, registry: &Registry, device: &Device) -> KnownDevice {
         let texts = |of: &[Arc<str>]| of.iter().map(ToString::to_string).collect();
         KnownDevice {
@@ -375,7 +403,7 @@ fn shape(command: &Command) -> CommandShape {
         reason,
         topic: Some(command.topic.clone()).filter(|topic| !topic.is_empty()),
         sent: moment(command.sent_ms),
-        deadline: moment(command.deadline_ms),
+        deadline: Some(moment(command.deadline_ms)),
         done: command.done_ms.map(moment),
     }
 }

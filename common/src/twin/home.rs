@@ -26,7 +26,16 @@ pub struct HomeTwins {
     replica: Mutex<Replica>,
     /// Held from the moment something is staged until it counts.
     turn: tokio::sync::Mutex<Vec<DocumentKey>>,
-    changes: broadcast::Sender<Arc<Change>>,
+    changes: Changes,
+}
+
+/// Where changes of homes are told: one channel for all homes of a node.
+pub type Changes = broadcast::Sender<Arc<Change>>;
+
+/// A channel for changes.
+#[must_use]
+pub fn changes() -> Changes {
+    broadcast::channel(CHANGES_MAX).0
 }
 
 /// A change of documents that is stored.
@@ -73,6 +82,7 @@ impl HomeTwins {
         is_box: bool,
         store: Arc<dyn TwinStore>,
         clock: Arc<dyn Clock>,
+        changes: Changes,
     ) -> Result<HomeTwins, TwinStoreError> {
         let twins = HomeTwins {
             home,
@@ -80,7 +90,7 @@ impl HomeTwins {
             clock,
             replica: Mutex::new(Replica::new(me, is_box, rand::random())),
             turn: tokio::sync::Mutex::default(),
-            changes: broadcast::channel(CHANGES_MAX).0,
+            changes,
         };
         twins.refresh().await?;
         Ok(twins)
@@ -97,7 +107,7 @@ impl HomeTwins {
         look(&self.replica.lock())
     }
 
-    /// Changes from now on.
+    /// Changes from now on, of all homes that are told on the same channel.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
         self.changes.subscribe()
@@ -192,6 +202,34 @@ impl HomeTwins {
             replies: sync::encode(&exchanged.replies),
             faults: exchanged.faults,
         })
+    }
+
+    /// Take in what a peer says that uses the same store, where it has put it already.
+    ///
+    /// # Errors
+    /// The store cannot be read for what lies between.
+    pub async fn learn(&self, from: &str, body: &[u8]) -> Result<(), TwinStoreError> {
+        let Ok(messages) = sync::decode(body) else {
+            tracing::warn!(home = %self.home, from, "a message of another replica cannot be read");
+            return Ok(());
+        };
+        let is_behind = {
+            let _turn = self.turn.lock().await;
+            let mut replica = self.replica.lock();
+            let exchanged = replica.exchange(messages, self.clock.now_ms());
+            let documents: Vec<DocumentId> = exchanged.staged.changed().cloned().collect();
+            replica.commit(exchanged.staged, self.clock.now_ms());
+            drop(replica);
+            if !documents.is_empty() {
+                self.tell(documents, Some(from), &[]);
+            }
+            !exchanged.replies.is_empty() || !exchanged.faults.is_empty()
+        };
+        if is_behind {
+            self.refresh().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Begin new epochs where documents have grown, and make snapshots where much is stored beside them.

@@ -77,6 +77,21 @@ impl Commands {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
+    /// Whether a command is remembered.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.inner.lock().sent.contains_key(id)
+    }
+
+    /// Whether a command to a metric of a device, or to one that contains it, waits to be confirmed.
+    pub(crate) fn is_under_way(&self, device: &str, metric: &str) -> bool {
+        let inner = self.inner.lock();
+        let mut waiting = inner.sent.values().filter(|sent| !sent.expected.is_empty());
+        waiting.any(|sent| {
+            let command = sent.command.borrow();
+            &*command.device == device && command.metric == metric
+        })
+    }
+
     /// Remember a command; with nothing expected, or refused, it is done already.
     pub(super) fn add(
         &self,

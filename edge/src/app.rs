@@ -19,6 +19,7 @@ use tarn_common::{
     clock::Clock,
     durable::RealDisk,
     query::{Engine, QueryError},
+    twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
 use tarn_openapi::{DeviceService, HttpSettings, serve};
@@ -39,6 +40,7 @@ use crate::{
     devices::{
         DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
+        send::CommandSender,
         service::BoxDevices,
         store::{DeviceStore, StoreError},
     },
@@ -50,6 +52,7 @@ use crate::{
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
+    twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror},
 };
 
 /// How often the disk budget is looked at.
@@ -85,6 +88,9 @@ pub enum StartError {
     /// What is kept of devices cannot be opened.
     #[error("what is kept of devices")]
     Devices(#[from] StoreError),
+    /// The home's twins cannot be opened.
+    #[error("the home's twins")]
+    Twins(#[from] TwinStoreError),
     /// The MQTT broker does not start.
     #[error("MQTT broker")]
     Broker(#[from] BrokerError),
@@ -202,15 +208,33 @@ impl Edge {
         // What the broker's sessions need of these was read just now, and is stored first.
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
+        let twins = twins::open(&data, &identity, clock.clone()).await?;
+        let presence: twins::Presence = Arc::new(|_| None);
+        let sender = Arc::new(CommandSender {
+            devices: devices.clone(),
+            publisher: broker.publisher(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        });
+        let actuator = Arc::new(Actuator::new(
+            identity.edge,
+            twins.clone(),
+            sender.clone(),
+            clock.clone(),
+        ));
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
             limits: settings.limits,
             operator: broker.operator(),
             devices: Arc::new(BoxDevices {
+                edge: identity.edge,
                 devices: devices.clone(),
-                publisher: broker.publisher(),
-                journal: journal.clone(),
+                twins: twins.clone(),
+                sender,
+                actuator: actuator.clone(),
+                presence: presence.clone(),
+                boxes: Box::new(Vec::new),
                 clock: clock.clone(),
             }),
             home: identity.home.clone(),
@@ -286,6 +310,28 @@ impl Edge {
         others
             .tasks
             .spawn(devices.run(journal.clone(), others.stop.clone()));
+        let mirror = Mirror {
+            identity: identity.clone(),
+            twins: twins.clone(),
+            devices: devices.clone(),
+            presence,
+            clock: clock.clone(),
+        };
+        others.tasks.spawn(mirror.run(others.stop.clone()));
+        others.tasks.spawn(actuator.run(others.stop.clone()));
+        others
+            .tasks
+            .spawn(twins::tidy(twins.clone(), others.stop.clone()));
+        if let Some(store) = settings.store.clone() {
+            let home = identity.home.clone();
+            let backup = Backup {
+                home,
+                twins,
+                store,
+                clock: clock.clone(),
+            };
+            others.tasks.spawn(backup.run(others.stop.clone()));
+        }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
             shelf,

@@ -14,6 +14,8 @@ pub mod cut;
 pub mod decode;
 /// What is known of devices, and how they are set.
 pub mod devices;
+/// Devices as documents that box and cloud share.
+pub mod twins;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.

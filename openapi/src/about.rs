@@ -7,7 +7,7 @@ use tarn_common::twin::{
     edit::value,
 };
 
-use crate::devices_api::KnownDevice;
+use crate::devices::KnownDevice;
 
 /// The scalars of [`Section::About`]; lists are JSON texts, null is what the device does not say.
 #[must_use]
@@ -64,4 +64,18 @@ pub fn device(document: &Document) -> Option<KnownDevice> {
         features: features.unwrap_or_default(),
         faults: Vec::new(),
     })
+}
+
+/// The device with the name and the room that people gave it.
+#[must_use]
+pub fn named(device: KnownDevice, document: Option<&Document>, now_ms: i64) -> KnownDevice {
+    let given = |attribute: &str| {
+        let value = document?.value(Section::Meta, attribute, now_ms)?;
+        value.as_str().map(str::to_owned)
+    };
+    KnownDevice {
+        name: given("name").or(device.name),
+        room: given("room").or(device.room),
+        ..device
+    }
 }

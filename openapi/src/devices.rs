@@ -4,6 +4,8 @@
 mod access;
 /// The shapes.
 mod shapes;
+/// What is wanted of a device that another node has.
+mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +21,7 @@ use tarn_common::{
 };
 
 pub(crate) use access::{Access, duration, shown};
+pub use wanted::Wanted;
 pub use shapes::{BoxInfo, Command, DeviceFault, Feature, KnownDevice};
 pub(crate) use shapes::{Commands, DeviceUpdate, MergeRequest, SplitDone, SplitRequest};
 

@@ -4,6 +4,8 @@
 
 /// What `Accept` asks for.
 mod accept;
+/// What a device announced, in its twin.
+pub mod about;
 /// Operations, as the document shows them.
 mod api;
 /// Operations that only a box has, on its MQTT broker.
@@ -29,7 +31,7 @@ pub mod types;
 
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
-    BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
+    BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest, Wanted,
     check_heads, heads,
 };
 pub use document::{cloud_document, edge_document};

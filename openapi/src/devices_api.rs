@@ -15,7 +15,7 @@ use crate::problem::Failure;
 /// Values that one request sets at most.
 const VALUES_MAX: usize = 100;
 /// The longest that a request waits for a command's outcome: less than any request may take.
-const WAIT_MAX: Duration = Duration::from_secs(50);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(50);
 /// The longest that a device may take to confirm a command.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
@@ -484,7 +484,12 @@ impl DevicesApi {
     }
 }
 
-fn duration(name: &str, text: Option<&str>, max: Duration) -> Result<Option<Duration>, Failure> {
+/// A duration that a request names, at most so long.
+pub(crate) fn duration(
+    name: &str,
+    text: Option<&str>,
+    max: Duration,
+) -> Result<Option<Duration>, Failure> {
     let Some(text) = text else { return Ok(None) };
     let width = when::width(name, text)?;
     let duration = Duration::from_millis(width.unsigned_abs());

@@ -22,10 +22,14 @@ use tarn_common::{
     twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
-use tarn_openapi::{DeviceService, HttpSettings, serve};
+use tarn_openapi::{
+    DeviceService, HttpSettings,
+    live::{LiveHub, LiveMetrics},
+    serve,
+};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,8 +48,10 @@ use crate::{
         service::BoxDevices,
         store::{DeviceStore, StoreError},
     },
+    fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
+    live::{LiveFeed, records_counter},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -119,7 +125,7 @@ pub struct Edge {
     journal: Arc<Journal>,
     shipper: Option<Arc<Shipper>>,
     service: Arc<BoxService>,
-    demands: mpsc::Sender<oneshot::Sender<()>>,
+    fresher: Fresher,
     figures: Figures,
     telling: Stage,
     bridging: Stage,
@@ -222,6 +228,7 @@ impl Edge {
             sender.clone(),
             clock.clone(),
         ));
+        let live = LiveHub::new(rand::random(), LiveMetrics::register(&mut registry));
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
@@ -238,6 +245,7 @@ impl Edge {
                 clock: clock.clone(),
             }),
             home: identity.home.clone(),
+            live: Arc::new(live),
             ready: AtomicBool::new(false),
         });
         let listener = TcpListener::bind(settings.http).await;
@@ -266,7 +274,7 @@ impl Edge {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
             shelf: shelf.clone(),
-            tail,
+            tail: tail.clone(),
             checkpoints: Some(broker.checkpoints()),
             age: settings.cut_age,
             entries,
@@ -290,6 +298,21 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
+        let fresher = Fresher {
+            demands,
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            shipper: shipper.clone(),
+        };
+        let feed = LiveFeed {
+            hub: service.live.clone(),
+            devices: devices.clone(),
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            tail,
+            records: records_counter(&mut registry),
+        };
+        others.tasks.spawn(feed.run(others.stop.clone()));
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {
                 prefix,
@@ -371,7 +394,7 @@ impl Edge {
             journal,
             shipper,
             service,
-            demands,
+            fresher,
             figures,
             telling,
             bridging,
@@ -414,11 +437,19 @@ impl Edge {
 
     /// Cut everything durable into chunks now.
     pub async fn cut_now(&self) {
-        let (done, cut) = oneshot::channel();
-        if self.demands.send(done).await.is_ok() {
-            // A stopping stage drops the sender after its last cut.
-            let _ = cut.await;
-        }
+        self.fresher.cut().await;
+    }
+
+    /// Cuts and ships at once, for who cannot wait; clones work beside each other.
+    #[must_use]
+    pub fn fresher(&self) -> Fresher {
+        self.fresher.clone()
+    }
+
+    /// What happens in the home, as it happens.
+    #[must_use]
+    pub fn live(&self) -> Arc<LiveHub> {
+        self.service.live.clone()
     }
 
     /// Resolves when the box can no longer work and its process must be started again.

@@ -345,6 +345,16 @@ impl Devices {
         kept
     }
 
+    /// Whether each device is there, where anything says it.
+    #[must_use]
+    pub fn online(&self) -> Vec<(Arc<str>, bool)> {
+        let registry = self.registry.read();
+        let devices = registry.devices();
+        devices
+            .filter_map(|device| Some((device.id.clone(), registry.is_online(device)?)))
+            .collect()
+    }
+
     /// How many devices announced themselves.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -3,12 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, service::Kind,
+    api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, live_api::LiveApi, service::Kind,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 20] = [
+const SENT: [&str; 26] = [
     "Column",
     "Command",
     "Commands",
@@ -17,9 +19,15 @@ const SENT: [&str; 20] = [
     "DeviceFault",
     "DeviceList",
     "Feature",
+    "Fresh",
     "Home",
     "Homes",
     "KnownDevice",
+    "LiveGap",
+    "LivePresence",
+    "LiveReading",
+    "LiveReset",
+    "LiveTwin",
     "Metric",
     "MissingChunk",
     "MqttClient",
@@ -58,9 +66,13 @@ pub(crate) fn document(kind: Kind) -> String {
     let devices = DevicesApi {
         access: Access::default(),
     };
+    let live = LiveApi {
+        api: api.clone(),
+        stop: CancellationToken::new(),
+    };
     let text = match kind {
-        Kind::Edge => described((api, broker, devices), title, description),
-        Kind::Cloud => described(api, title, description),
+        Kind::Edge => described((api, live, broker, devices), title, description),
+        Kind::Cloud => described((api, live), title, description),
     };
     let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
     for name in SENT {
@@ -130,8 +142,12 @@ fn strings(value: &Value) -> Vec<String> {
 
 /// Examples of parameters and bodies, by name.
 fn add_examples(document: &mut Value) {
-    let example = |name: &str| {
+    let example = |name: &str, is_query: bool| {
         Some(match name {
+            "device" if is_query => json!(["attic/thermometer"]),
+            "kind" => json!(["reading"]),
+            "Last-Event-ID" => json!("3f9a27c05d1be864-1042"),
+            "fresh" => json!("5s"),
             "home" => json!("my-home"),
             "device" => json!("attic/thermometer"),
             "metric" => json!(["temperature"]),
@@ -150,7 +166,9 @@ fn add_examples(document: &mut Value) {
     let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
     for (_, operation) in operations {
         for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            let value = parameter["name"].as_str().and_then(example);
+            let is_query = parameter["in"] == "query";
+            let name = parameter["name"].as_str();
+            let value = name.and_then(|name| example(name, is_query));
             if let Some(value) = value {
                 parameter["example"] = value;
             }
@@ -163,6 +181,20 @@ fn add_examples(document: &mut Value) {
         ),
         ("MergeRequest", json!({"other": "8f3a1c5e9b7d2046"})),
         ("SplitRequest", json!({"identifiers": ["ha:bedroom"]})),
+        (
+            "LiveReading",
+            json!({"device": "attic/thermometer", "metric": "temperature", "value": 21.5, "text": null, "unit": "°C", "ts": "2026-11-22T10:00:00.000Z", "received": "2026-11-22T10:00:00.120Z"}),
+        ),
+        (
+            "LiveTwin",
+            json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
+        ),
+        (
+            "LivePresence",
+            json!({"what": "device", "id": "8f3a1c5e9b7d2046", "online": false, "since": "2026-11-22T10:00:00.000Z"}),
+        ),
+        ("LiveGap", json!({"dropped": 12})),
+        ("LiveReset", json!({"reason": "it is too long ago"})),
     ] {
         let schema = &mut document["components"]["schemas"][name];
         if !schema.is_null() {

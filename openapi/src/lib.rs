@@ -18,6 +18,10 @@ mod devices_api;
 pub mod document;
 /// Arrow batches as JSON, CSV, Arrow or Parquet.
 mod encode;
+/// What happens in a home, told as it happens.
+pub mod live;
+/// The operation that listens to it.
+mod live_api;
 /// Counts and times of requests.
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
@@ -37,7 +41,7 @@ pub use devices::{
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::Any;
 pub use server::{HttpSettings, SharedRegistry, serve};
-pub use service::{Kind, Service};
+pub use service::{Freshness, Kind, Service};
 
 #[cfg(test)]
 mod tests;

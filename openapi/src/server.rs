@@ -18,6 +18,7 @@ use crate::{
     devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
+    live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
     service::Service,
@@ -58,18 +59,19 @@ pub async fn serve(
     settings: HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let app = app(service, registry, &settings);
+    let app = app(service, registry, &settings, stop.clone());
     let acceptor = TcpAcceptor::from_tokio(listener)?;
     Server::new_with_acceptor(acceptor)
         .run_with_graceful_shutdown(app, async move { stop.cancelled().await }, Some(STOP_TIME))
         .await
 }
 
-/// The whole interface as one endpoint.
+/// The whole interface as one endpoint. Streams end when the token is cancelled.
 pub fn app(
     service: Arc<dyn Service>,
     registry: SharedRegistry,
     settings: &HttpSettings,
+    stop: CancellationToken,
 ) -> impl Endpoint + 'static {
     let text = document(service.kind());
     let docs = docs_html(&text);
@@ -80,6 +82,10 @@ pub fn app(
     };
     let api = Api {
         host: Some((service, registry)),
+    };
+    let live = LiveApi {
+        api: api.clone(),
+        stop,
     };
     let document = move |_| {
         Response::builder()
@@ -96,13 +102,13 @@ pub fn app(
         .at("/docs", poem::get(make_sync(docs)));
     let (title, version) = ("Tarn", env!("CARGO_PKG_VERSION"));
     let routes = match broker {
-        None => routes.nest("/", OpenApiService::new(api, title, version)),
+        None => routes.nest("/", OpenApiService::new((api, live), title, version)),
         broker => {
             let broker = BrokerApi { broker };
             let devices = DevicesApi { access };
             routes.nest(
                 "/",
-                OpenApiService::new((api, broker, devices), title, version),
+                OpenApiService::new((api, live, broker, devices), title, version),
             )
         }
     };

@@ -132,12 +132,15 @@ impl LiveApi {
             Failure::unavailable(format!("nothing live is known here of home {home}"))
         })?;
         let known = self.api.known(&home)?;
-        let present = |id: String| match &known {
-            Some(known) => known.ids(&id).0,
-            None => id,
-        };
+        let mut devices = Vec::new();
+        for id in device.0 {
+            devices.push(match &known {
+                Some(known) => known.ids(&home, &id).await.0,
+                None => id,
+            });
+        }
         let wanted = Wanted {
-            devices: device.0.into_iter().map(present).collect(),
+            devices,
             kinds: kind.0,
         };
         let listener = hub.listen(wanted, last_event_id.as_deref());

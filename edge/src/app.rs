@@ -332,7 +332,7 @@ impl Edge {
         }
         others
             .tasks
-            .spawn(devices.run(journal.clone(), others.stop.clone()));
+            .spawn(devices.clone().run(journal.clone(), others.stop.clone()));
         let mirror = Mirror {
             identity: identity.clone(),
             twins: twins.clone(),

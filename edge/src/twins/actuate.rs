@@ -254,7 +254,7 @@ fn unacked(document: &Document, now_ms: i64) -> Vec<(String, Write)> {
     let wanted = attributes.filter_map(|attribute| {
         let write = document.resolve(Section::Desired, &attribute, now_ms).winner?;
         let ack = document.scalar(Section::Ack, &attribute);
-        let is_acked = ack.as_ref().and_then(|ack| ack.to_str()).is_some_and(|ack| ack.starts_with(&write.id));
+        let is_acked = ack.as_ref().and_then(|ack| ack.as_str()).is_some_and(|ack| ack.starts_with(&write.id));
         let is_wanted = !is_acked && !write.is_devices() && !write.v.is_null();
         is_wanted.then_some((attribute, write))
     });

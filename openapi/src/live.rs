@@ -34,7 +34,7 @@ pub const SERIES_PAUSE: Duration = Duration::from_millis(250);
 /// Series whose latest value is known at most; the one that was silent longest is forgotten first.
 pub const SERIES_MAX: usize = 20_000;
 /// Bytes of those values at most.
-pub const SERIES_BYTES_MAX: usize = 8 << 20;
+pub const SERIES_BYTES_MAX: usize = 16 << 20;
 
 /// Events that are kept for who comes back, at most.
 pub const RING_EVENTS_MAX: usize = 4_096;

@@ -127,7 +127,10 @@ impl LiveHub {
 
     /// Tell several events, in their order.
     pub fn push_all(&self, events: impl IntoIterator<Item = LiveEvent>) {
-        let now = Instant::now();
+        self.push_at(events, Instant::now());
+    }
+
+    pub(super) fn push_at(&self, events: impl IntoIterator<Item = LiveEvent>, now: Instant) {
         {
             let mut inner = self.inner.lock();
             self.tell_ended(&mut inner, now);
@@ -155,9 +158,18 @@ impl LiveHub {
         wanted: Wanted,
         last_event_id: Option<&str>,
     ) -> Result<Listener, TooMany> {
+        self.listen_at(wanted, last_event_id, Instant::now())
+    }
+
+    pub(super) fn listen_at(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        last_event_id: Option<&str>,
+        now: Instant,
+    ) -> Result<Listener, TooMany> {
         let mut inner = self.inner.lock();
         if inner.places.len() >= LISTENERS_MAX {
-            self.remove_stalled(&mut inner);
+            self.remove_stalled(&mut inner, now);
         }
         if inner.places.len() >= LISTENERS_MAX {
             return Err(TooMany);
@@ -256,8 +268,7 @@ impl LiveHub {
     }
 
     /// The next event for a listener.
-    pub(super) fn look(&self, id: u64) -> Found {
-        let now = Instant::now();
+    pub(super) fn look(&self, id: u64, now: Instant) -> Found {
         let mut inner = self.inner.lock();
         let ended = self.tell_ended(&mut inner, now);
         let due = inner.series.due();
@@ -354,8 +365,7 @@ impl LiveHub {
         }
     }
 
-    fn remove_stalled(&self, inner: &mut Inner) {
-        let now = Instant::now();
+    fn remove_stalled(&self, inner: &mut Inner, now: Instant) {
         let is_stalled = |since: Instant| now.duration_since(since) > STALLED_AFTER;
         inner
             .places

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use futures::{Stream, stream};
-use tokio::{sync::watch, time::sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{LiveHub, Numbered, hub::Found};
 
@@ -40,7 +43,7 @@ impl Listener {
     pub async fn next(&mut self) -> Option<Arc<Numbered>> {
         loop {
             self.changes.mark_unchanged();
-            let due = match self.hub.look(self.place) {
+            let due = match self.look(Instant::now()) {
                 Found::Event(event) => return Some(event),
                 Found::Nothing(due) => due,
                 Found::Gone => return None,
@@ -57,6 +60,10 @@ impl Listener {
                 () = pause => {}
             }
         }
+    }
+
+    pub(super) fn look(&self, now: Instant) -> Found {
+        self.hub.look(self.place, now)
     }
 
     /// The events as a stream.

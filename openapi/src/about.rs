@@ -1,5 +1,3 @@
-//! What a device announced, as scalars of its twin: written by the box that has it, read by everyone.
-
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use serde_json::{Value, json};
 use tarn_common::twin::{
@@ -7,7 +5,7 @@ use tarn_common::twin::{
     edit::value,
 };
 
-use crate::devices_api::KnownDevice;
+use crate::devices::KnownDevice;
 
 /// The scalars of [`Section::About`]; lists are JSON texts, null is what the device does not say.
 #[must_use]
@@ -38,14 +36,20 @@ pub fn scalars(device: &KnownDevice) -> Vec<(&'static str, Value)> {
 #[must_use]
 pub fn device(document: &Document) -> Option<KnownDevice> {
     let id = document.key().id.as_device()?;
-    let is = |attribute: &str| document.scalar(Section::About, attribute).map(|scalar| value(&scalar));
+    let is = |attribute: &str| {
+        document
+            .scalar(Section::About, attribute)
+            .map(|scalar| value(&scalar))
+    };
     let text = |attribute: &str| is(attribute).and_then(|value| value.as_str().map(str::to_owned));
     let list = |attribute: &str| -> Vec<String> {
         let list = text(attribute).and_then(|text| serde_json::from_str(&text).ok());
         list.unwrap_or_default()
     };
-    let features: Option<Value> = text("features").and_then(|text| serde_json::from_str(&text).ok());
-    let features = features.and_then(|features| ParseFromJSON::parse_from_json(Some(features)).ok());
+    let features: Option<Value> =
+        text("features").and_then(|text| serde_json::from_str(&text).ok());
+    let features =
+        features.and_then(|features| ParseFromJSON::parse_from_json(Some(features)).ok());
     Some(KnownDevice {
         device: id.to_owned(),
         name: text("name"),

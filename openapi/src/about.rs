@@ -1,5 +1,3 @@
-//! What a device announced, as scalars of its twin: written by the box that has it, read by everyone.
-
 use poem_openapi::types::{ParseFromJSON, ToJSON};
 use serde_json::{Value, json};
 use tarn_common::twin::{
@@ -38,14 +36,20 @@ pub fn scalars(device: &KnownDevice) -> Vec<(&'static str, Value)> {
 #[must_use]
 pub fn device(document: &Document) -> Option<KnownDevice> {
     let id = document.key().id.as_device()?;
-    let is = |attribute: &str| document.scalar(Section::About, attribute).map(|scalar| value(&scalar));
+    let is = |attribute: &str| {
+        document
+            .scalar(Section::About, attribute)
+            .map(|scalar| value(&scalar))
+    };
     let text = |attribute: &str| is(attribute).and_then(|value| value.as_str().map(str::to_owned));
     let list = |attribute: &str| -> Vec<String> {
         let list = text(attribute).and_then(|text| serde_json::from_str(&text).ok());
         list.unwrap_or_default()
     };
-    let features: Option<Value> = text("features").and_then(|text| serde_json::from_str(&text).ok());
-    let features = features.and_then(|features| ParseFromJSON::parse_from_json(Some(features)).ok());
+    let features: Option<Value> =
+        text("features").and_then(|text| serde_json::from_str(&text).ok());
+    let features =
+        features.and_then(|features| ParseFromJSON::parse_from_json(Some(features)).ok());
     Some(KnownDevice {
         device: id.to_owned(),
         name: text("name"),
@@ -64,18 +68,4 @@ pub fn device(document: &Document) -> Option<KnownDevice> {
         features: features.unwrap_or_default(),
         faults: Vec::new(),
     })
-}
-
-/// The device with the name and the room that people gave it.
-#[must_use]
-pub fn named(device: KnownDevice, document: Option<&Document>, now_ms: i64) -> KnownDevice {
-    let given = |attribute: &str| {
-        let value = document?.value(Section::Meta, attribute, now_ms)?;
-        value.as_str().map(str::to_owned)
-    };
-    KnownDevice {
-        name: given("name").or(device.name),
-        room: given("room").or(device.room),
-        ..device
-    }
 }

@@ -19,12 +19,13 @@ use tarn_common::{
         devices::{DeviceSummary, Devices},
         when,
     },
+    twin::document::DocumentId,
 };
 
 use crate::{
     accept::{self, Format},
-    devices::{DeviceService, KnownDevice, duration},
-    devices_api::WAIT_MAX,
+    devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
+    twins_api::WAIT_MAX,
     encode,
     problem::Failure,
     server::SharedRegistry,
@@ -75,7 +76,12 @@ enum DevicesOk {
 enum DeviceOk {
     /// The device.
     #[oai(status = 200)]
-    Device(Json<DeviceDetail>),
+    Device(
+        Json<DeviceDetail>,
+        /// The twin as it is now, for `If-Match`; absent without a twin.
+        #[oai(header = "ETag")]
+        Option<String>,
+    ),
 }
 
 #[derive(ResponseContent)]
@@ -192,7 +198,7 @@ impl Api {
             .devices(&home, service.limits().time)
             .await?;
         let announced = match self.known(&home)? {
-            Some(known) => known.known(&home).await,
+            Some(known) => self.announced(&home, &known).await?,
             None => Vec::new(),
         };
         Ok(DevicesOk::Devices(Json(DeviceList {
@@ -231,9 +237,9 @@ impl Api {
             Some(known) => known.ids(&home, &device).await,
             None => (device.0.clone(), vec![device.0]),
         };
-        let announced = match &known {
-            Some(known) => known.device(&home, &id).await,
-            None => None,
+        let (announced, twin, etag) = match &known {
+            Some(known) => self.twinned(&home, known, &id).await?,
+            None => (None, None, None),
         };
         let mut its = devices
             .into_iter()
@@ -255,11 +261,13 @@ impl Api {
                 )));
             }
         };
-        Ok(DeviceOk::Device(Json(DeviceDetail {
+        let detail = DeviceDetail {
             device,
             announced,
+            twin,
             missing: listed(&missing),
-        })))
+        };
+        Ok(DeviceOk::Device(Json(detail), etag))
     }
 
     /// Read a device's readings
@@ -434,6 +442,46 @@ impl Api {
         let service = self.service()?;
         let is_served = service.home().is_none_or(|own| own == *home);
         Ok(service.devices().filter(|_| is_served))
+    }
+
+    /// Devices that announced themselves or have a twin, with the names that people gave them.
+    async fn announced(
+        &self,
+        home: &HomeId,
+        devices: &Arc<dyn DeviceService>,
+    ) -> Result<Vec<KnownDevice>, Failure> {
+        let known = devices.known(home).await;
+        let now_ms = self.service()?.clock().now_ms();
+        let twins = devices.twins(home).await?;
+        Ok(match twins {
+            Some(twins) => twins.read(|replica| twin::all(known, replica, now_ms)),
+            None => known,
+        })
+    }
+
+    /// A device as it announced itself, its twin and the tag of that.
+    async fn twinned(
+        &self,
+        home: &HomeId,
+        devices: &Arc<dyn DeviceService>,
+        id: &str,
+    ) -> Result<(Option<KnownDevice>, Option<Twin>, Option<String>), Failure> {
+        let known = devices.device(home, id).await;
+        let now_ms = self.service()?.clock().now_ms();
+        let Some(twins) = devices.twins(home).await? else {
+            return Ok((known, None, None));
+        };
+        Ok(twins.read(|replica| {
+            let Some(document) = replica.document(&DocumentId::device(id)) else {
+                return (known, None, None);
+            };
+            let known = match known {
+                Some(known) => Some(twin::overlaid(known, Some(document), now_ms)),
+                None => twin::twinned(document, now_ms),
+            };
+            let twin = Twin::of(document, now_ms);
+            (known, Some(twin), Etag(heads(Some(document))).text())
+        }))
     }
 
     /// The home of this name, if the lake has it.

@@ -2,9 +2,13 @@
 
 /// How operations find their home and what serves it.
 mod access;
-/// The shapes.
+/// The shapes of devices, commands and boxes.
 mod shapes;
-/// What is wanted of a device that another node has.
+/// Commands to devices that another node has.
+mod commands;
+/// The shapes of twins, and how documents become them.
+pub(crate) mod twin;
+/// What a request becomes in documents.
 mod wanted;
 
 use std::{sync::Arc, time::Duration};
@@ -14,16 +18,17 @@ use serde_json::Value;
 use tarn_common::{
     ids::HomeId,
     twin::{
-        document::Document,
         home::{HomeTwins, TwinError},
         store::TwinStoreError,
     },
 };
 
-pub(crate) use access::{Access, duration, shown};
-pub use wanted::Wanted;
+pub(crate) use access::{Access, Etag, Place, author, duration, seen, shown};
+pub use commands::TwinCommands;
 pub use shapes::{BoxInfo, Command, DeviceFault, Feature, KnownDevice};
 pub(crate) use shapes::{Commands, DeviceUpdate, MergeRequest, SplitDone, SplitRequest};
+pub use twin::{Twin, Wanted};
+pub use wanted::{check_heads, heads, wanted};
 
 use crate::problem::Failure;
 
@@ -145,31 +150,4 @@ impl From<TwinStoreError> for DeviceError {
         );
         DeviceError::Unavailable("the change is not stored; it may be tried again".into())
     }
-}
-
-/// The heads of a twin in hex, as an `ETag` and [`SetRequest::if_match`] have them; none of a twin that is not there.
-#[must_use]
-pub fn heads(document: Option<&Document>) -> Vec<String> {
-    let heads = document.map(Document::heads).unwrap_or_default();
-    heads.iter().map(ToString::to_string).collect()
-}
-
-/// Check that a twin is as the author of a request saw it.
-///
-/// # Errors
-/// [`DeviceError::Conflict`] where it is not.
-pub fn check_heads(
-    document: Option<&Document>,
-    if_match: Option<&[String]>,
-) -> Result<(), DeviceError> {
-    let Some(wanted) = if_match else {
-        return Ok(());
-    };
-    let is = heads(document);
-    if !is.is_empty() && is == wanted {
-        return Ok(());
-    }
-    Err(DeviceError::Conflict(
-        "somebody changed the twin meanwhile; GET the device again for what it is now, and its ETag".into(),
-    ))
 }

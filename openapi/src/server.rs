@@ -18,10 +18,12 @@ use crate::{
     devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
+    homes_api::HomesApi,
     live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
     service::Service,
+    twins_api::TwinsApi,
 };
 
 /// The metrics of a process, which its parts register in.
@@ -101,14 +103,23 @@ pub fn app(
         .at("/openapi.json", poem::get(make_sync(document)))
         .at("/docs", poem::get(make_sync(docs)));
     let (title, version) = ("Tarn", env!("CARGO_PKG_VERSION"));
+    let twins = TwinsApi {
+        access: access.clone(),
+    };
+    let homes = HomesApi {
+        access: access.clone(),
+    };
     let routes = match broker {
-        None => routes.nest("/", OpenApiService::new((api, live), title, version)),
+        None => routes.nest(
+            "/",
+            OpenApiService::new((api, live, twins, homes), title, version),
+        ),
         broker => {
             let broker = BrokerApi { broker };
             let devices = DevicesApi { access };
             routes.nest(
                 "/",
-                OpenApiService::new((api, live, broker, devices), title, version),
+                OpenApiService::new((api, live, broker, devices, twins, homes), title, version),
             )
         }
     };

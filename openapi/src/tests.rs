@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+/// Operations on twins, over a socket.
+mod twins;
+
 use std::sync::Arc;
 
 use arrow::{

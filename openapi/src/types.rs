@@ -1,7 +1,10 @@
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
-use crate::{devices::KnownDevice, service::Freshness};
+use crate::{
+    devices::{KnownDevice, Twin},
+    service::Freshness,
+};
 use tarn_common::query::{
     Missing,
     devices::{DeviceSummary, SeriesSummary},
@@ -77,6 +80,8 @@ pub struct DeviceDetail {
     pub device: Device,
     /// What it announced; null for a device that is known by its topics or by the lake only.
     pub announced: Option<KnownDevice>,
+    /// What box and cloud share of it; null for a device that has no twin.
+    pub twin: Option<Twin>,
     /// Chunks that could not be read, so that their readings are not counted in.
     pub missing: Vec<MissingChunk>,
 }

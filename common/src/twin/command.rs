@@ -9,7 +9,7 @@ use super::{
     replica::Replica,
     resolve::{Policy, Resolved, Why},
     stamp::SKEW_MAX_MS,
-    write::Write,
+    write::{DEVICE, Write},
 };
 
 /// The longest time to live of a value that is not the safest of its attribute, such as unlocked or open: it is for now, and
@@ -47,10 +47,11 @@ impl CommandStatus {
         }
     }
 
-    /// Whether nothing more becomes of it.
+    /// Whether nothing more becomes of it. A box acknowledges what came of a command, so that what it calls delivered has no
+    /// state that could confirm it.
     #[must_use]
     pub fn is_end(self) -> bool {
-        !matches!(self, CommandStatus::Pending | CommandStatus::Delivered)
+        self != CommandStatus::Pending
     }
 }
 
@@ -145,7 +146,8 @@ pub struct CommandState {
 /// The past of the document is read only where what stands does not tell.
 #[must_use]
 pub fn state_of(document: &Document, id: &str, now_ms: i64) -> Option<CommandState> {
-    standing_state(document, id, now_ms, None).or_else(|| {
+    let acked_ms = |ack: &Ack| Past::of(document).acked_ms(ack);
+    standing_state(document, id, now_ms, &acked_ms).or_else(|| {
         let past = Past::of(document);
         let write = past
             .writes
@@ -162,10 +164,24 @@ pub fn commands_of(document: &Document, max: usize, now_ms: i64) -> Vec<CommandS
     let writes = past.writes.iter().take(max);
     let states = writes.filter_map(|write| {
         let id = write.id.as_deref()?;
-        standing_state(document, id, now_ms, Some(&past))
+        standing_state(document, id, now_ms, &|ack| past.acked_ms(ack))
             .or_else(|| past.state(document, write, now_ms))
     });
     states.collect()
+}
+
+/// What holds of each attribute that is wanted of a device, as a command. When it came to its end is not looked for.
+#[must_use]
+pub fn wanted_of(document: &Document, now_ms: i64) -> Vec<CommandState> {
+    let attributes = document.attributes(Section::Desired);
+    let wanted = attributes.iter().filter_map(|attribute| {
+        let holds = document
+            .resolve(Section::Desired, attribute, now_ms)
+            .winner?;
+        let state = standing_state(document, &holds.id, now_ms, &|_| None);
+        state.filter(|state| !state.value.is_null())
+    });
+    wanted.collect()
 }
 
 /// A command by its id among all devices of a home, with the document of its device.
@@ -179,7 +195,8 @@ pub fn find(replica: &Replica, id: &str, now_ms: i64) -> Option<(DocumentId, Com
     };
     let found = |document: &Document, state| (document.key().id.clone(), state);
     if let Some(standing) = devices().find_map(|document| {
-        standing_state(document, id, now_ms, None).map(|state| found(document, state))
+        let acked_ms = |ack: &Ack| Past::of(document).acked_ms(ack);
+        standing_state(document, id, now_ms, &acked_ms).map(|state| found(document, state))
     }) {
         return Some(standing);
     }
@@ -199,7 +216,7 @@ fn standing_state(
     document: &Document,
     id: &str,
     now_ms: i64,
-    past: Option<&Past>,
+    acked_ms: &dyn Fn(&Ack) -> Option<i64>,
 ) -> Option<CommandState> {
     let attributes = document.attributes(Section::Desired);
     attributes.iter().find_map(|attribute| {
@@ -208,18 +225,11 @@ fn standing_state(
         let resolved = document.resolve(Section::Desired, attribute, now_ms);
         let mut state = began(attribute, write);
         if let Some(ack) = acked(document, attribute, write, &resolved) {
-            state.end(ack.status, ack.reason.clone(), None);
-            if ack.status.is_end() {
-                let read;
-                let past = match past {
-                    Some(past) => past,
-                    None => {
-                        read = Past::of(document);
-                        &read
-                    }
-                };
-                state.done_ms = Some(past.acked_ms(&ack).unwrap_or(write.at.ms));
-            }
+            let done_ms = ack
+                .status
+                .is_end()
+                .then(|| acked_ms(&ack).unwrap_or(write.at.ms));
+            state.end(ack.status, ack.reason, done_ms);
             return Some(state);
         }
         let lost = resolved.losers.iter().find(|(loser, _)| loser.id == id);
@@ -254,6 +264,11 @@ fn acked(document: &Document, attribute: &str, write: &Write, resolved: &Resolve
 }
 
 fn began(attribute: &str, write: &Write) -> CommandState {
+    // What was done at the device is done.
+    let (status, done_ms) = match write.is_devices() {
+        true => (CommandStatus::Confirmed, Some(write.at.ms)),
+        false => (CommandStatus::Pending, None),
+    };
     CommandState {
         id: write.id.clone(),
         attribute: attribute.to_owned(),
@@ -261,9 +276,9 @@ fn began(attribute: &str, write: &Write) -> CommandState {
         by: write.by.clone(),
         at_ms: write.at.ms,
         ttl_s: write.ttl_s,
-        status: CommandStatus::Pending,
+        status,
         reason: None,
-        done_ms: None,
+        done_ms,
     }
 }
 
@@ -306,10 +321,10 @@ impl Past {
         past
     }
 
-    /// Acks come latest first, but those of one second in any order: an end counts more than what came before it.
+    /// Acks come latest first, but those of one second in any order: what is more than delivered counts.
     fn note(&mut self, ack: Ack, at_ms: Option<i64>) {
         let known = self.acks.get(&ack.id);
-        if known.is_none_or(|(known, _)| ack.status.is_end() && !known.status.is_end()) {
+        if known.is_none_or(|(known, _)| known.status == CommandStatus::Delivered) {
             self.acks.insert(ack.id.clone(), (ack, at_ms));
         }
     }
@@ -332,6 +347,10 @@ impl Past {
             reason: None,
             done_ms: Some(at_ms),
         };
+        if write.by == DEVICE {
+            state.status = CommandStatus::Confirmed;
+            return Some(state);
+        }
         if let Some((ack, acked_ms)) = self.acks.get(&state.id) {
             state.end(ack.status, ack.reason.clone(), acked_ms.or(Some(at_ms)));
             return Some(state);
@@ -379,6 +398,26 @@ pub fn live_ttl(
     // A part of a second is a whole one: nothing that was wanted is gone at once.
     let seconds = |ttl: Duration| u32::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     Ok(ttl.map(seconds))
+}
+
+/// The same for an attribute of a device's document, which says also whether its unsafe side is for now only. An attribute whose
+/// policy does not say it is taken to be.
+///
+/// # Errors
+/// The author wants longer than that.
+pub fn wanted_ttl(
+    document: Option<&Document>,
+    attribute: &str,
+    value: &Value,
+    ttl: Option<Duration>,
+) -> Result<Option<u32>, LiveError> {
+    let policy = document.map(|document| document.policy(Section::Desired, attribute));
+    let text = document.and_then(|document| document.scalar(Section::Policy, attribute));
+    let text = text.as_ref().and_then(|text| text.as_str());
+    let said: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+    let may_wait = said.is_some_and(|said| said["live"] == Value::Bool(false));
+    let policy = policy.filter(|_| !may_wait).unwrap_or_default();
+    live_ttl(&policy, value, ttl)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tarn_devices::{
     twin,
 };
 use tarn_openapi::{
-    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, Wanted, about,
+    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, TwinCommands, wanted,
 };
 use tokio::time::Instant;
 
@@ -63,22 +63,8 @@ impl DeviceService for BoxDevices {
     }
 
     async fn known(&self, _: &HomeId) -> Vec<KnownDevice> {
-        let mut known: Vec<KnownDevice> = {
-            let registry = self.devices.registry.read();
-            registry.devices().map(|device| self.devices.shown(&registry, device)).collect()
-        };
-        let now_ms = self.clock.now_ms();
-        self.twins.read(|replica| {
-            // Devices of other boxes of the home.
-            let others = replica.documents().filter_map(about::device);
-            let others: Vec<_> = others.filter(|other| known.iter().all(|own| own.device != other.device)).collect();
-            known.extend(others);
-            let named = |device: KnownDevice| {
-                let document = replica.document(&DocumentId::device(&device.device));
-                about::named(device, document, now_ms)
-            };
-            known.into_iter().map(named).collect()
-        })
+        let registry = self.devices.registry.read();
+        registry.devices().map(|device| self.devices.shown(&registry, device)).collect()
     }
 
     async fn device(&self, _: &HomeId, id: &str) -> Option<KnownDevice> {
@@ -86,14 +72,7 @@ impl DeviceService for BoxDevices {
             let registry = self.devices.registry.read();
             registry.device(id).map(|device| self.devices.shown(&registry, device))
         };
-        let id = own.as_ref().map_or(id, |own| &own.device);
-        let document = DocumentId::device(id);
-        let known = self.twins.read(|replica| {
-            let document = replica.document(&document);
-            let known = own.clone().or_else(|| document.and_then(about::device));
-            known.map(|known| about::named(known, document, self.clock.now_ms()))
-        });
-        known.or_else(|| self.faulty(id))
+        own.or_else(|| self.faulty(id))
     }
 
     async fn ids(&self, _: &HomeId, id: &str) -> (String, Vec<String>) {
@@ -118,7 +97,7 @@ impl DeviceService for BoxDevices {
     ) -> Result<Vec<CommandShape>, DeviceError> {
         let (id, _) = self.all_ids(id);
         if self.is_others(&id) {
-            return self.wanted().set(&id, &request, wait).await;
+            return self.others().set(&id, &request, wait).await;
         }
         // All of them, or none.
         let writes = self.writes(&id, &request)?;
@@ -159,7 +138,7 @@ impl DeviceService for BoxDevices {
         let own = self.devices.commands.of(&id, self.clock.now_ms());
         let mut commands: Vec<CommandShape> = own.iter().map(shape).collect();
         // What this process did not send the twin remembers.
-        let others = self.wanted().commands(&id);
+        let others = self.others().of(&id);
         let others: Vec<_> = others.into_iter().filter(|c| commands.iter().all(|own| own.command != c.command)).collect();
         commands.extend(others);
         commands.sort_by(|a, b| b.command.cmp(&a.command));
@@ -168,7 +147,7 @@ impl DeviceService for BoxDevices {
 
     async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<CommandShape> {
         let Some(mut command) = self.devices.commands.get(id, self.clock.now_ms()) else {
-            return self.wanted().command(id, wait).await;
+            return self.others().get(id, wait).await;
         };
         self.sender.wait(&mut command, Instant::now() + wait).await;
         let command = shape(&command.borrow());
@@ -193,8 +172,8 @@ enum Write {
 }
 
 impl BoxDevices {
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted { twins: &self.twins, clock: self.clock.as_ref() }
+    fn others(&self) -> TwinCommands<'_> {
+        TwinCommands { twins: &self.twins, clock: self.clock.as_ref() }
     }
 
     fn all_ids(&self, id: &str) -> (String, Vec<String>) {
@@ -274,12 +253,12 @@ impl BoxDevices {
         writes: &[(String, Write)],
         request: &SetRequest,
     ) -> Result<Vec<Edit>, DeviceError> {
-        let wanted = writes.iter().filter_map(|(metric, write)| match write {
+        let values = writes.iter().filter_map(|(metric, write)| match write {
             Write::Wanted(value) => Some((metric.clone(), value.clone())),
             Write::Refused(_) => None,
         });
-        let request = SetRequest { values: wanted.collect(), ..request.clone() };
-        let mut edits = self.wanted().edits(replica, id, &request)?;
+        let request = SetRequest { values: values.collect(), ..request.clone() };
+        let mut edits = wanted(replica, id, &request)?;
         let document = DocumentId::device(id);
         if let Claim::Take = claim(replica, &document, self.edge, &self.presence, self.clock.now_ms()) {
             let owner = Edit::new(document, Section::Meta, OWNER, self.edge.to_string());
@@ -302,7 +281,7 @@ impl BoxDevices {
                     commands.push(command);
                 }
                 // Something came before it was sent; the twin knows what.
-                None => commands.extend(self.wanted().command(&id, Duration::ZERO).await),
+                None => commands.extend(self.others().get(&id, Duration::ZERO).await),
             }
         }
         tracing::debug!(device, commands = commands.len(), "commands");

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ack, CommandStatus, commands_of, find, live_ttl, state_of};
+use super::{Ack, CommandStatus, commands_of, find, live_ttl, state_of, wanted_of, wanted_ttl};
 use crate::twin::{
     document::{Document, DocumentId, Section},
     edit::Edit,
@@ -80,7 +80,7 @@ fn a_command_goes_from_pending_to_its_end() {
     ack(&mut node, format!("{id}:delivered"), NOW + 1_000);
     assert_eq!(
         state(&node, &id, NOW + 1_000),
-        (CommandStatus::Delivered, None, None)
+        (CommandStatus::Delivered, None, Some(NOW + 1_000))
     );
     ack(&mut node, format!("{id}:confirmed"), NOW + 3_000);
     let confirmed = (CommandStatus::Confirmed, None, Some(NOW + 3_000));
@@ -158,7 +158,7 @@ fn the_author_of_one_that_lost_is_told_why_and_to_whom() {
         );
         assert_eq!(
             state(node, &won, NOW + 70_000),
-            (CommandStatus::Pending, None, None)
+            (CommandStatus::Confirmed, None, Some(NOW + 60_000))
         );
     }
 }
@@ -174,6 +174,12 @@ fn who_wanted_the_same_gets_the_same() {
         (CommandStatus::Pending, None, None)
     );
     ack(&mut app, format!("{second}:confirmed"), NOW + 4_000);
+    let wanted = wanted_of(document(&app), NOW + 5_000);
+    let wanted: Vec<_> = wanted
+        .iter()
+        .map(|wanted| (&wanted.id, wanted.status))
+        .collect();
+    assert_eq!(wanted, [(&second, CommandStatus::Confirmed)]);
     for id in [&first, &second] {
         assert_eq!(
             state(&app, id, NOW + 5_000),
@@ -212,5 +218,30 @@ fn what_is_unsafe_lives_for_a_short_time_only() {
     assert_eq!(
         live_ttl(&Policy::Max, &json!(1), Some(Duration::from_millis(1))),
         Ok(Some(1))
+    );
+}
+
+#[test]
+fn an_attribute_may_say_that_its_unsafe_side_can_wait() {
+    let mut node = replica(1);
+    let hour = Some(Duration::from_secs(3600));
+    for (live, expected) in [
+        ("", None),
+        (r#","live":true"#, None),
+        (r#","live":false"#, Some(Some(3600))),
+    ] {
+        let policy = format!(r#"{{"policy":"safe","order":["off","heat"]{live}}}"#);
+        edit(
+            &mut node,
+            Edit::new(lamp(), Section::Policy, "mode", policy),
+            "node",
+            NOW,
+        );
+        let ttl = wanted_ttl(Some(document(&node)), "mode", &json!("heat"), hour);
+        assert_eq!(ttl.ok(), expected, "{live}");
+    }
+    assert_eq!(
+        wanted_ttl(None, "mode", &json!("heat"), hour),
+        Ok(Some(3600))
     );
 }

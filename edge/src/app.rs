@@ -21,6 +21,7 @@ use tarn_common::{
     query::{Engine, QueryError},
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
+use tarn_link::{BoxState, message::timestamp};
 use tarn_openapi::{DeviceService, HttpSettings, serve};
 use tokio::{
     net::TcpListener,
@@ -50,6 +51,7 @@ use crate::{
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
+    uplink::{MeetError, NoAsks, NoSync, Uplink, UplinkMetrics, UplinkParts},
 };
 
 /// How often the disk budget is looked at.
@@ -79,6 +81,9 @@ pub enum StartError {
     /// The bridge to another broker cannot work.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// A meeting place cannot be gone to.
+    #[error("--cloud: {0}")]
+    Meet(#[from] MeetError),
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
@@ -115,6 +120,7 @@ pub struct Edge {
     service: Arc<BoxService>,
     demands: mpsc::Sender<oneshot::Sender<()>>,
     figures: Figures,
+    uplink: Arc<Uplink>,
     telling: Stage,
     bridging: Stage,
     cutting: Stage,
@@ -285,10 +291,10 @@ impl Edge {
         }
         others
             .tasks
-            .spawn(devices.run(journal.clone(), others.stop.clone()));
+            .spawn(devices.clone().run(journal.clone(), others.stop.clone()));
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
-            shelf,
+            shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
             metrics: figures.ship.clone(),
@@ -300,6 +306,25 @@ impl Edge {
             let metrics = BridgeMetrics::register(&mut registry);
             let bridge = Bridge::new(bridge, own, token, settings.broker.clone(), metrics)?;
             bridging.tasks.spawn(bridge.run(bridging.stop.clone()));
+        }
+        let health = health(
+            settings.disk_budget_bytes,
+            &shelf,
+            &journal,
+            &devices,
+            &figures,
+        );
+        let parts = UplinkParts {
+            identity: identity.clone(),
+            name: None,
+            clock: clock.clone(),
+            state: box_state(health, clock),
+            sync: Arc::new(NoSync::default()),
+            asks: Arc::new(NoAsks),
+        };
+        let uplink = Arc::new(Uplink::new(parts, UplinkMetrics::register(&mut registry)));
+        for place in settings.meeting_places {
+            uplink.meet(place)?;
         }
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
@@ -327,6 +352,7 @@ impl Edge {
             service,
             demands,
             figures,
+            uplink,
             telling,
             bridging,
             cutting,
@@ -366,6 +392,12 @@ impl Edge {
         &self.figures
     }
 
+    /// The box among the other nodes of its home.
+    #[must_use]
+    pub fn uplink(&self) -> &Arc<Uplink> {
+        &self.uplink
+    }
+
     /// Cut everything durable into chunks now.
     pub async fn cut_now(&self) {
         let (done, cut) = oneshot::channel();
@@ -384,6 +416,7 @@ impl Edge {
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        self.uplink.shutdown().await;
         // The bridge carries the farewell, too.
         self.telling.end().await;
         self.bridging.end().await;
@@ -431,6 +464,25 @@ fn health(
         disk_budget_bytes,
         devices: devices.count() as u64,
         is_full: ship.refusing.get() > 0,
+    })
+}
+
+/// The same as other nodes are told it.
+fn box_state(
+    health: Box<dyn Fn() -> Health + Send + Sync>,
+    clock: Arc<dyn Clock>,
+) -> Box<dyn Fn() -> BoxState + Send + Sync> {
+    Box::new(move || {
+        let health = health();
+        BoxState {
+            backlog_entries: health.backlog_entries,
+            backlog_bytes: health.backlog_bytes,
+            last_shipped: health.last_shipped_ms.map(timestamp),
+            devices: health.devices,
+            disk_used_bytes: health.disk_used_bytes,
+            disk_budget_bytes: health.disk_budget_bytes,
+            clock: timestamp(clock.now_ms()),
+        }
     })
 }
 

@@ -30,6 +30,8 @@ pub mod shelf;
 pub mod ship;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
+/// The box among the other nodes of its home: cloud, and boxes.
+pub mod uplink;
 
 pub use app::Edge;
 pub use settings::Settings;

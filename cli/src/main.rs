@@ -1,6 +1,7 @@
 //! The command line of Tarn: parses, sets up logging and signals, calls the crates.
 
 mod bridge;
+mod cloud_link;
 mod config;
 mod demo;
 mod exit;

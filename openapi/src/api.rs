@@ -25,11 +25,11 @@ use tarn_common::{
 use crate::{
     accept::{self, Format},
     devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
-    twins_api::WAIT_MAX,
     encode,
     problem::Failure,
     server::SharedRegistry,
     service::Service,
+    twins_api::WAIT_MAX,
     types::{
         Column, Device, DeviceDetail, DeviceList, Fresh, Home, Homes, MissingChunk, Reading,
         ReadingsPage, SqlAnswer, SqlRequest,

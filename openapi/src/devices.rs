@@ -2,10 +2,10 @@
 
 /// How operations find their home and what serves it.
 mod access;
-/// The shapes of devices, commands and boxes.
-mod shapes;
 /// Commands to devices that another node has.
 mod commands;
+/// The shapes of devices, commands and boxes.
+mod shapes;
 /// The shapes of twins, and how documents become them.
 pub(crate) mod twin;
 /// What a request becomes in documents.

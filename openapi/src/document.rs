@@ -92,7 +92,11 @@ pub(crate) fn document(kind: Kind) -> String {
         access: Access::default(),
     };
     let text = match kind {
-        Kind::Edge => described((api, live, broker, devices, twins, homes), title, description),
+        Kind::Edge => described(
+            (api, live, broker, devices, twins, homes),
+            title,
+            description,
+        ),
         Kind::Cloud => described((api, live, twins, homes), title, description),
     };
     let mut document: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -17,7 +17,8 @@ use tarn_devices::{
     twin,
 };
 use tarn_openapi::{
-    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, TwinCommands, wanted,
+    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest,
+    TwinCommands, wanted,
 };
 use tokio::time::Instant;
 
@@ -64,13 +65,18 @@ impl DeviceService for BoxDevices {
 
     async fn known(&self, _: &HomeId) -> Vec<KnownDevice> {
         let registry = self.devices.registry.read();
-        registry.devices().map(|device| self.devices.shown(&registry, device)).collect()
+        registry
+            .devices()
+            .map(|device| self.devices.shown(&registry, device))
+            .collect()
     }
 
     async fn device(&self, _: &HomeId, id: &str) -> Option<KnownDevice> {
         let own = {
             let registry = self.devices.registry.read();
-            registry.device(id).map(|device| self.devices.shown(&registry, device))
+            registry
+                .device(id)
+                .map(|device| self.devices.shown(&registry, device))
         };
         own.or_else(|| self.faulty(id))
     }
@@ -83,8 +89,15 @@ impl DeviceService for BoxDevices {
         self.edit(|registry| registry.merge(id, other)).await
     }
 
-    async fn split(&self, _: &HomeId, id: &str, identifiers: Vec<String>) -> Result<String, DeviceError> {
-        let new = self.edit(|registry| registry.split(id, &identifiers)).await?;
+    async fn split(
+        &self,
+        _: &HomeId,
+        id: &str,
+        identifiers: Vec<String>,
+    ) -> Result<String, DeviceError> {
+        let new = self
+            .edit(|registry| registry.split(id, &identifiers))
+            .await?;
         Ok(new.to_string())
     }
 
@@ -128,7 +141,9 @@ impl DeviceService for BoxDevices {
     ) -> Result<Vec<CommandShape>, DeviceError> {
         let (device, _) = self.all_ids(id);
         if self.is_others(&device) {
-            return Err(DeviceError::Away(format!("{device} is at another box; ask that one")));
+            return Err(DeviceError::Away(format!(
+                "{device} is at another box; ask that one"
+            )));
         }
         self.set(home, id, request, wait).await
     }
@@ -139,7 +154,10 @@ impl DeviceService for BoxDevices {
         let mut commands: Vec<CommandShape> = own.iter().map(shape).collect();
         // What this process did not send the twin remembers.
         let others = self.others().of(&id);
-        let others: Vec<_> = others.into_iter().filter(|c| commands.iter().all(|own| own.command != c.command)).collect();
+        let others: Vec<_> = others
+            .into_iter()
+            .filter(|c| commands.iter().all(|own| own.command != c.command))
+            .collect();
         commands.extend(others);
         commands.sort_by(|a, b| b.command.cmp(&a.command));
         commands
@@ -173,7 +191,10 @@ enum Write {
 
 impl BoxDevices {
     fn others(&self) -> TwinCommands<'_> {
-        TwinCommands { twins: &self.twins, clock: self.clock.as_ref() }
+        TwinCommands {
+            twins: &self.twins,
+            clock: self.clock.as_ref(),
+        }
     }
 
     fn all_ids(&self, id: &str) -> (String, Vec<String>) {
@@ -217,7 +238,10 @@ impl BoxDevices {
         let device = registry.device(id).ok_or_else(|| not_known(id))?;
         let now_ms = self.clock.now_ms();
         let write = |(metric, value): &(String, Value)| {
-            let feature = device.features.get(metric.as_str()).ok_or_else(|| not_settable(device, metric))?;
+            let feature = device
+                .features
+                .get(metric.as_str())
+                .ok_or_else(|| not_settable(device, metric))?;
             let is_settable = feature.write.is_some();
             let write = match twin::canonical(feature, value) {
                 Ok(value) if is_settable => Write::Wanted(value),
@@ -227,7 +251,8 @@ impl BoxDevices {
                         |refusal| refusal.to_string(),
                     );
                     Write::Refused(Box::new(Command {
-                        id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random()).to_string(),
+                        id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random())
+                            .to_string(),
                         device: device.id.clone(),
                         metric: metric.clone(),
                         value: value.clone(),
@@ -257,10 +282,19 @@ impl BoxDevices {
             Write::Wanted(value) => Some((metric.clone(), value.clone())),
             Write::Refused(_) => None,
         });
-        let request = SetRequest { values: values.collect(), ..request.clone() };
+        let request = SetRequest {
+            values: values.collect(),
+            ..request.clone()
+        };
         let mut edits = wanted(replica, id, &request)?;
         let document = DocumentId::device(id);
-        if let Claim::Take = claim(replica, &document, self.edge, &self.presence, self.clock.now_ms()) {
+        if let Claim::Take = claim(
+            replica,
+            &document,
+            self.edge,
+            &self.presence,
+            self.clock.now_ms(),
+        ) {
             let owner = Edit::new(document, Section::Meta, OWNER, self.edge.to_string());
             edits.push(owner);
         }
@@ -268,7 +302,12 @@ impl BoxDevices {
     }
 
     /// Wait until commands are on disk, then for their outcome at most until then.
-    async fn outcomes(&self, device: &str, ids: Vec<String>, until: Instant) -> Result<Vec<CommandShape>, DeviceError> {
+    async fn outcomes(
+        &self,
+        device: &str,
+        ids: Vec<String>,
+        until: Instant,
+    ) -> Result<Vec<CommandShape>, DeviceError> {
         let now_ms = self.clock.now_ms();
         let mut commands = Vec::new();
         for id in ids {
@@ -289,11 +328,16 @@ impl BoxDevices {
     }
 
     /// Change the registry, and say so only when it is kept.
-    async fn edit<T>(&self, change: impl FnOnce(&mut Registry) -> Result<T, EditError>) -> Result<T, DeviceError> {
+    async fn edit<T>(
+        &self,
+        change: impl FnOnce(&mut Registry) -> Result<T, EditError>,
+    ) -> Result<T, DeviceError> {
         let changed = change(&mut self.devices.registry.write());
         let changed = changed.map_err(|error| match error {
             EditError::Unknown(_) => DeviceError::NotFound(error.to_string()),
-            EditError::Same(_) | EditError::NotIts(_) | EditError::NothingLeft => DeviceError::Bad(error.to_string()),
+            EditError::Same(_) | EditError::NotIts(_) | EditError::NothingLeft => {
+                DeviceError::Bad(error.to_string())
+            }
         })?;
         let devices = self.devices.clone();
         let saved = tokio::task::spawn_blocking(move || devices.save()).await;
@@ -301,7 +345,9 @@ impl BoxDevices {
             Ok(Ok(())) => Ok(changed),
             Ok(Err(error)) => {
                 tracing::error!(error = ?error, "a change of a device is not stored");
-                Err(DeviceError::Unavailable(format!("the change is not stored: {error}")))
+                Err(DeviceError::Unavailable(format!(
+                    "the change is not stored: {error}"
+                )))
             }
             Err(panic) => Err(DeviceError::Unavailable(panic.to_string())),
         }

@@ -29,14 +29,23 @@ impl TwinCommands<'_> {
     ///
     /// # Errors
     /// It is wrong, or not stored.
-    pub async fn set(&self, device: &str, request: &SetRequest, wait: Duration) -> Result<Vec<Command>, DeviceError> {
+    pub async fn set(
+        &self,
+        device: &str,
+        request: &SetRequest,
+        wait: Duration,
+    ) -> Result<Vec<Command>, DeviceError> {
         let until = Instant::now() + wait;
-        let ids = self.twins.edit_if(|replica| wanted(replica, device, request), &request.by).await?;
+        let ids = self
+            .twins
+            .edit_if(|replica| wanted(replica, device, request), &request.by)
+            .await?;
         self.outcomes(device, &ids, until).await;
         let now_ms = self.clock.now_ms();
         Ok(self.twins.read(|replica| {
             let document = replica.document(&DocumentId::device(device));
-            let command = |id: &String| Some(Command::of(device, &state_of(document?, id, now_ms)?));
+            let command =
+                |id: &String| Some(Command::of(device, &state_of(document?, id, now_ms)?));
             ids.iter().filter_map(command).collect()
         }))
     }
@@ -48,14 +57,21 @@ impl TwinCommands<'_> {
         self.twins.read(|replica| {
             let document = replica.document(&DocumentId::device(device));
             let states = document.map(|document| commands_of(document, COMMANDS_MAX, now_ms));
-            states.unwrap_or_default().iter().map(|state| Command::of(device, state)).collect()
+            states
+                .unwrap_or_default()
+                .iter()
+                .map(|state| Command::of(device, state))
+                .collect()
         })
     }
 
     /// A command by its id, after waiting for its outcome at most so long.
     pub async fn get(&self, id: &str, wait: Duration) -> Option<Command> {
         let until = Instant::now() + wait;
-        let look = || self.twins.read(|replica| find(replica, id, self.clock.now_ms()));
+        let look = || {
+            self.twins
+                .read(|replica| find(replica, id, self.clock.now_ms()))
+        };
         let (document, _) = look()?;
         let device = document.as_device()?.to_owned();
         self.outcomes(&device, &[id.to_owned()], until).await;

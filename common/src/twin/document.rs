@@ -24,11 +24,11 @@ use automerge::{
 use sha2::{Digest, Sha256};
 
 use self::chunks::{ChunkKind, chunks};
+pub(super) use self::past::{Carried, Dot, EPOCHS_KNOWN, Known, PAST, Past, PastText};
 pub use self::{
     key::{DocumentId, DocumentKey, NAME_BYTES_MAX},
     section::Section,
 };
-pub(super) use self::past::{Carried, Dot, EPOCHS_KNOWN, Known, PAST, Past, PastText};
 use super::{
     resolve::{Policy, Resolved, resolve},
     write::Write,
@@ -218,7 +218,10 @@ impl Document {
                 }
                 _ => None,
             };
-            self.pasts = pasts.into_iter().filter_map(read).collect::<Result<_, _>>()?;
+            self.pasts = pasts
+                .into_iter()
+                .filter_map(read)
+                .collect::<Result<_, _>>()?;
         }
         Ok(self)
     }
@@ -437,7 +440,11 @@ impl Document {
     }
 
     /// Write down what the epoch begins with.
-    pub(super) fn put_past(&mut self, actor: ActorId, past: &PastText) -> Result<(), DocumentError> {
+    pub(super) fn put_past(
+        &mut self,
+        actor: ActorId,
+        past: &PastText,
+    ) -> Result<(), DocumentError> {
         self.automerge.set_actor(actor);
         self.has_actor = false;
         let written = self.automerge.transact_with::<_, _, AutomergeError, _>(
@@ -508,7 +515,9 @@ impl Document {
                 return Vec::new();
             };
             let pasts = self.pasts.iter();
-            pasts.map(|past| past.dot(section, attribute, actor)).collect()
+            pasts
+                .map(|past| past.dot(section, attribute, actor))
+                .collect()
         };
         let all: Vec<_> = all
             .into_iter()
@@ -518,7 +527,10 @@ impl Document {
         let stands = |dot: &&Dot| {
             let mut pasts = self.pasts.iter().enumerate();
             pasts.all(|(at, past)| {
-                !past.knows(dot) || all.iter().any(|(_, dots, _)| dots.get(at) == Some(&Some(*dot)))
+                !past.knows(dot)
+                    || all
+                        .iter()
+                        .any(|(_, dots, _)| dots.get(at) == Some(&Some(*dot)))
             })
         };
         let stand = all.iter().map(|(_, carried, _)| {
@@ -527,16 +539,19 @@ impl Document {
             (!is_carried || from.is_some()).then_some(from)
         });
         let stand: Vec<Option<Option<Dot>>> = stand.collect();
-        let of_scalars = all.into_iter().zip(stand).filter_map(|((value, _, id), from)| {
-            let Value::Scalar(scalar) = value else {
-                return None;
-            };
-            Some(Standing {
-                scalar: scalar.into_owned(),
-                operation: id,
-                from: from?,
-            })
-        });
+        let of_scalars = all
+            .into_iter()
+            .zip(stand)
+            .filter_map(|((value, _, id), from)| {
+                let Value::Scalar(scalar) = value else {
+                    return None;
+                };
+                Some(Standing {
+                    scalar: scalar.into_owned(),
+                    operation: id,
+                    from: from?,
+                })
+            });
         of_scalars.collect()
     }
 

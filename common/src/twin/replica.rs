@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use super::{
-    document::{Document, DocumentError, DocumentId, DocumentKey, EPOCH_CHANGES, EPOCH_MAX, Section},
+    document::{
+        Document, DocumentError, DocumentId, DocumentKey, EPOCH_CHANGES, EPOCH_MAX, Section,
+    },
     edit::{ATTRIBUTES_MAX, Edit, EditError, SCALAR_BYTES_MAX, VALUE_BYTES_MAX, scalar},
     stamp::HybridClock,
     write::Write,
@@ -305,7 +307,11 @@ impl Replica {
 
     /// An actor for what is written to a document from now on. It follows from what is written as well, so that two nodes that
     /// draw alike, because one is a copy of the other's memory, part with their first writes.
-    fn actor(&mut self, document: &Document, scalars: &[(Section, String, ScalarValue)]) -> [u8; 16] {
+    fn actor(
+        &mut self,
+        document: &Document,
+        scalars: &[(Section, String, ScalarValue)],
+    ) -> [u8; 16] {
         let mut hash = Sha256::new();
         hash.update(self.rng.random::<[u8; 32]>());
         hash.update(&self.me);

@@ -1,9 +1,12 @@
+/// Many replicas, everything that goes wrong, and what must hold all the same.
+mod simulation;
+
 use serde_json::{Value, json};
 
 use super::{
-    document::{DocumentId, EPOCH_CHANGES, Section},
+    document::{Document, DocumentId, EPOCH_CHANGES, Section},
     edit::Edit,
-    replica::{Bundle, Replica, Staged},
+    replica::{Bundle, BundleKind, Replica, Staged},
     resolve::Why,
     sync,
 };
@@ -59,6 +62,15 @@ impl Node {
             replies.extend(sync::encode(&exchanged.replies));
         }
         replies
+    }
+}
+
+/// A document as a store keeps it when it is tidied.
+fn snapshot(document: &Document) -> Bundle {
+    Bundle {
+        key: document.key().clone(),
+        kind: BundleKind::Snapshot,
+        bytes: document.save().into(),
     }
 }
 

@@ -91,8 +91,7 @@ impl Past {
     /// The change that first wrote what `actor` put for an attribute, where this carries it.
     pub(super) fn dot(&self, section: Section, attribute: &str, actor: &ActorId) -> Option<&Dot> {
         let dots = self.carried.get(&section)?.get(attribute)?;
-        let is_its =
-            |(layer, _): &&(u8, Dot)| self.layers.get(usize::from(*layer)) == Some(actor);
+        let is_its = |(layer, _): &&(u8, Dot)| self.layers.get(usize::from(*layer)) == Some(actor);
         dots.iter().find(is_its).map(|(_, dot)| dot)
     }
 

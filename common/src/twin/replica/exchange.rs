@@ -343,13 +343,7 @@ impl Replica {
     }
 
     /// See who lacks something after changes were taken.
-    fn after_changes(
-        &self,
-        key: DocumentKey,
-        heads: &Heads,
-        is_rest: bool,
-        done: &mut Exchanged,
-    ) {
+    fn after_changes(&self, key: DocumentKey, heads: &Heads, is_rest: bool, done: &mut Exchanged) {
         let theirs = change_hashes(heads);
         match self.latest(&done.staged, &key.id).cloned() {
             Some(mine) if mine.key().epoch > key.epoch => done.tell(&mine, &[]),

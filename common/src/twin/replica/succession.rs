@@ -206,7 +206,13 @@ fn known(document: &Document, key: &DocumentKey, apart: &Apart) -> BTreeMap<Vec<
                 let Dot { actor, seq } = renamed(&change.hash);
                 note(&actor, Known { seq, epoch });
             }
-            false => note(change.actor.to_bytes(), Known { seq: change.seq, epoch }),
+            false => note(
+                change.actor.to_bytes(),
+                Known {
+                    seq: change.seq,
+                    epoch,
+                },
+            ),
         }
     }
     known

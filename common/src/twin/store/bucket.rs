@@ -149,7 +149,7 @@ impl BucketStore {
         let object = TwinKey::of(&self.home, bundle);
         let done = self
             .store
-            .put(&object.to_string(), bundle.bytes.clone())
+            .put_among_others(&object.to_string(), bundle.bytes.clone())
             .await;
         match done {
             Ok(()) => Ok(object),

@@ -79,11 +79,13 @@ pub(crate) fn document(kind: Kind) -> String {
     let homes = HomesApi {
         access: Access::default(),
     };
-    let text = match kind {
-        Kind::Edge => described((api, broker, devices, twins, homes), title, description),
-        Kind::Cloud => described((api, twins, homes), title, description),
-    };
-    let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut document = described(api, title, description);
+    if kind == Kind::Edge {
+        join(&mut document, described(broker, title, description));
+        join(&mut document, described(devices, title, description));
+    }
+    join(&mut document, described(twins, title, description));
+    join(&mut document, described(homes, title, description));
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {
             continue;
@@ -98,12 +100,35 @@ pub(crate) fn document(kind: Kind) -> String {
     text
 }
 
-fn described(api: impl OpenApi, title: &str, description: &str) -> String {
-    OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
+fn described(api: impl OpenApi, title: &str, description: &str) -> Value {
+    let text = OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
         .description(description)
         .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
         .server("/")
-        .spec()
+        .spec();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Put what another document says into this one. The library joins several parts by itself, but names a path twice where two of
+/// them have operations on it, so that readers see the last only.
+fn join(document: &mut Value, other: Value) {
+    match (document, other) {
+        (Value::Object(fields), Value::Object(others)) => {
+            for (name, other) in others {
+                join(fields.entry(name).or_insert(Value::Null), other);
+            }
+        }
+        (Value::Array(items), Value::Array(others)) => {
+            let news: Vec<Value> = others
+                .into_iter()
+                .filter(|other| !items.contains(other))
+                .collect();
+            items.extend(news);
+        }
+        (place @ Value::Null, other) => *place = other,
+        // What both say, like a shape, they say alike.
+        _ => {}
+    }
 }
 
 /// The same with plain media types, and all names in order whichever kind of map the JSON library was

@@ -400,6 +400,7 @@ async fn a_name_is_given_and_taken_back() {
         let sent = ask.body(body.to_string()).send();
         async { sent.await.unwrap() }
     };
+    fixture.clock.set(NOW + 1_000);
     let response = patch(name.clone(), Some(&before)).await;
     let after = response.headers()["etag"].to_str().unwrap().to_owned();
     assert_ne!(before, after);
@@ -424,11 +425,11 @@ async fn a_name_is_given_and_taken_back() {
             (
                 &json!("Ada"),
                 &json!("meta"),
-                &json!("2024-10-04T12:00:00.000Z")
+                &json!("2024-10-04T12:00:01.000Z")
             )
         );
     }
-    fixture.clock.set(NOW + 1);
+    fixture.clock.set(NOW + 2_000);
     let back = ok(patch(json!({"name": ""}), None).await, 200).await;
     assert_eq!(
         (&back["name"], &back["room"]),
@@ -524,7 +525,8 @@ async fn what_is_unsafe_late_is_for_now() {
     let fixture = Fixture::new(Kind::Cloud, false).await;
     let unlock = json!({"lock": "UNLOCK"});
     let path = "/devices/lamp/desired";
-    let refused = fixture.send(Method::PATCH, &format!("{path}?ttl=31s"), unlock.clone());
+    let (long, hour) = (format!("{path}?ttl=31s"), format!("{path}?ttl=1h"));
+    let refused = fixture.send(Method::PATCH, &long, unlock.clone());
     let refused = problem(refused.await, 400).await;
     assert!(
         refused["detail"].as_str().unwrap().contains("POST …/call"),
@@ -537,11 +539,7 @@ async fn what_is_unsafe_late_is_for_now() {
     let id = set["commands"][0]["command"].as_str().unwrap();
     let late = fixture.get(&format!("/commands/{id}")).await;
     assert_eq!(late["status"], "timed_out");
-    let safe = fixture.send(
-        Method::PATCH,
-        &format!("{path}?ttl=1h"),
-        json!({"lock": "LOCK"}),
-    );
+    let safe = fixture.send(Method::PATCH, &hour, json!({"lock": "LOCK"}));
     ok(safe.await, 202).await;
     let called = fixture.send(Method::POST, "/devices/lamp/call", unlock.clone());
     let called = ok(called.await, 200).await;

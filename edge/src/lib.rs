@@ -14,10 +14,16 @@ pub mod cut;
 pub mod decode;
 /// What is known of devices, and how they are set.
 pub mod devices;
+/// Devices as documents that box and cloud share.
+pub mod twins;
+/// Everything cut and shipped at once, for who cannot wait.
+pub mod fresh;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
+/// Readings as they come, for who listens.
+pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
 /// What the REST interface asks of a box.

@@ -9,7 +9,7 @@ pub mod actuate;
 /// A store as a peer: what it has comes here, and what is here goes there.
 pub mod backup;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tarn_common::{
     clock::Clock,
@@ -21,10 +21,13 @@ use tarn_common::{
     },
 };
 
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
 use crate::identity::{DataDir, Identity};
 
 /// How often documents are looked at for what has grown.
-pub const TIDY_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+pub const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Whether a box of the home can be reached now; none where nobody knows.
 pub type Presence = Arc<dyn Fn(EdgeId) -> Option<bool> + Send + Sync>;
@@ -42,4 +45,15 @@ pub async fn open(
     let me = identity.edge.to_string();
     let twins = HomeTwins::open(identity.home.clone(), &me, true, Arc::new(store), clock, home::changes()).await?;
     Ok(Arc::new(twins))
+}
+
+/// Tidy documents from time to time, until stopped.
+pub async fn tidy(twins: Arc<HomeTwins>, stop: CancellationToken) {
+    let mut tick = interval(TIDY_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Err(error) = twins.tidy().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "twins are not tidied; it is tried again");
+        }
+    }
 }

@@ -24,14 +24,15 @@ use tarn_common::{
 
 use crate::{
     accept::{self, Format},
-    devices::{DeviceService, Etag, KnownDevice, Twin, heads, twin},
+    devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
     encode,
     problem::Failure,
     server::SharedRegistry,
     service::Service,
+    twins_api::WAIT_MAX,
     types::{
-        Column, Device, DeviceDetail, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage,
-        SqlAnswer, SqlRequest,
+        Column, Device, DeviceDetail, DeviceList, Fresh, Home, Homes, MissingChunk, Reading,
+        ReadingsPage, SqlAnswer, SqlRequest,
     },
 };
 
@@ -106,6 +107,11 @@ enum ReadingsOk {
         /// Number of chunks that could not be read, so that readings may be absent. The JSON form lists them.
         #[oai(header = "tarn-missing-chunks")]
         u64,
+        /// With `fresh`: until when acknowledged readings are in the answer (RFC 3339), whether nothing is missing of
+        /// them, and how many things are, like `2026-11-22T10:00:00.000Z; complete=true; missing=0`. The JSON form
+        /// lists what is missing.
+        #[oai(header = "tarn-fresh")]
+        Option<String>,
     ),
 }
 
@@ -301,8 +307,12 @@ impl Api {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the page before, with all else the same.
         cursor: Query<Option<String>>,
+        /// Have the latest readings in the answer, and wait for them at most so long, like `5s` (up to 50s). The
+        /// answer says how fresh it is, and what it did not wait for.
+        fresh: Query<Option<String>>,
     ) -> Result<ReadingsOk, Failure> {
         let format = format(headers)?;
+        let wait = duration("fresh", fresh.0.as_deref(), WAIT_MAX)?;
         let service = self.service()?;
         let now = service.clock().now_ms();
         let moment = |name, text: Option<String>| {
@@ -327,14 +337,19 @@ impl Api {
             limit: limit.0.map(|limit| limit as usize),
             cursor: cursor.0,
         };
+        let fresh = match wait {
+            Some(wait) => Some(Fresh::from(service.fresh(query.home.as_str(), wait).await)),
+            None => None,
+        };
         let Page {
             answer,
             next_cursor,
         } = service.engine().readings(&query, service.limits()).await?;
         let missing = answer.missing.len() as u64;
         check_size(answer.bytes())?;
-        let body = readings_body(format, answer, device, next_cursor.clone()).await?;
-        Ok(ReadingsOk::Page(body, next_cursor, missing))
+        let told = fresh.as_ref().map(Fresh::line);
+        let body = readings_body(format, answer, device, next_cursor.clone(), fresh).await?;
+        Ok(ReadingsOk::Page(body, next_cursor, missing, told))
     }
 
     /// Ask in SQL
@@ -415,7 +430,7 @@ impl Api {
 }
 
 impl Api {
-    fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
+    pub(crate) fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
         self.host
             .as_ref()
             .map(|(service, _)| service)
@@ -423,7 +438,7 @@ impl Api {
     }
 
     /// What serves the devices of a home; none where nothing does.
-    fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
+    pub(crate) fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
         let service = self.service()?;
         let is_served = service.home().is_none_or(|own| own == *home);
         Ok(service.devices().filter(|_| is_served))
@@ -470,7 +485,7 @@ impl Api {
     }
 
     /// The home of this name, if the lake has it.
-    async fn home(&self, name: &str) -> Result<HomeId, Failure> {
+    pub(crate) async fn home(&self, name: &str) -> Result<HomeId, Failure> {
         let home: HomeId = name
             .parse()
             .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
@@ -552,6 +567,7 @@ async fn readings_body(
     answer: Answer,
     device: String,
     next_cursor: Option<String>,
+    fresh: Option<Fresh>,
 ) -> Result<ReadingsBody, Failure> {
     Ok(match format {
         Format::Json => {
@@ -561,6 +577,7 @@ async fn readings_body(
                     readings,
                     next_cursor,
                     missing: listed(&answer.missing),
+                    fresh,
                 })
             };
             ReadingsBody::Json(Json(on_thread(page).await?))

@@ -3,13 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
-    service::Kind, twins_api::TwinsApi,
+    live_api::LiveApi, service::Kind, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 34] = [
+const SENT: [&str; 40] = [
     "BoxInfo",
     "Boxes",
     "Column",
@@ -23,10 +25,16 @@ const SENT: [&str; 34] = [
     "DeviceFault",
     "DeviceList",
     "Feature",
+    "Fresh",
     "Home",
     "HomeDetail",
     "Homes",
     "KnownDevice",
+    "LiveGap",
+    "LivePresence",
+    "LiveReading",
+    "LiveReset",
+    "LiveTwin",
     "Member",
     "Members",
     "Metric",
@@ -43,7 +51,7 @@ const SENT: [&str; 34] = [
     "Twin",
     "TwinChange",
     "TwinHistory",
-    "Wanted",
+    "WantedValue",
 ];
 
 /// The OpenAPI document of a box: pretty JSON, the same order at each run.
@@ -76,10 +84,15 @@ pub(crate) fn document(kind: Kind) -> String {
     let twins = TwinsApi {
         access: Access::default(),
     };
+    let live = LiveApi {
+        api: api.clone(),
+        stop: CancellationToken::new(),
+    };
     let homes = HomesApi {
         access: Access::default(),
     };
     let mut document = described(api, title, description);
+    join(&mut document, described(live, title, description));
     if kind == Kind::Edge {
         join(&mut document, described(broker, title, description));
         join(&mut document, described(devices, title, description));
@@ -176,11 +189,15 @@ fn strings(value: &Value) -> Vec<String> {
 
 /// Examples of parameters and bodies, by name.
 fn add_examples(document: &mut Value) {
-    let example = |name: &str, is_list: bool| {
+    let example = |name: &str, is_query: bool| {
         Some(match name {
+            "device" if is_query => json!(["attic/thermometer"]),
+            "kind" => json!(["reading"]),
+            "Last-Event-ID" => json!("3f9a27c05d1be864-1042"),
+            "fresh" => json!("5s"),
             "home" => json!("my-home"),
             "device" => json!("attic/thermometer"),
-            "metric" if is_list => json!(["temperature"]),
+            "metric" if is_query => json!(["temperature"]),
             "metric" => json!("state"),
             "from" => json!("-24h"),
             "to" => json!("2026-11-22T10:00:00Z"),
@@ -205,9 +222,9 @@ fn add_examples(document: &mut Value) {
     let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
     for (_, operation) in operations {
         for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            let is_list = parameter["schema"]["type"] == "array";
-            let value = parameter["name"].as_str();
-            let value = value.and_then(|name| example(name, is_list));
+            let is_query = parameter["in"] == "query";
+            let name = parameter["name"].as_str();
+            let value = name.and_then(|name| example(name, is_query));
             if let Some(value) = value {
                 parameter["example"] = value;
             }
@@ -222,6 +239,20 @@ fn add_examples(document: &mut Value) {
         ("MemberUpdate", json!({"name": "Ada", "role": "owner"})),
         ("ConflictResolution", json!({"value": 18})),
         ("SplitRequest", json!({"identifiers": ["ha:bedroom"]})),
+        (
+            "LiveReading",
+            json!({"device": "attic/thermometer", "metric": "temperature", "value": 21.5, "text": null, "unit": "°C", "ts": "2026-11-22T10:00:00.000Z", "received": "2026-11-22T10:00:00.120Z"}),
+        ),
+        (
+            "LiveTwin",
+            json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
+        ),
+        (
+            "LivePresence",
+            json!({"what": "device", "id": "8f3a1c5e9b7d2046", "online": false, "since": "2026-11-22T10:00:00.000Z"}),
+        ),
+        ("LiveGap", json!({"dropped": 12})),
+        ("LiveReset", json!({"reason": "it is too long ago"})),
     ] {
         let schema = &mut document["components"]["schemas"][name];
         if !schema.is_null() {

@@ -22,6 +22,10 @@ mod encode;
 pub mod frames;
 /// Operations on homes: rooms, members, boxes, and the sync of twins.
 mod homes_api;
+/// What happens in a home, told as it happens.
+pub mod live;
+/// The operation that listens to it.
+mod live_api;
 /// Counts and times of requests.
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
@@ -38,12 +42,12 @@ pub mod types;
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
     BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
-    Twin, Wanted, check_heads, heads, wanted,
+    Twin, Wanted, WantedValue, check_heads, heads,
 };
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::Any;
 pub use server::{HttpSettings, SharedRegistry, serve};
-pub use service::{Kind, Service};
+pub use service::{Freshness, Kind, Service};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use crate::{
     devices_api::DevicesApi,
     document::{docs_html, document},
     homes_api::HomesApi,
+    live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
     service::Service,
@@ -60,18 +61,19 @@ pub async fn serve(
     settings: HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let app = app(service, registry, &settings);
+    let app = app(service, registry, &settings, stop.clone());
     let acceptor = TcpAcceptor::from_tokio(listener)?;
     Server::new_with_acceptor(acceptor)
         .run_with_graceful_shutdown(app, async move { stop.cancelled().await }, Some(STOP_TIME))
         .await
 }
 
-/// The whole interface as one endpoint.
+/// The whole interface as one endpoint. Streams end when the token is cancelled.
 pub fn app(
     service: Arc<dyn Service>,
     registry: SharedRegistry,
     settings: &HttpSettings,
+    stop: CancellationToken,
 ) -> impl Endpoint + 'static {
     let text = document(service.kind());
     let docs = docs_html(&text);
@@ -82,6 +84,10 @@ pub fn app(
     };
     let api = Api {
         host: Some((service, registry)),
+    };
+    let live = LiveApi {
+        api: api.clone(),
+        stop,
     };
     let document = move |_| {
         Response::builder()
@@ -106,14 +112,14 @@ pub fn app(
     let routes = match broker {
         None => routes.nest(
             "/",
-            OpenApiService::new((api, twins, homes), title, version),
+            OpenApiService::new((api, live, twins, homes), title, version),
         ),
         broker => {
             let broker = BrokerApi { broker };
             let devices = DevicesApi { access };
             routes.nest(
                 "/",
-                OpenApiService::new((api, broker, devices, twins, homes), title, version),
+                OpenApiService::new((api, live, broker, devices, twins, homes), title, version),
             )
         }
     };

@@ -24,7 +24,7 @@ use crate::{
 /// Values that one request sets at most.
 const VALUES_MAX: usize = 100;
 /// The longest that a request waits for a command's outcome: less than any request may take.
-const WAIT_MAX: Duration = Duration::from_secs(50);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(50);
 /// The longest that a device may take to confirm a command.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// The longest that a wanted value may wait to be carried out.

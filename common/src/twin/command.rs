@@ -385,8 +385,7 @@ pub fn live_ttl(
     value: &Value,
     ttl: Option<Duration>,
 ) -> Result<Option<u32>, LiveError> {
-    let is_live =
-        matches!(policy, Policy::Safe { .. }) && !value.is_null() && !policy.is_safest(value);
+    let is_live = !value.is_null() && policy.is_live(value);
     let ttl = match ttl {
         Some(ttl) if is_live && ttl > LIVE_TTL_MAX => {
             return Err(LiveError {

@@ -1,6 +1,16 @@
+/// Automerge's bytes, looked at before Automerge does.
+mod chunks;
+/// Names of documents.
+mod key;
+/// What an epoch began with.
+mod past;
+/// Maps of documents.
+mod section;
+/// What of a change from elsewhere is taken.
+mod vet;
+
 use std::{
-    collections::BTreeSet,
-    fmt,
+    collections::{BTreeMap, BTreeSet, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -8,11 +18,17 @@ use std::{
 use automerge::{
     ActorId, Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc,
     ScalarValue, Value,
+    legacy::ObjectId,
     transaction::{CommitOptions, Transactable},
 };
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::chunks::{ChunkKind, chunks};
+pub(super) use self::past::{Carried, Dot, EPOCHS_KNOWN, Known, PAST, Past, PastText};
+pub use self::{
+    key::{DocumentId, DocumentKey, NAME_BYTES_MAX},
+    section::Section,
+};
 use super::{
     resolve::{Policy, Resolved, resolve},
     write::Write,
@@ -24,153 +40,10 @@ const SHAPE: i64 = 1;
 pub const CHANGES_BYTES_MAX: usize = 4 << 20;
 /// Changes after which a document goes on in a new epoch: nothing is ever collected from an Automerge document.
 pub const EPOCH_CHANGES: usize = 2_000;
-/// Bytes of a document's name.
-pub const NAME_BYTES_MAX: usize = 1_100;
-
-/// Names a document of a home: `home`, or `device/<id>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DocumentId(Arc<str>);
-
-impl DocumentId {
-    /// The document of the home itself.
-    #[must_use]
-    pub fn home() -> DocumentId {
-        DocumentId("home".into())
-    }
-
-    /// The document of a device.
-    #[must_use]
-    pub fn device(id: &str) -> DocumentId {
-        DocumentId(format!("device/{id}").into())
-    }
-
-    /// The device that it is about; none for the home.
-    #[must_use]
-    pub fn as_device(&self) -> Option<&str> {
-        self.0.strip_prefix("device/")
-    }
-
-    /// Its sections: the maps at its root, in their order.
-    #[must_use]
-    pub fn sections(&self) -> &'static [Section] {
-        match self.as_device() {
-            Some(_) => &Section::OF_DEVICE,
-            None => &Section::OF_HOME,
-        }
-    }
-
-    /// Whether it is the name of a document.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        let known = self
-            .as_device()
-            .map_or(&*self.0 == "home", |id| !id.is_empty());
-        known && self.0.len() <= NAME_BYTES_MAX
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for DocumentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A document in one of its epochs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct DocumentKey {
-    /// The document.
-    pub id: DocumentId,
-    /// Its epoch: 0, 1, 2 …
-    pub epoch: u32,
-}
-
-impl fmt::Display for DocumentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.epoch {
-            0 => write!(f, "{}", self.id),
-            epoch => write!(f, "{}~{epoch}", self.id),
-        }
-    }
-}
-
-/// A map at the root of a document, of attributes and scalars.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Section {
-    /// Name, room, owner and deletion of a device: writes by anyone.
-    Meta,
-    /// What a device announced; only its owner writes it.
-    About,
-    /// What a device says that it is; only its owner writes it.
-    Reported,
-    /// What is wanted of a device: writes by anyone.
-    Desired,
-    /// What became of the latest command of an attribute, `id:status` or `id:status:reason`; only its owner writes it.
-    Ack,
-    /// How it is decided between writes of an attribute, where not by time; only its owner writes it.
-    Policy,
-    /// Rooms by name.
-    Rooms,
-    /// Members of the household.
-    Members,
-    /// Boxes by id.
-    Boxes,
-    /// Rules.
-    Rules,
-    /// Settings of the home.
-    Settings,
-}
-
-impl Section {
-    const OF_DEVICE: [Section; 6] = [
-        Section::Meta,
-        Section::About,
-        Section::Reported,
-        Section::Desired,
-        Section::Ack,
-        Section::Policy,
-    ];
-    const OF_HOME: [Section; 5] = [
-        Section::Rooms,
-        Section::Members,
-        Section::Boxes,
-        Section::Rules,
-        Section::Settings,
-    ];
-
-    /// Its key in the document.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Section::Meta => "meta",
-            Section::About => "about",
-            Section::Reported => "reported",
-            Section::Desired => "desired",
-            Section::Ack => "ack",
-            Section::Policy => "policy",
-            Section::Rooms => "rooms",
-            Section::Members => "members",
-            Section::Boxes => "boxes",
-            Section::Rules => "rules",
-            Section::Settings => "settings",
-        }
-    }
-
-    /// Whether anyone may write to it, so that its scalars are [`Write`]s.
-    #[must_use]
-    pub fn has_writes(self) -> bool {
-        !matches!(
-            self,
-            Section::About | Section::Reported | Section::Ack | Section::Policy
-        )
-    }
-}
+/// The last epoch. A document in it goes on as any other, and only grows.
+pub const EPOCH_MAX: u32 = u32::MAX / 2;
+/// Attributes of a section that a document from elsewhere may have: several nodes may each have added as many as one may.
+pub const FOREIGN_ATTRIBUTES_MAX: usize = 8 * super::edit::ATTRIBUTES_MAX;
 
 /// Why bytes are no document, or no changes of one.
 #[derive(Debug, thiserror::Error)]
@@ -184,18 +57,27 @@ pub enum DocumentError {
     /// Automerge panicked on them.
     #[error("Automerge panicked on it")]
     Panic,
+    /// They are not what Automerge writes, or would become too much of it.
+    #[error("{0}")]
+    Bytes(&'static str),
+    /// A change does something that no node does.
+    #[error("a change is not one that a node makes: {0}")]
+    Foreign(&'static str),
     /// There are more than are taken at once.
     #[error("{bytes} bytes are more than {CHANGES_BYTES_MAX}")]
     TooLarge {
         /// How many.
         bytes: usize,
     },
-    /// The maps that every document of its kind has are not there, or are covered by others.
+    /// The maps that every document of its kind has are not there, or hold more than one may.
     #[error("it is not of the shape of {0}")]
     Shape(DocumentKey),
     /// An actor wrote two different changes under one number: the same actor ran twice from one state.
     #[error("two different changes have the same actor and number")]
     DuplicateChange,
+    /// It is in its last epoch.
+    #[error("there is no epoch after {EPOCH_MAX}")]
+    LastEpoch,
 }
 
 impl From<AutomergeError> for DocumentError {
@@ -215,8 +97,19 @@ pub struct Document {
     /// Whether the actor was drawn for this value, so that it may write. It is never stored: an actor that went on from a
     /// restored state would number different changes alike.
     has_actor: bool,
-    /// Who made its maps.
-    genesis: ActorId,
+    /// Who made its maps, and in which change.
+    genesis: (ActorId, ChangeHash),
+    /// What its epoch began with, by each node that began it.
+    pasts: Arc<[Past]>,
+}
+
+/// A scalar that stands for an attribute, with the operation that put it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub scalar: ScalarValue,
+    pub operation: ObjId,
+    /// The change of an earlier epoch that it is carried over from.
+    pub from: Option<Dot>,
 }
 
 impl Document {
@@ -237,41 +130,100 @@ impl Document {
             },
         );
         debug_assert!(made.is_ok(), "an empty document takes its first change");
+        let hash = automerge.get_heads().first().copied();
         Document {
             key: key.clone(),
             automerge,
             has_actor: false,
-            genesis: actor,
+            genesis: (actor, hash.unwrap_or(ChangeHash([0; 32]))),
+            pasts: Arc::new([]),
         }
     }
 
-    /// Read a document from what was stored or sent: whole documents and changes, one after the other.
+    /// Read a document from what was stored: whole documents and changes, one after the other.
     ///
     /// # Errors
     /// The bytes are no document, or another one.
     pub fn load(key: &DocumentKey, bytes: &[u8]) -> Result<Document, DocumentError> {
+        Document::genesis(key).with_stored(bytes)
+    }
+
+    /// The document with whole documents and changes that were stored beside it. Changes whose past is missing wait inside.
+    pub(super) fn with_stored(&self, bytes: &[u8]) -> Result<Document, DocumentError> {
+        let mut next = self.clone();
+        guarded(|| {
+            let mut changes = Vec::new();
+            for chunk in chunks(bytes)? {
+                if chunk.kind == ChunkKind::Document {
+                    let mut whole = Automerge::load(chunk.bytes)?;
+                    let is_all = next.automerge.get_heads() == [next.genesis.1]
+                        && whole.get_change_by_hash(&next.genesis.1).is_some();
+                    match is_all {
+                        true => next.automerge = whole,
+                        false => drop(next.automerge.merge(&mut whole)?),
+                    }
+                } else {
+                    changes.push(Change::from_bytes(chunk.bytes.to_vec())?);
+                }
+            }
+            next.automerge.apply_changes_batch(changes)?;
+            next.shaped()
+        })
+    }
+
+    /// Read a whole document that a peer sent.
+    ///
+    /// # Errors
+    /// It is no document, another one, or does what no node does.
+    pub fn received(key: &DocumentKey, bytes: &[u8]) -> Result<Document, DocumentError> {
         if bytes.len() > CHANGES_BYTES_MAX {
             return Err(DocumentError::TooLarge { bytes: bytes.len() });
         }
-        let mut document = Document::genesis(key);
-        guarded(|| document.automerge.load_incremental(bytes))?;
-        document.shaped()
+        let genesis = Document::genesis(key);
+        guarded(|| {
+            let [chunk] = chunks(bytes)?[..] else {
+                return Err(DocumentError::Bytes("it is not one whole document"));
+            };
+            chunk.bounded(ChunkKind::Document)?;
+            let automerge = Automerge::load(chunk.bytes)?;
+            if automerge.get_change_by_hash(&genesis.genesis.1).is_none() {
+                return Err(DocumentError::Shape(key.clone()));
+            }
+            let mut operation = 0;
+            for change in automerge.get_changes(&[]) {
+                genesis.vet(&change, &mut operation)?;
+            }
+            Document {
+                automerge,
+                ..genesis
+            }
+            .shaped()
+        })
     }
 
-    fn shaped(self) -> Result<Document, DocumentError> {
-        let is_whole = self
-            .key
-            .id
-            .sections()
-            .iter()
-            .all(|&section| self.map(section).is_some());
-        let id = self.automerge.get(ROOT, "id").ok().flatten();
-        let is_its = id.is_some_and(|(id, _)| id.as_str() == Some(self.key.id.as_str()));
-        if is_whole && is_its {
-            Ok(self)
-        } else {
-            Err(DocumentError::Shape(self.key))
+    /// See that it has its shape, and read what its epoch began with.
+    fn shaped(mut self) -> Result<Document, DocumentError> {
+        let is_whole = self.key.id.sections().iter().all(|&section| {
+            let map = self.map(section);
+            map.is_some_and(|map| self.automerge.length(&map) <= FOREIGN_ATTRIBUTES_MAX)
+        });
+        if !is_whole {
+            return Err(DocumentError::Shape(self.key));
         }
+        let pasts = self.automerge.get_all(ROOT, PAST)?;
+        if pasts.len() != self.pasts.len() {
+            let read = |(value, id): (Value<'_>, ObjId)| match (value.as_bytes(), id) {
+                (Some(bytes), ObjId::Id(_, actor, _)) => {
+                    Some(PastText::parse(bytes).map(|text| Past::new(actor, text)))
+                }
+                _ => None,
+            };
+            self.pasts = pasts
+                .into_iter()
+                .filter_map(read)
+                .collect::<Result<_, _>>()?;
+        }
+        Ok(self)
     }
 
     /// Which document it is.
@@ -288,12 +240,18 @@ impl Document {
         heads
     }
 
+    /// Whether nobody has written to it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.automerge.get_heads() == [self.genesis.1]
+    }
+
     /// Whether it has all of these changes.
     #[must_use]
     pub fn knows(&self, heads: &[ChangeHash]) -> bool {
         heads
             .iter()
-            .all(|head| self.automerge.get_change_by_hash(head).is_some())
+            .all(|head| self.automerge.get_change_meta_by_hash(head).is_some())
     }
 
     /// How many changes it is made of.
@@ -312,10 +270,37 @@ impl Document {
             .collect()
     }
 
+    /// The changes that somebody who has so many of each actor does not have.
+    pub(super) fn changes_beyond(&self, actors: &BTreeMap<Vec<u8>, u64>) -> Vec<Vec<u8>> {
+        let lacks = |change: &&Change| {
+            let has = actors.get(change.actor_id().to_bytes());
+            has.is_none_or(|&seq| seq < change.seq())
+        };
+        let changes = self.automerge.get_changes(&[]);
+        let changes = changes.iter().filter(lacks);
+        changes.map(|change| change.raw_bytes().to_vec()).collect()
+    }
+
+    /// How many changes it has of each actor.
+    pub(super) fn actors(&self) -> BTreeMap<Vec<u8>, u64> {
+        let mut actors = BTreeMap::new();
+        for change in self.automerge.get_changes_meta(&[]) {
+            let seq = actors.entry(change.actor.to_bytes().to_vec()).or_default();
+            *seq = change.seq.max(*seq);
+        }
+        actors
+    }
+
     /// The whole document, compressed, as any Automerge library opens it.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         self.automerge.save()
+    }
+
+    /// The whole document as peers are sent it: what is not compressed can be looked at before it is read.
+    #[must_use]
+    pub(super) fn save_plain(&self) -> Vec<u8> {
+        self.automerge.save_nocompress()
     }
 
     /// The Automerge document, to look into.
@@ -324,7 +309,8 @@ impl Document {
         &self.automerge
     }
 
-    /// The document with changes of others taken in. Changes whose past is missing wait inside, and show nothing.
+    /// The document with changes of others taken in, those first that others stand on. Changes whose past is missing are not
+    /// taken: they come again with it.
     ///
     /// # Errors
     /// The changes cannot be taken; then none is.
@@ -334,15 +320,29 @@ impl Document {
             return Err(DocumentError::TooLarge { bytes });
         }
         let mut next = self.clone();
-        let read = || {
-            changes
-                .iter()
-                .map(|bytes| Change::from_bytes(bytes.clone()))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let changes = catch_unwind(AssertUnwindSafe(read)).map_err(|_| DocumentError::Panic)??;
-        guarded(|| next.automerge.apply_changes_batch(changes))?;
-        next.shaped()
+        guarded(|| {
+            let mut known: HashSet<ChangeHash> = HashSet::new();
+            let mut ready = Vec::new();
+            let mut operation = self.last_operation();
+            for bytes in changes {
+                let [chunk] = chunks(bytes)?[..] else {
+                    return Err(DocumentError::Bytes("it is not one change"));
+                };
+                chunk.bounded(ChunkKind::Change)?;
+                let change = Change::from_bytes(bytes.clone())?;
+                let is_known = |hash: &ChangeHash| {
+                    known.contains(hash) || self.automerge.get_change_meta_by_hash(hash).is_some()
+                };
+                if is_known(&change.hash()) || !change.deps().iter().all(is_known) {
+                    continue;
+                }
+                self.vet(&change, &mut operation)?;
+                known.insert(change.hash());
+                ready.push(change);
+            }
+            next.automerge.apply_changes_batch(ready)?;
+            next.shaped()
+        })
     }
 
     /// The document with all that another one of the same key has.
@@ -352,36 +352,24 @@ impl Document {
     pub fn merged(&self, other: &Document) -> Result<Document, DocumentError> {
         let mut next = self.clone();
         let mut other = other.automerge.clone();
-        guarded(|| next.automerge.merge(&mut other))?;
-        next.shaped()
+        guarded(|| {
+            next.automerge.merge(&mut other)?;
+            next.shaped()
+        })
     }
 
-    /// A message of Automerge's own protocol, which finds out by Bloom filters what the other side lacks. `received` is a message of
-    /// that kind; without one it begins. Gives the document with what came, and the answer if there is one.
-    ///
-    /// # Errors
-    /// The message cannot be read or taken.
-    pub fn bloom(
-        &self,
-        received: Option<&[u8]>,
-    ) -> Result<(Document, Option<Vec<u8>>), DocumentError> {
-        use automerge::sync::{Message, State, SyncDoc};
-        let mut next = self.clone();
-        let mut answer = None;
-        let run = || -> Result<(), DocumentError> {
-            let mut state = State::new();
-            if let Some(bytes) = received {
-                let message = Message::decode(bytes).map_err(|_| AutomergeError::Fail)?;
-                next.automerge.receive_sync_message(&mut state, message)?;
-            }
-            answer = next
-                .automerge
-                .generate_sync_message(&mut state)
-                .map(Message::encode);
-            Ok(())
-        };
-        catch_unwind(AssertUnwindSafe(run)).map_err(|_| DocumentError::Panic)??;
-        Ok((next.shaped()?, answer))
+    /// The number of the last operation.
+    fn last_operation(&self) -> u64 {
+        let heads = self.automerge.get_heads();
+        let metas = heads
+            .iter()
+            .filter_map(|head| self.automerge.get_change_meta_by_hash(head));
+        metas.map(|meta| meta.max_op).max().unwrap_or_default()
+    }
+
+    /// Whether this change made its maps.
+    fn begins_with(&self, change: &Change) -> bool {
+        change.hash() == self.genesis.1
     }
 
     /// Take an actor for what is written from now on. Each value in memory has its own.
@@ -451,6 +439,45 @@ impl Document {
         Ok(())
     }
 
+    /// Write down what the epoch begins with.
+    pub(super) fn put_past(
+        &mut self,
+        actor: ActorId,
+        past: &PastText,
+    ) -> Result<(), DocumentError> {
+        self.automerge.set_actor(actor);
+        self.has_actor = false;
+        let written = self.automerge.transact_with::<_, _, AutomergeError, _>(
+            |_| CommitOptions::default().with_time(0),
+            |tx| tx.put(ROOT, PAST, past.to_bytes()),
+        );
+        written.map_err(|failure| failure.error)?;
+        self.pasts = Arc::new([]);
+        *self = self.clone().shaped()?;
+        Ok(())
+    }
+
+    /// What its epoch began with, by each node that began it.
+    pub(super) fn pasts(&self) -> &[Past] {
+        &self.pasts
+    }
+
+    /// Who made its maps.
+    pub(super) fn genesis_actor(&self) -> &ActorId {
+        &self.genesis.0
+    }
+
+    /// The change that an operation is part of.
+    pub(super) fn dot(&self, operation: &ObjId) -> Option<(Dot, ChangeHash)> {
+        let hash = self.automerge.hash_for_opid(operation)?;
+        let meta = self.automerge.get_change_meta_by_hash(&hash)?;
+        let dot = Dot {
+            actor: meta.actor.to_bytes().to_vec(),
+            seq: meta.seq,
+        };
+        Some((dot, hash))
+    }
+
     /// Names of the attributes of a section, in order.
     #[must_use]
     pub fn attributes(&self, section: Section) -> Vec<String> {
@@ -462,34 +489,70 @@ impl Document {
     /// The scalar of an attribute, as Automerge shows it; none where there is none, or null.
     #[must_use]
     pub fn scalar(&self, section: Section, attribute: &str) -> Option<ScalarValue> {
-        let map = self.map(section)?;
-        match self.automerge.get(&map, attribute).ok()?? {
-            (Value::Scalar(scalar), _) if !scalar.is_null() => Some(scalar.into_owned()),
-            _ => None,
-        }
+        let last = self.standing(section, attribute).pop()?;
+        Some(last.scalar).filter(|scalar| !scalar.is_null())
     }
 
     /// The writes that stand beside each other for an attribute: those that no other one has seen and replaced.
     #[must_use]
     pub fn writes(&self, section: Section, attribute: &str) -> Vec<Write> {
-        self.standing(section, attribute)
-            .into_iter()
-            .map(|(write, _)| write)
+        let mut seen = BTreeSet::new();
+        let all = self.standing(section, attribute).into_iter();
+        all.filter_map(|standing| Write::parse(standing.scalar.as_str()?))
+            // One write that was carried over twice from an older epoch is one.
+            .filter(|write| seen.insert(write.to_text()))
             .collect()
     }
 
-    /// The same, each with the operation that wrote it.
-    pub(super) fn standing(&self, section: Section, attribute: &str) -> Vec<(Write, ObjId)> {
+    /// What stands for an attribute, in Automerge's order.
+    pub(super) fn standing(&self, section: Section, attribute: &str) -> Vec<Standing> {
         let all = self
             .map(section)
-            .and_then(|map| self.automerge.get_all(&map, attribute).ok());
-        let mut seen = BTreeSet::new();
-        all.unwrap_or_default()
+            .and_then(|map| self.automerge.get_all(&map, attribute).ok())
+            .unwrap_or_default();
+        let carried = |id: &ObjId| -> Vec<Option<&Dot>> {
+            let ObjId::Id(_, actor, _) = id else {
+                return Vec::new();
+            };
+            let pasts = self.pasts.iter();
+            pasts
+                .map(|past| past.dot(section, attribute, actor))
+                .collect()
+        };
+        let all: Vec<_> = all
             .into_iter()
-            .filter_map(|(value, id)| Some((Write::parse(value.as_str()?)?, id)))
-            // One write that was taken over twice from an older epoch is one.
-            .filter(|(write, _)| seen.insert(write.to_text()))
-            .collect()
+            .map(|(value, id)| (value, carried(&id), id))
+            .collect();
+        // Whoever knew what is carried carries it as well, or it was replaced.
+        let stands = |dot: &&Dot| {
+            let mut pasts = self.pasts.iter().enumerate();
+            pasts.all(|(at, past)| {
+                !past.knows(dot)
+                    || all
+                        .iter()
+                        .any(|(_, dots, _)| dots.get(at) == Some(&Some(*dot)))
+            })
+        };
+        let stand = all.iter().map(|(_, carried, _)| {
+            let is_carried = carried.iter().any(Option::is_some);
+            let from = carried.iter().copied().flatten().find(stands).cloned();
+            (!is_carried || from.is_some()).then_some(from)
+        });
+        let stand: Vec<Option<Option<Dot>>> = stand.collect();
+        let of_scalars = all
+            .into_iter()
+            .zip(stand)
+            .filter_map(|((value, _, id), from)| {
+                let Value::Scalar(scalar) = value else {
+                    return None;
+                };
+                Some(Standing {
+                    scalar: scalar.into_owned(),
+                    operation: id,
+                    from: from?,
+                })
+            });
+        of_scalars.collect()
     }
 
     /// How it is decided between writes of an attribute.
@@ -538,7 +601,7 @@ impl Document {
     fn map(&self, section: Section) -> Option<ObjId> {
         let all = self.automerge.get_all(ROOT, section.name()).ok()?;
         all.into_iter().find_map(|(value, id)| match (&value, &id) {
-            (Value::Object(ObjType::Map), ObjId::Id(_, actor, _)) if *actor == self.genesis => {
+            (Value::Object(ObjType::Map), ObjId::Id(_, actor, _)) if *actor == self.genesis.0 => {
                 Some(id)
             }
             _ => None,
@@ -561,8 +624,18 @@ pub(super) fn fixed_actor(what: &str, key: &DocumentKey, content: &[u8]) -> Acto
     ActorId::from(&hash.finalize()[..16])
 }
 
+/// Whether an object of a document is the one that an operation is about.
+pub(super) fn is_object(object: &ObjId, named: &ObjectId) -> bool {
+    match (object, named) {
+        (ObjId::Root, ObjectId::Root) => true,
+        (ObjId::Id(counter, actor, _), ObjectId::Id(id)) => *counter == id.0 && *actor == id.1,
+        _ => false,
+    }
+}
+
 /// Run Automerge on what came from elsewhere: hostile bytes with good checksums can make it panic.
-fn guarded<T>(run: impl FnOnce() -> Result<T, AutomergeError>) -> Result<T, DocumentError> {
-    let done = catch_unwind(AssertUnwindSafe(run)).map_err(|_| DocumentError::Panic)?;
-    done.map_err(DocumentError::from)
+pub(super) fn guarded<T>(
+    run: impl FnOnce() -> Result<T, DocumentError>,
+) -> Result<T, DocumentError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| DocumentError::Panic)?
 }

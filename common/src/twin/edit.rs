@@ -7,6 +7,8 @@ use super::document::{DocumentId, Section};
 pub const ATTRIBUTES_MAX: usize = 1_000;
 /// Bytes of one value, as JSON.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one scalar of a document: a value with its author.
+pub const SCALAR_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 
 /// One change of one attribute.
 #[derive(Debug, Clone, PartialEq)]

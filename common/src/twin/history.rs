@@ -5,7 +5,7 @@ use automerge::{
 use serde_json::Value;
 
 use super::{
-    document::{Document, Section},
+    document::{Document, Section, is_object},
     edit::value,
     write::{DEVICE, Write},
 };
@@ -77,11 +77,7 @@ pub fn history(document: &Document, max: usize) -> Vec<Changed> {
 }
 
 fn section(maps: &[(Section, ObjId)], object: &ObjectId) -> Option<Section> {
-    let ObjectId::Id(id) = object else {
-        return None;
-    };
-    let is_it = |map: &ObjId| matches!(map, ObjId::Id(counter, actor, _) if *counter == id.0 && *actor == id.1);
-    maps.iter()
-        .find(|(_, map)| is_it(map))
+    let mut maps = maps.iter();
+    maps.find(|(_, map)| is_object(map, object))
         .map(|(section, _)| *section)
 }

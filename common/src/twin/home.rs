@@ -189,6 +189,7 @@ impl HomeTwins {
                     document: None,
                     error,
                 };
+                self.tell_faults(from, std::slice::from_ref(&fault));
                 return Ok(Received {
                     faults: vec![fault],
                     ..Received::default()
@@ -198,6 +199,7 @@ impl HomeTwins {
         let mut turn = self.turn.lock().await;
         let exchanged = self.replica.lock().exchange(messages, self.clock.now_ms());
         self.store(exchanged.staged, Some(from), &mut turn).await?;
+        self.tell_faults(from, &exchanged.faults);
         Ok(Received {
             replies: sync::encode(&exchanged.replies),
             faults: exchanged.faults,
@@ -304,6 +306,14 @@ impl HomeTwins {
         self.replica.lock().commit(staged, self.clock.now_ms());
         self.tell(documents, from, &news);
         Ok(())
+    }
+
+    fn tell_faults(&self, from: &str, faults: &[Fault]) {
+        for fault in faults {
+            let document = fault.document.as_ref().map(ToString::to_string);
+            tracing::warn!(home = %self.home, peer = from, document, error = &fault.error as &dyn std::error::Error,
+                "a peer sent what cannot be taken");
+        }
     }
 
     fn tell(&self, documents: Vec<DocumentId>, from: Option<&str>, news: &[Message]) {

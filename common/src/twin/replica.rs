@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use super::{
-    document::{Document, DocumentError, DocumentId, DocumentKey, EPOCH_CHANGES, Section},
-    edit::{ATTRIBUTES_MAX, Edit, EditError, VALUE_BYTES_MAX, scalar},
+    document::{
+        Document, DocumentError, DocumentId, DocumentKey, EPOCH_CHANGES, EPOCH_MAX, Section,
+    },
+    edit::{ATTRIBUTES_MAX, Edit, EditError, SCALAR_BYTES_MAX, VALUE_BYTES_MAX, scalar},
     stamp::HybridClock,
     write::Write,
 };
@@ -32,9 +34,14 @@ pub struct Replica {
     /// Whether it is a box, which gives documents their next epoch.
     is_box: bool,
     documents: BTreeMap<DocumentId, Document>,
+    /// Documents that are not stored as they are, with the heads up to which they are: what followed from what was stored in
+    /// two epochs is stored with the next change.
+    unstored: BTreeMap<DocumentId, Vec<ChangeHash>>,
     root: Root,
     clock: HybridClock,
     rng: StdRng,
+    /// Changes after which a document goes on in a new epoch.
+    epoch_changes: usize,
 }
 
 /// A digest of all documents with their heads: equal on two replicas that have the same.
@@ -101,6 +108,12 @@ pub enum FaultError {
     /// There are too many documents already.
     #[error("a home has at most {DOCUMENTS_MAX} documents")]
     TooMany,
+    /// It says that it is of an epoch that no document of ours can have come to.
+    #[error("its epoch is too far from ours")]
+    Epoch,
+    /// More was asked for at once than is answered.
+    #[error("it asks for too much at once")]
+    Much,
 }
 
 /// Changes of a replica that are not stored yet.
@@ -138,9 +151,20 @@ impl Replica {
             me: me.to_owned(),
             is_box,
             documents: BTreeMap::new(),
+            unstored: BTreeMap::new(),
             root: Root::default(),
             clock: HybridClock::default(),
             rng: StdRng::from_seed(seed),
+            epoch_changes: EPOCH_CHANGES,
+        }
+    }
+
+    /// The same, whose documents go on in a new epoch after so many changes.
+    #[must_use]
+    pub fn with_epoch_changes(self, epoch_changes: usize) -> Replica {
+        Replica {
+            epoch_changes,
+            ..self
         }
     }
 
@@ -212,7 +236,7 @@ impl Replica {
                     epoch: 0,
                 })
             });
-            document.take_actor(self.rng.random());
+            document.take_actor(self.actor(&document, &scalars));
             if document.put(&scalars, now_ms)?.is_some() {
                 self.stage(&mut staged, before.as_ref(), document);
             }
@@ -270,27 +294,66 @@ impl Replica {
             id: Ulid::from_parts(now_ms.unsigned_abs(), self.rng.random()).to_string(),
             late: false,
         };
-        ids.push(write.id.clone());
-        Ok(ScalarValue::Str(write.to_text().into()))
+        let text = write.to_text();
+        if text.len() > SCALAR_BYTES_MAX {
+            return Err(EditError::TooMany {
+                what: "bytes of a value with its author",
+                max: SCALAR_BYTES_MAX,
+            });
+        }
+        ids.push(write.id);
+        Ok(ScalarValue::Str(text.into()))
+    }
+
+    /// An actor for what is written to a document from now on. It follows from what is written as well, so that two nodes that
+    /// draw alike, because one is a copy of the other's memory, part with their first writes.
+    fn actor(
+        &mut self,
+        document: &Document,
+        scalars: &[(Section, String, ScalarValue)],
+    ) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        hash.update(self.rng.random::<[u8; 32]>());
+        hash.update(&self.me);
+        for head in document.heads() {
+            hash.update(head.0);
+        }
+        hash.update(format!("{scalars:?}"));
+        let mut actor = [0; 16];
+        actor.copy_from_slice(&hash.finalize()[..16]);
+        actor
+    }
+
+    /// Draw otherwise from now on than somebody who drew alike up to now.
+    fn part(&mut self, document: &Document) {
+        let mut hash = Sha256::new();
+        hash.update(self.rng.random::<[u8; 32]>());
+        hash.update(&self.me);
+        for head in document.heads() {
+            hash.update(head.0);
+        }
+        self.rng = StdRng::from_seed(hash.finalize().into());
     }
 
     /// Note what a document has become, with the bundle and the news of it.
-    fn stage(&mut self, staged: &mut Staged, before: Option<&Document>, document: Document) {
+    fn stage(&self, staged: &mut Staged, before: Option<&Document>, document: Document) {
         let is_same_epoch = before.is_some_and(|before| before.key() == document.key());
         let since = before
             .filter(|_| is_same_epoch)
             .map(Document::heads)
             .unwrap_or_default();
-        let changes = document.changes_since(&since);
+        let stored = self.unstored.get(&document.key().id);
+        let stored = stored.filter(|_| is_same_epoch).unwrap_or(&since);
         let kind = if is_same_epoch || before.is_none() {
             BundleKind::Changes
         } else {
             BundleKind::Snapshot
         };
         let bytes = match kind {
-            BundleKind::Changes => changes.concat(),
+            BundleKind::Changes => document.changes_since(stored).concat(),
             BundleKind::Snapshot => document.save(),
         };
+        let news = exchange::told(&document, &since);
         staged.bundles.push(Bundle {
             key: document.key().clone(),
             kind,
@@ -299,18 +362,23 @@ impl Replica {
         if let Some(before) = before.filter(|_| !is_same_epoch) {
             staged.replaced.push(before.key().clone());
         }
-        staged.news.extend(exchange::told(&document, &since));
+        staged.news.extend(news);
         staged.documents.insert(document.key().id.clone(), document);
     }
 
     /// Make what is staged count: it is stored.
     pub fn commit(&mut self, staged: Staged, now_ms: i64) {
         for (id, document) in staged.documents {
-            self.hear(&document, now_ms);
-            self.root.toggle(&document);
-            if let Some(before) = self.documents.insert(id, document) {
-                self.root.toggle(&before);
-            }
+            self.unstored.remove(&id);
+            self.put(document, now_ms);
+        }
+    }
+
+    fn put(&mut self, document: Document, now_ms: i64) {
+        self.hear(&document, now_ms);
+        self.root.toggle(&document);
+        if let Some(before) = self.documents.insert(document.key().id.clone(), document) {
+            self.root.toggle(&before);
         }
     }
 
@@ -340,7 +408,7 @@ impl Replica {
         }
     }
 
-    /// Take in what is stored, in any order; what cannot be read is told.
+    /// Take in what is stored, in any order, beside what is there; what cannot be read is told.
     pub fn restore(&mut self, bundles: &[Bundle], now_ms: i64) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut by_key: BTreeMap<&DocumentKey, Vec<&Bundle>> = BTreeMap::new();
@@ -349,29 +417,40 @@ impl Replica {
         }
         for (key, mut bundles) in by_key {
             bundles.sort_by(|a, b| b.kind.cmp(&a.kind).then_with(|| a.bytes.cmp(&b.bytes)));
-            match succession::restored(key, &bundles, self.rng.random(), &mut faults) {
-                Some(document) => self.take_in(document, now_ms),
-                None => continue,
+            let mine = self.documents.get(&key.id).filter(|mine| mine.key() == key);
+            let base = mine.cloned().unwrap_or_else(|| Document::genesis(key));
+            if let Some(document) = succession::restored(&base, &bundles, &mut faults) {
+                self.take_in(key, document, now_ms);
             }
         }
         faults
     }
 
-    /// Take in one restored document beside what is there: epochs come in their order.
-    fn take_in(&mut self, document: Document, now_ms: i64) {
+    /// Take in one document that was restored beside what is there: epochs go on from each other.
+    fn take_in(&mut self, stored: &DocumentKey, document: Document, now_ms: i64) {
         let id = document.key().id.clone();
-        let next = match self.documents.get(&id) {
-            Some(before) if before.key() != document.key() => {
-                succession::succeed(before, &document, self.rng.random(), now_ms)
-                    .unwrap_or(document)
-            }
-            _ => document,
+        let (key, heads) = (document.key().clone(), document.heads());
+        let mine = self.documents.get(&id);
+        let next = match mine {
+            Some(mine) if mine.key().epoch < key.epoch => succession::succeed(mine, &document),
+            Some(mine) if mine.key().epoch > key.epoch => succession::succeed(&document, mine),
+            Some(mine) if *stored != key => mine.merged(&document),
+            _ => Ok(document),
         };
-        let staged = Staged {
-            documents: BTreeMap::from([(id, next)]),
-            ..Staged::default()
+        let Ok(next) = next else {
+            return;
         };
-        self.commit(staged, now_ms);
+        let upto = match mine.filter(|mine| mine.key() == next.key()) {
+            _ if next.key() == stored && next.heads() == heads => None,
+            Some(mine) if mine.heads() == next.heads() => None,
+            Some(mine) => Some(self.unstored.remove(&id).unwrap_or_else(|| mine.heads())),
+            None if next.key() == stored => Some(heads),
+            None => Some(Vec::new()),
+        };
+        if let Some(upto) = upto {
+            self.unstored.insert(id, upto);
+        }
+        self.put(next, now_ms);
     }
 
     /// Documents that have grown so that they should go on in a new epoch, which this node is the one to begin.
@@ -379,13 +458,13 @@ impl Replica {
     pub fn grown(&self, now_ms: i64) -> Vec<DocumentId> {
         let is_due = |id: &DocumentId, document: &Document| {
             let changes = document.changes_count();
-            if changes < EPOCH_CHANGES {
+            if changes < self.epoch_changes || document.key().epoch >= EPOCH_MAX {
                 return false;
             }
             let owner = self.owner(id, now_ms);
             let is_its = self.is_box && owner.is_none_or(|owner| owner == self.me);
             // Should its owner never come again, somebody else has to.
-            is_its || changes >= 2 * EPOCH_CHANGES
+            is_its || changes >= 2 * self.epoch_changes
         };
         let due = self
             .documents

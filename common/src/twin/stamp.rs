@@ -55,6 +55,10 @@ pub struct HybridClock {
 impl HybridClock {
     /// The stamp of a write that happens now.
     pub fn tick(&mut self, now_ms: i64) -> Stamp {
+        if self.last.is_ahead(now_ms) {
+            // Our own clock was far ahead and was set right: whoever went on from there would count for nothing.
+            self.last = Stamp::default();
+        }
         self.last = match self.last.count.checked_add(1) {
             Some(count) if self.last.ms >= now_ms => Stamp { count, ..self.last },
             Some(_) => Stamp {

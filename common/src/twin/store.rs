@@ -1,8 +1,24 @@
+/// A place with the layout of a store.
+pub mod bucket;
+/// The conformance suite of every kind of store.
+#[cfg(test)]
+mod conformance;
+/// A store that fails as one is told to, for tests.
+#[cfg(test)]
+pub(crate) mod failing;
+/// One file on a box's disk.
+pub mod file;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use super::{document::DocumentKey, replica::Bundle};
+pub use bucket::homes;
+
+use super::{
+    document::{Document, DocumentKey},
+    replica::Bundle,
+};
 
 /// Twins could not be read or stored.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +30,20 @@ pub struct TwinStoreError {
     pub place: String,
     /// Why it failed.
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl TwinStoreError {
+    fn new(
+        action: &'static str,
+        place: impl ToString,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> TwinStoreError {
+        TwinStoreError {
+            action,
+            place: place.to_string(),
+            source: source.into(),
+        }
+    }
 }
 
 /// Where the documents of one home are kept.
@@ -46,4 +76,17 @@ pub trait TwinStore: Debug + Send + Sync + 'static {
         snapshots: &[Bundle],
         gone: &[DocumentKey],
     ) -> Result<(), TwinStoreError>;
+}
+
+/// The snapshots that can be read as documents. One that cannot must not take the place of anything; what it was to replace stays.
+fn readable(snapshots: &[Bundle]) -> Vec<&Bundle> {
+    let is_readable = |snapshot: &&Bundle| match Document::load(&snapshot.key, &snapshot.bytes) {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(document = %snapshot.key, error = &error as &dyn std::error::Error,
+                "a snapshot cannot be read again; the document stays as it is stored");
+            false
+        }
+    };
+    snapshots.iter().filter(is_readable).collect()
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::document::{DocumentId, DocumentKey};
@@ -8,8 +10,8 @@ const VERSION: u8 = 1;
 pub const BODY_BYTES: usize = 96 * 1024;
 /// Bytes of a body that is taken.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
-/// Turns of Automerge's own protocol in one conversation.
-pub const BLOOM_TURNS_MAX: u8 = 10;
+/// Messages of one body.
+pub const MESSAGES_MAX: usize = 8_192;
 
 /// The heads of a document, in order.
 pub type Heads = Vec<[u8; 32]>;
@@ -33,7 +35,7 @@ pub enum Message {
         /// Their heads.
         entries: Vec<(DocumentKey, Heads)>,
     },
-    /// "This is what I have of these documents": answered by what is missing, or by [`Message::Bloom`] where the heads are not known.
+    /// "This is what I have of these documents": answered by what is missing, or by [`Message::Known`] where the heads are not known.
     Heads {
         /// Heads by document; none where nothing is there.
         entries: Vec<(DocumentKey, Heads)>,
@@ -49,14 +51,17 @@ pub enum Message {
         /// The changes.
         payload: Payload,
     },
-    /// A message of Automerge's own sync protocol, for two replicas that know nothing of each other's heads.
-    Bloom {
+    /// "Your heads I do not know; so many changes of each actor I have." Answered by the others, as [`Payload::Rest`], and by the same in
+    /// return where the sender has more.
+    Known {
         /// The document.
         key: DocumentKey,
-        /// Which turn of the conversation it is.
-        turn: u8,
-        /// Automerge's message.
-        bytes: Vec<u8>,
+        /// Heads of the sender.
+        heads: Heads,
+        /// Changes of each actor.
+        actors: BTreeMap<Vec<u8>, u64>,
+        /// Whether this answers another one, so that nothing is to be told in return but changes.
+        is_answer: bool,
     },
 }
 
@@ -65,13 +70,16 @@ pub enum Message {
 pub enum Payload {
     /// Some, those first that others stand on.
     Changes(Vec<Vec<u8>>),
+    /// All that somebody lacks who said what it has of each actor. Should something still lie between, an actor ran twice, and the
+    /// document is asked for whole.
+    Rest(Vec<Vec<u8>>),
     /// The whole document.
     Document(Vec<u8>),
 }
 
 impl Message {
     /// About how many bytes it takes.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let entries = |entries: &[(DocumentKey, Heads)]| {
             entries
                 .iter()
@@ -83,14 +91,14 @@ impl Message {
             Message::Index { entries: all, .. } | Message::Heads { entries: all } => entries(all),
             Message::Changes { heads, payload, .. } => {
                 let payload = match payload {
-                    Payload::Changes(changes) => {
+                    Payload::Changes(changes) | Payload::Rest(changes) => {
                         changes.iter().map(|change| change.len() + 4).sum()
                     }
                     Payload::Document(bytes) => bytes.len(),
                 };
                 33 * heads.len() + payload
             }
-            Message::Bloom { bytes, .. } => bytes.len(),
+            Message::Known { heads, actors, .. } => 33 * heads.len() + 20 * actors.len(),
         }
     }
 }
@@ -102,7 +110,7 @@ pub fn encode(messages: &[Message]) -> Vec<Vec<u8>> {
     let mut from = 0;
     let mut bytes = 0;
     for (at, message) in messages.iter().enumerate() {
-        if at > from && bytes + message.bytes() > BODY_BYTES {
+        if at > from && (bytes + message.bytes() > BODY_BYTES || at - from >= MESSAGES_MAX) {
             bodies.push(body(&messages[from..at]));
             (from, bytes) = (at, 0);
         }
@@ -131,6 +139,12 @@ pub fn decode(body: &[u8]) -> Result<Vec<Message>, String> {
     }
     match body.split_first() {
         Some((&VERSION, messages)) => {
+            // Its first number is how many messages there are.
+            let (count, _) =
+                postcard::take_from_bytes::<u64>(messages).map_err(|error| error.to_string())?;
+            if count > MESSAGES_MAX as u64 {
+                return Err(format!("{count} messages are more than {MESSAGES_MAX}"));
+            }
             postcard::from_bytes(messages).map_err(|error| error.to_string())
         }
         Some((version, _)) => Err(format!("version {version} is not known")),

@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use tarn_common::ids::Seq;
 use tarn_devices::{binding::Binding, command::Expected};
 use tokio::sync::watch;
 
@@ -50,6 +51,8 @@ pub struct Command {
     pub deadline_ms: i64,
     /// When it came to its end.
     pub done_ms: Option<i64>,
+    /// Where its publish stands in the journal.
+    pub seq: Seq,
 }
 
 /// Commands on their way.
@@ -113,7 +116,7 @@ impl Commands {
     }
 
     /// A command by its id, as of `now_ms`.
-    pub(super) fn get(&self, id: &str, now_ms: i64) -> Option<watch::Receiver<Command>> {
+    pub(crate) fn get(&self, id: &str, now_ms: i64) -> Option<watch::Receiver<Command>> {
         self.expire(now_ms);
         self.inner
             .lock()
@@ -132,6 +135,13 @@ impl Commands {
         commands
             .filter(|command| &*command.device == device)
             .collect()
+    }
+
+    /// Note where the publish of a command stands in the journal.
+    pub(super) fn published(&self, id: &str, seq: Seq) {
+        if let Some(sent) = self.inner.lock().sent.get(id) {
+            sent.command.send_modify(|command| command.seq = seq);
+        }
     }
 
     /// End a command that could not be sent after all.

@@ -17,19 +17,28 @@ use tarn_common::{
     },
 };
 use tarn_devices::twin;
-use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, watch},
+    time::interval,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::devices::{
-    commands::{COMMANDS_MAX, Command, Status},
-    service::BoxDevices,
+use crate::{
+    decode::time::PLAUSIBLE_FROM_MS,
+    devices::{
+        commands::{COMMANDS_MAX, Command, Status},
+        send::CommandSender,
+    },
 };
+
+/// How often it is tried to send what was left from before this process.
+const LEFT_EVERY: Duration = Duration::from_secs(10);
 
 /// Sends what is wanted of this box's devices, once, and writes down what became of it.
 pub struct Actuator {
     edge: EdgeId,
     twins: Arc<HomeTwins>,
-    devices: Arc<BoxDevices>,
+    sender: Arc<CommandSender>,
     clock: Arc<dyn Clock>,
     /// Held while it is decided what to send, so that nothing is sent twice.
     deciding: Mutex<()>,
@@ -59,7 +68,7 @@ enum Fate {
 impl Actuator {
     /// An actuator for the devices that `edge` has. What the documents want already is left until its device is heard.
     #[must_use]
-    pub fn new(edge: EdgeId, twins: Arc<HomeTwins>, devices: Arc<BoxDevices>, clock: Arc<dyn Clock>) -> Actuator {
+    pub fn new(edge: EdgeId, twins: Arc<HomeTwins>, sender: Arc<CommandSender>, clock: Arc<dyn Clock>) -> Actuator {
         let (done, outcomes) = mpsc::channel(COMMANDS_MAX);
         let now_ms = clock.now_ms();
         let left = twins.read(|replica| {
@@ -70,7 +79,7 @@ impl Actuator {
         Actuator {
             edge,
             twins,
-            devices,
+            sender,
             clock,
             deciding: Mutex::default(),
             left: Mutex::new(left),
@@ -86,8 +95,13 @@ impl Actuator {
             return;
         };
         let mut changes = self.twins.changes();
+        let mut left = interval(LEFT_EVERY);
+        left.tick().await;
         loop {
             tokio::select! {
+                _ = left.tick() => if !self.left.lock().is_empty() {
+                    self.act_on_all();
+                },
                 () = stop.cancelled() => return,
                 Some(done) = outcomes.recv() => {
                     let mut all = vec![done];
@@ -133,13 +147,13 @@ impl Actuator {
     }
 
     fn fates(&self, device: &str, document: &Document, now_ms: i64) -> Vec<(String, Fate)> {
-        let registry = self.devices.devices.registry.read();
+        let registry = self.sender.devices.registry.read();
         let Some(known) = registry.device(device) else {
             return Vec::new();
         };
         let mut fates = Vec::new();
         for (attribute, write) in unacked(document, now_ms) {
-            if self.devices.devices.commands.has(&write.id) {
+            if self.sender.devices.commands.has(&write.id) {
                 continue;
             }
             let reported = document.scalar(Section::Reported, &attribute).map(|scalar| scalar_value(&scalar));
@@ -170,13 +184,14 @@ impl Actuator {
     fn carry_out(&self, id: &DocumentId, device: &str, attribute: String, fate: Fate, timeout: Option<Duration>) {
         match fate {
             Fate::Refuse(write, reason, instead) => {
+                self.left.lock().remove(&write.id);
                 let ack = format!("{}:refused:{reason}", write.id);
                 self.end(Done { document: id.clone(), attribute, ack, instead });
             }
             Fate::Send(write) => {
                 self.left.lock().remove(&write.id);
-                match self.devices.send(device, attribute.clone(), write.v, timeout, Some(write.id.clone())) {
-                    Ok((command, _)) => self.follow(id.clone(), attribute, command),
+                match self.sender.send(write.id.clone(), device, attribute.clone(), write.v, timeout) {
+                    Ok(command) => self.follow(id.clone(), attribute, command),
                     Err(error) => {
                         let ack = format!("{}:refused:{error}", write.id);
                         self.end(Done { document: id.clone(), attribute, ack, instead: None });
@@ -188,9 +203,9 @@ impl Actuator {
 
     /// Write down what becomes of a command.
     fn follow(&self, document: DocumentId, attribute: String, mut command: watch::Receiver<Command>) {
-        let (devices, done) = (self.devices.clone(), self.done.clone());
+        let (sender, done) = (self.sender.clone(), self.done.clone());
         self.waiting.spawn(async move {
-            devices.outcome(&mut command).await;
+            sender.outcome(&mut command).await;
             let ack = {
                 let command = command.borrow();
                 match &command.status {
@@ -239,7 +254,7 @@ fn unacked(document: &Document, now_ms: i64) -> Vec<(String, Write)> {
     let wanted = attributes.filter_map(|attribute| {
         let write = document.resolve(Section::Desired, &attribute, now_ms).winner?;
         let ack = document.scalar(Section::Ack, &attribute);
-        let is_acked = ack.as_ref().and_then(|ack| ack.to_str()).is_some_and(|ack| ack.starts_with(&write.id));
+        let is_acked = ack.as_ref().and_then(|ack| ack.as_str()).is_some_and(|ack| ack.starts_with(&write.id));
         let is_wanted = !is_acked && !write.is_devices() && !write.v.is_null();
         is_wanted.then_some((attribute, write))
     });

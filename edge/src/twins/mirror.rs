@@ -21,10 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Presence;
-use crate::{
-    devices::{Devices, service::BoxDevices},
-    identity::Identity,
-};
+use crate::{devices::Devices, identity::Identity};
 
 /// What is said within this time becomes one change of its document.
 const COALESCE: Duration = Duration::from_millis(500);
@@ -40,7 +37,7 @@ pub struct Mirror {
     /// The twins.
     pub twins: Arc<HomeTwins>,
     /// What is known of devices.
-    pub devices: Arc<BoxDevices>,
+    pub devices: Arc<Devices>,
     /// Which boxes are there.
     pub presence: Presence,
     /// When it is.
@@ -50,7 +47,7 @@ pub struct Mirror {
 impl Mirror {
     /// Keep the twins true until stopped.
     pub async fn run(self, stop: CancellationToken) {
-        let known: Arc<Devices> = self.devices.devices.clone();
+        let known = self.devices.clone();
         let mut generation = None;
         let mut claim = interval(CLAIM_EVERY);
         claim.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,10 +70,10 @@ impl Mirror {
 
     /// Bring the documents up to what is known now: all of them, or those of devices that were heard.
     pub async fn look(&self, all: bool) {
-        let heard = self.devices.devices.heard.take();
+        let heard = self.devices.heard.take();
         if let Err(error) = self.write(&heard, all).await {
             tracing::error!(error = &error as &dyn std::error::Error, "what devices said is not in their twins yet");
-            self.devices.devices.heard.give_back(heard);
+            self.devices.heard.give_back(heard);
         }
     }
 
@@ -95,8 +92,8 @@ impl Mirror {
 
     /// Devices, each with what its document says about it.
     fn known(&self, wanted: impl Fn(&Arc<str>) -> bool) -> Vec<(Device, Vec<(&'static str, Value)>)> {
-        let registry = self.devices.devices.registry.read();
-        let known = |device: &Device| (device.clone(), about::scalars(&self.devices.announced(&registry, device)));
+        let registry = self.devices.registry.read();
+        let known = |device: &Device| (device.clone(), about::scalars(&self.devices.shown(&registry, device)));
         registry.devices().filter(|device| wanted(&device.id)).map(known).collect()
     }
 
@@ -105,7 +102,7 @@ impl Mirror {
         let id = DocumentId::device(&device.id);
         let now_ms = self.clock.now_ms();
         let mut edits = Vec::new();
-        match self.claim(replica, &id, now_ms) {
+        match claim(replica, &id, self.identity.edge, &self.presence, now_ms) {
             Claim::Others => return edits,
             Claim::Ours => {}
             Claim::Take => {
@@ -150,7 +147,7 @@ impl Mirror {
         let mut edits = vec![Edit::new(id.clone(), Section::Reported, metric, state.clone())];
         let is_first = was.is_none();
         let device = id.as_device().unwrap_or_default();
-        let is_under_way = self.devices.devices.commands.is_under_way(device, metric);
+        let is_under_way = self.devices.commands.is_under_way(device, metric);
         let wanted = twin::wanted(feature, state).filter(|_| feature.write.is_some() && !is_first && !is_under_way);
         if let Some(wanted) = wanted {
             let now = document.and_then(|document| document.resolve(Section::Desired, metric, self.clock.now_ms()).winner);
@@ -162,21 +159,25 @@ impl Mirror {
         edits
     }
 
-    /// Whose a device is that this box knows.
-    fn claim(&self, replica: &Replica, id: &DocumentId, now_ms: i64) -> Claim {
-        let owner = replica.owner(id, now_ms).and_then(|owner| owner.parse::<EdgeId>().ok());
-        match owner {
-            Some(owner) if owner == self.identity.edge => Claim::Ours,
-            Some(owner) if (self.presence)(owner) == Some(true) => Claim::Others,
-            _ => Claim::Take,
-        }
+}
+
+/// Whose a device is that box `edge` knows.
+pub(crate) fn claim(replica: &Replica, id: &DocumentId, edge: EdgeId, presence: &Presence, now_ms: i64) -> Claim {
+    let owner = replica.owner(id, now_ms).and_then(|owner| owner.parse::<EdgeId>().ok());
+    match owner {
+        Some(owner) if owner == edge => Claim::Ours,
+        Some(owner) if presence(owner) == Some(true) => Claim::Others,
+        _ => Claim::Take,
     }
 }
 
 type States = BTreeMap<(Arc<str>, Arc<str>), Value>;
 
-enum Claim {
+/// Whose a device is.
+pub(crate) enum Claim {
+    /// This box's.
     Ours,
+    /// Another box's, which is there.
     Others,
     /// Nobody has it, or a box that is not there.
     Take,

@@ -8,7 +8,6 @@ use tarn_common::{
     ids::HomeId,
     query::{Engine, EngineSettings, Limits},
     twin::{
-        command::{commands_of, find},
         document::{DocumentId, DocumentKey, Section},
         edit::Edit,
         home::{self, HomeTwins},
@@ -23,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DAY, DEVICE as SILENT, ENCODED, lake, problem};
 use crate::{
     BoxInfo, Command, DeviceError, DeviceService, HttpSettings, Kind, KnownDevice, Service,
-    SetRequest, frames, serve, wanted,
+    SetRequest, Wanted, frames, serve,
 };
 
 const NOW: i64 = DAY + 12 * 3_600_000;
@@ -69,6 +68,13 @@ impl Devices {
     fn has(&self, home: &HomeId) -> bool {
         home == self.twins.home()
     }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            twins: &self.twins,
+            clock: &*self.clock,
+        }
+    }
 }
 
 #[async_trait]
@@ -104,7 +110,7 @@ impl DeviceService for Devices {
         home: &HomeId,
         id: &str,
         request: SetRequest,
-        _: Duration,
+        wait: Duration,
     ) -> Result<Vec<Command>, DeviceError> {
         let (id, _) = self.ids(home, id).await;
         let document = DocumentId::device(&id);
@@ -114,13 +120,7 @@ impl DeviceService for Devices {
         {
             return Err(DeviceError::NotFound(format!("there is no device {id:?}")));
         }
-        let decide = |replica: &tarn_common::twin::replica::Replica| wanted(replica, &id, &request);
-        let ids = self.twins.edit_if(decide, &request.by).await?;
-        let now_ms = self.clock.now_ms();
-        let states = ids
-            .iter()
-            .filter_map(|id| self.twins.read(|replica| find(replica, id, now_ms)));
-        Ok(states.map(|(_, state)| Command::of(&id, &state)).collect())
+        self.wanted().set(&id, &request, wait).await
     }
 
     async fn call(
@@ -128,12 +128,12 @@ impl DeviceService for Devices {
         home: &HomeId,
         id: &str,
         request: SetRequest,
-        wait: Duration,
+        _: Duration,
     ) -> Result<Vec<Command>, DeviceError> {
         if self.is_away {
             return Err(DeviceError::Away(format!("box {BOX} is away")));
         }
-        let mut commands = self.set(home, id, request, wait).await?;
+        let mut commands = self.set(home, id, request, Duration::ZERO).await?;
         for command in &mut commands {
             command.status = "confirmed".into();
             command.done = Some(command.sent.clone());
@@ -142,19 +142,11 @@ impl DeviceService for Devices {
     }
 
     async fn commands(&self, _: &HomeId, id: &str) -> Vec<Command> {
-        let now_ms = self.clock.now_ms();
-        let states = self.twins.read(|replica| {
-            let document = replica.document(&DocumentId::device(id));
-            document.map(|document| commands_of(document, 10, now_ms))
-        });
-        let states = states.unwrap_or_default();
-        states.iter().map(|state| Command::of(id, state)).collect()
+        self.wanted().commands(id)
     }
 
-    async fn command(&self, _: &HomeId, id: &str, _: Duration) -> Option<Command> {
-        let now_ms = self.clock.now_ms();
-        let (document, state) = self.twins.read(|replica| find(replica, id, now_ms))?;
-        Some(Command::of(document.as_device()?, &state))
+    async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<Command> {
+        self.wanted().command(id, wait).await
     }
 
     async fn boxes(&self, _: &HomeId) -> Vec<BoxInfo> {

@@ -1,122 +1,277 @@
-use automerge::ScalarValue;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use automerge::{ChangeHash, ScalarValue};
 
 use super::{Bundle, Fault};
 use crate::twin::{
-    document::{Document, DocumentError, DocumentKey, fixed_actor},
+    document::{
+        Carried, Document, DocumentError, DocumentKey, Dot, EPOCH_MAX, EPOCHS_KNOWN, Known,
+        PastText, Section, Standing, fixed_actor,
+    },
     resolve::resolve,
     write::Write,
 };
 
 /// A moment before all others: what is decided as of then is the same on every node.
 const BEFORE_ALL_MS: i64 = i64::MIN;
+/// Writes of one attribute beside each other that go on into the next epoch: the one that holds, and the latest others.
+const LAYERS_MAX: usize = 16;
 
-/// The next epoch of a document: its values, without its past. Two nodes that begin it with the same values write the same
-/// bytes; with others, what they wrote stands beside each other, as if it were written at once.
+/// Changes that another history of the document does not have, and has others in their place: the actor ran twice.
+type Apart = HashSet<ChangeHash>;
+
+/// The key of the next epoch of a document.
+fn next_key(document: &Document) -> Result<DocumentKey, DocumentError> {
+    match document.key().epoch {
+        EPOCH_MAX.. => Err(DocumentError::LastEpoch),
+        epoch => Ok(DocumentKey {
+            id: document.key().id.clone(),
+            epoch: epoch + 1,
+        }),
+    }
+}
+
+/// The next epoch of a document: what it says now, without its past.
 pub(super) fn rolled(document: &Document) -> Result<Document, DocumentError> {
-    let key = DocumentKey {
-        id: document.key().id.clone(),
-        epoch: document.key().epoch.saturating_add(1),
-    };
-    let mut scalars = Vec::new();
-    for &section in document.key().id.sections() {
-        for attribute in document.attributes(section) {
-            let scalar = match section.has_writes() {
-                true => {
-                    let writes = document.writes(section, &attribute);
-                    let held = resolve(
-                        &writes,
-                        &document.policy(section, &attribute),
-                        BEFORE_ALL_MS,
-                    )
-                    .winner;
-                    held.map(|write| ScalarValue::Str(write.to_text().into()))
-                }
-                false => document.scalar(section, &attribute),
-            };
-            if let Some(scalar) = scalar {
-                scalars.push((section, attribute, scalar));
-            }
-        }
-    }
-    let mut next = Document::genesis(&key);
-    let content = format!("{scalars:?}");
-    next.write_as(fixed_actor("epoch", &key, content.as_bytes()), &scalars, 0)?;
-    Ok(next)
+    carried(document, &next_key(document)?, &Apart::new())
 }
 
-/// Go on in another document than the one that we have of the same name: a newer epoch, or a history that ours does not go
-/// together with. What anyone wrote to ours and the other does not have is put again, by somebody new.
-pub(super) fn succeed(
-    before: &Document,
-    next: &Document,
-    actor: [u8; 16],
-    now_ms: i64,
-) -> Result<Document, DocumentError> {
-    let mut next = next.clone();
-    let mut scalars = Vec::new();
-    for &section in before
-        .key()
-        .id
-        .sections()
+/// Go on in a newer epoch than that of the document that we have: what it said goes along, as one more beginning of that
+/// epoch, unless whoever began it knew all of that.
+pub(super) fn succeed(before: &Document, next: &Document) -> Result<Document, DocumentError> {
+    let mine = carried(before, next.key(), &Apart::new())?;
+    let is_known = |mine| next.pasts().iter().any(|past| past.knows_all_of(mine));
+    match mine.pasts().iter().all(is_known) {
+        true => Ok(next.clone()),
+        false => next.merged(&mine),
+    }
+}
+
+/// Join two histories that one actor wrote, each without knowing of the other: both go on in the next epoch. What either
+/// wrote since they parted counts as written by somebody of its own, so that none of it passes for known to the other.
+pub(super) fn healed(mine: &Document, theirs: &Document) -> Result<Document, DocumentError> {
+    let key = next_key(mine)?;
+    let ours = carried(mine, &key, &apart(mine, theirs))?;
+    ours.merged(&carried(theirs, &key, &apart(theirs, mine))?)
+}
+
+/// Changes of actors that went on otherwise in another history.
+fn apart(document: &Document, other: &Document) -> Apart {
+    let there = other.actors();
+    let changes = document.automerge().get_changes_meta(&[]);
+    let mut parted: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for change in &changes {
+        let actor = change.actor.to_bytes();
+        let is_theirs = there.get(actor).is_some_and(|&seq| seq >= change.seq);
+        if is_theirs && !other.knows(&[change.hash]) {
+            let first = parted.entry(actor).or_insert(change.seq);
+            *first = change.seq.min(*first);
+        }
+    }
+    let is_apart = |actor: &[u8], seq| parted.get(actor).is_some_and(|&first| seq >= first);
+    let apart = changes
         .iter()
-        .filter(|section| section.has_writes())
-    {
-        for attribute in before.attributes(section) {
-            let there = next.writes(section, &attribute);
-            let policy = next.policy(section, &attribute);
-            let mut all: Vec<Write> = before.writes(section, &attribute);
-            all.retain(|write| there.iter().all(|other| other.id != write.id));
-            all.iter_mut().for_each(|write| write.late = true);
-            let late: Vec<String> = all.iter().map(|write| write.id.clone()).collect();
-            all.extend(there);
-            let winner = resolve(&all, &policy, BEFORE_ALL_MS).winner;
-            if let Some(winner) = winner.filter(|winner| late.contains(&winner.id)) {
-                scalars.push((
+        .filter(|change| is_apart(change.actor.to_bytes(), change.seq));
+    apart.map(|change| change.hash).collect()
+}
+
+/// A change as if somebody had written it who wrote nothing else.
+fn renamed(change: &ChangeHash) -> Dot {
+    Dot {
+        actor: change.0[..16].to_vec(),
+        seq: 1,
+    }
+}
+
+/// A document that begins an epoch with what another says. Whoever begins it with the same, knowing the same, writes the
+/// same bytes; otherwise the beginnings stand beside each other, and [`Past`](crate::twin::document::Past) tells what of
+/// them was replaced.
+fn carried(
+    document: &Document,
+    key: &DocumentKey,
+    apart: &Apart,
+) -> Result<Document, DocumentError> {
+    let mut layers: Vec<Vec<(Section, String, ScalarValue)>> = Vec::new();
+    let mut all = Vec::new();
+    for &section in key.id.sections() {
+        for attribute in document.attributes(section) {
+            let standing = document.standing(section, &attribute);
+            let kept = match section.has_writes() {
+                true => writes(document, section, &attribute, standing),
+                false => standing
+                    .into_iter()
+                    .next_back()
+                    .into_iter()
+                    .filter(|standing| !standing.scalar.is_null())
+                    .collect(),
+            };
+            for (layer, standing) in kept.into_iter().enumerate() {
+                let Some(dot) = dot(document, &standing, apart) else {
+                    continue;
+                };
+                if layers.len() == layer {
+                    layers.push(Vec::new());
+                }
+                layers[layer].push((section, attribute.clone(), standing.scalar));
+                all.push(Carried {
                     section,
-                    attribute,
-                    ScalarValue::Str(winner.to_text().into()),
-                ));
+                    attribute: attribute.clone(),
+                    layer: layer as u8,
+                    dot,
+                });
             }
         }
     }
-    if !scalars.is_empty() {
-        next.take_actor(actor);
-        next.put(&scalars, now_ms)?;
+    let mut next = Document::genesis(key);
+    let mut actors = Vec::new();
+    for layer in &layers {
+        let actor = fixed_actor("layer", key, format!("{layer:?}").as_bytes());
+        actors.push(actor.to_bytes().to_vec());
+        // Each stands on the genesis alone, so that they stand beside each other.
+        let mut alone = Document::genesis(key);
+        alone.write_as(actor, layer, 0)?;
+        next = next.merged(&alone)?;
     }
+    let past = PastText {
+        layers: actors,
+        known: known(document, key, apart),
+        carried: all,
+    };
+    next.put_past(fixed_actor("epoch", key, &past.to_bytes()), &past)?;
     Ok(next)
 }
 
-/// Put a document together from what is stored of it. What cannot be read is told, and the rest is used.
+/// The writes of an attribute that go along: the one that holds first, whatever the time.
+fn writes(
+    document: &Document,
+    section: Section,
+    attribute: &str,
+    standing: Vec<Standing>,
+) -> Vec<Standing> {
+    let mut by_text: BTreeMap<String, Standing> = BTreeMap::new();
+    let mut writes = Vec::new();
+    for one in standing {
+        if let Some(write) = one.scalar.as_str().and_then(Write::parse) {
+            by_text.entry(write.to_text()).or_insert(one);
+            writes.push(write);
+        }
+    }
+    let policy = document.policy(section, attribute);
+    let resolved = resolve(&writes, &policy, BEFORE_ALL_MS);
+    let losers = resolved.losers.into_iter().map(|(write, _)| write);
+    let ordered = resolved.winner.into_iter().chain(losers);
+    ordered
+        .filter_map(|write| by_text.remove(&write.to_text()))
+        .take(LAYERS_MAX)
+        .collect()
+}
+
+/// The change that first wrote what stands.
+fn dot(document: &Document, standing: &Standing, apart: &Apart) -> Option<Dot> {
+    if let Some(from) = &standing.from {
+        return Some(from.clone());
+    }
+    let (dot, change) = document.dot(&standing.operation)?;
+    Some(if apart.contains(&change) {
+        renamed(&change)
+    } else {
+        dot
+    })
+}
+
+/// All changes that a document knows of, its own and those of the epochs before.
+fn known(document: &Document, key: &DocumentKey, apart: &Apart) -> BTreeMap<Vec<u8>, Known> {
+    let mut known: BTreeMap<Vec<u8>, Known> = BTreeMap::new();
+    let mut note = |actor: &[u8], one: Known| {
+        let is = known.entry(actor.to_vec()).or_insert(one);
+        is.seq = is.seq.max(one.seq);
+    };
+    let mut fixed = BTreeSet::from([document.genesis_actor().clone()]);
+    for past in document.pasts() {
+        fixed.insert(past.by.clone());
+        fixed.extend(past.layers.iter().cloned());
+        for (actor, one) in &past.known {
+            if one.epoch.saturating_add(EPOCHS_KNOWN) >= key.epoch {
+                note(actor, *one);
+            }
+        }
+    }
+    let epoch = document.key().epoch;
+    for change in document.automerge().get_changes_meta(&[]) {
+        if fixed.contains(&*change.actor) {
+            continue;
+        }
+        match apart.contains(&change.hash) {
+            true => {
+                let Dot { actor, seq } = renamed(&change.hash);
+                note(&actor, Known { seq, epoch });
+            }
+            false => note(
+                change.actor.to_bytes(),
+                Known {
+                    seq: change.seq,
+                    epoch,
+                },
+            ),
+        }
+    }
+    known
+}
+
+/// Put a document together from what is stored of it, beside what is there already. What cannot be read is told, and the
+/// rest is used. Where one actor wrote two histories, it goes on in the next epoch.
 pub(super) fn restored(
-    key: &DocumentKey,
+    base: &Document,
     bundles: &[&Bundle],
-    actor: [u8; 16],
     faults: &mut Vec<Fault>,
 ) -> Option<Document> {
-    let joined: Vec<u8> = bundles
-        .iter()
-        .flat_map(|bundle| bundle.bytes.iter().copied())
-        .collect();
-    if let Ok(document) = Document::load(key, &joined) {
-        return Some(document);
+    let joined = bundles.iter().map(|bundle| &bundle.bytes[..]);
+    if let Ok(document) = base.with_stored(&joined.collect::<Vec<_>>().concat()) {
+        return Some(document).filter(|document| !document.is_empty());
     }
-    // One of them is bad, or two histories were written by one actor: one by one, then.
-    let mut document: Option<Document> = None;
+    // One of them is bad, or two histories were written by one actor: one by one, then, each into every history that it
+    // goes together with.
+    let mut histories = vec![base.clone()];
     for bundle in bundles {
-        let base = document.clone().unwrap_or_else(|| Document::genesis(key));
-        let next =
-            Document::load(key, &bundle.bytes).and_then(|loaded| match base.merged(&loaded) {
-                // A snapshot comes first, and what it was made to replace may still be there.
-                Err(DocumentError::DuplicateChange) => succeed(&loaded, &base, actor, 0),
+        let mut is_taken = false;
+        let mut refused = None;
+        for history in &mut histories {
+            match history.with_stored(&bundle.bytes) {
+                Ok(next) => {
+                    *history = next;
+                    is_taken = true;
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(DocumentError::DuplicateChange) if !is_taken => {
+                histories.extend(Document::load(base.key(), &bundle.bytes).ok());
+            }
+            Some(error) if !is_taken => faults.push(Fault {
+                document: Some(base.key().clone()),
+                error: error.into(),
+            }),
+            _ => {}
+        }
+    }
+    let mut histories = histories.into_iter().filter(|history| !history.is_empty());
+    let mut document = histories.next()?;
+    for other in histories {
+        let joined = match document.key() == other.key() {
+            true => match document.merged(&other) {
+                Err(DocumentError::DuplicateChange) => healed(&document, &other),
                 merged => merged,
-            });
-        match next {
-            Ok(next) => document = Some(next),
+            },
+            false => succeed(&other, &document),
+        };
+        match joined {
+            Ok(joined) => document = joined,
             Err(error) => faults.push(Fault {
-                document: Some(key.clone()),
+                document: Some(base.key().clone()),
                 error: error.into(),
             }),
         }
     }
-    document
+    Some(document)
 }

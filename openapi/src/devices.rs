@@ -2,13 +2,13 @@
 
 /// How operations find their home and what serves it.
 mod access;
-/// Commands to devices that another node has.
-mod commands;
+/// Which state of a twin somebody saw.
+mod heads;
 /// The shapes of devices, commands and boxes.
 mod shapes;
 /// The shapes of twins, and how documents become them.
 pub(crate) mod twin;
-/// What a request becomes in documents.
+/// What is wanted of a device that another node has.
 mod wanted;
 
 use std::{sync::Arc, time::Duration};
@@ -23,12 +23,13 @@ use tarn_common::{
     },
 };
 
-pub(crate) use access::{Access, Etag, Place, author, duration, seen, shown};
-pub use commands::TwinCommands;
+pub(crate) use access::{Access, Place, author, duration, shown};
+pub(crate) use heads::{Etag, seen};
+pub use heads::{check_heads, heads};
 pub use shapes::{BoxInfo, Command, DeviceFault, Feature, KnownDevice};
 pub(crate) use shapes::{Commands, DeviceUpdate, MergeRequest, SplitDone, SplitRequest};
-pub use twin::{Twin, Wanted};
-pub use wanted::{check_heads, heads, wanted};
+pub use twin::{Twin, WantedValue};
+pub use wanted::Wanted;
 
 use crate::problem::Failure;
 

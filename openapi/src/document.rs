@@ -51,7 +51,7 @@ const SENT: [&str; 40] = [
     "Twin",
     "TwinChange",
     "TwinHistory",
-    "Wanted",
+    "WantedValue",
 ];
 
 /// The OpenAPI document of a box: pretty JSON, the same order at each run.
@@ -81,25 +81,24 @@ pub(crate) fn document(kind: Kind) -> String {
     let devices = DevicesApi {
         access: Access::default(),
     };
+    let twins = TwinsApi {
+        access: Access::default(),
+    };
     let live = LiveApi {
         api: api.clone(),
         stop: CancellationToken::new(),
     };
-    let twins = TwinsApi {
-        access: Access::default(),
-    };
     let homes = HomesApi {
         access: Access::default(),
     };
-    let text = match kind {
-        Kind::Edge => described(
-            (api, live, broker, devices, twins, homes),
-            title,
-            description,
-        ),
-        Kind::Cloud => described((api, live, twins, homes), title, description),
-    };
-    let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut document = described(api, title, description);
+    join(&mut document, described(live, title, description));
+    if kind == Kind::Edge {
+        join(&mut document, described(broker, title, description));
+        join(&mut document, described(devices, title, description));
+    }
+    join(&mut document, described(twins, title, description));
+    join(&mut document, described(homes, title, description));
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {
             continue;
@@ -114,12 +113,35 @@ pub(crate) fn document(kind: Kind) -> String {
     text
 }
 
-fn described(api: impl OpenApi, title: &str, description: &str) -> String {
-    OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
+fn described(api: impl OpenApi, title: &str, description: &str) -> Value {
+    let text = OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
         .description(description)
         .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
         .server("/")
-        .spec()
+        .spec();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Put what another document says into this one. The library joins several parts by itself, but names a path twice where two of
+/// them have operations on it, so that readers see the last only.
+fn join(document: &mut Value, other: Value) {
+    match (document, other) {
+        (Value::Object(fields), Value::Object(others)) => {
+            for (name, other) in others {
+                join(fields.entry(name).or_insert(Value::Null), other);
+            }
+        }
+        (Value::Array(items), Value::Array(others)) => {
+            let news: Vec<Value> = others
+                .into_iter()
+                .filter(|other| !items.contains(other))
+                .collect();
+            items.extend(news);
+        }
+        (place @ Value::Null, other) => *place = other,
+        // What both say, like a shape, they say alike.
+        _ => {}
+    }
 }
 
 /// The same with plain media types, and all names in order whichever kind of map the JSON library was
@@ -167,15 +189,15 @@ fn strings(value: &Value) -> Vec<String> {
 
 /// Examples of parameters and bodies, by name.
 fn add_examples(document: &mut Value) {
-    let example = |name: &str, is_list: bool| {
+    let example = |name: &str, is_query: bool| {
         Some(match name {
-            "device" if is_list => json!(["attic/thermometer"]),
+            "device" if is_query => json!(["attic/thermometer"]),
             "kind" => json!(["reading"]),
             "Last-Event-ID" => json!("3f9a27c05d1be864-1042"),
             "fresh" => json!("5s"),
             "home" => json!("my-home"),
             "device" => json!("attic/thermometer"),
-            "metric" if is_list => json!(["temperature"]),
+            "metric" if is_query => json!(["temperature"]),
             "metric" => json!("state"),
             "from" => json!("-24h"),
             "to" => json!("2026-11-22T10:00:00Z"),
@@ -200,9 +222,9 @@ fn add_examples(document: &mut Value) {
     let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
     for (_, operation) in operations {
         for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            let is_list = parameter["schema"]["type"] == "array";
-            let value = parameter["name"].as_str();
-            let value = value.and_then(|name| example(name, is_list));
+            let is_query = parameter["in"] == "query";
+            let name = parameter["name"].as_str();
+            let value = name.and_then(|name| example(name, is_query));
             if let Some(value) = value {
                 parameter["example"] = value;
             }

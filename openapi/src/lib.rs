@@ -42,10 +42,10 @@ pub mod types;
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
     BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
-    Twin, TwinCommands, Wanted, check_heads, heads, wanted,
+    Twin, Wanted, WantedValue, check_heads, heads,
 };
 pub use document::{cloud_document, edge_document};
-pub use poem_openapi::types::{Any, ToJSON};
+pub use poem_openapi::types::Any;
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
 

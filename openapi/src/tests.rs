@@ -536,6 +536,10 @@ fn operations_and_their_errors_are_described() {
             }
         }
     }
+    let device = &paths["/v1/homes/{home}/devices/{device}"];
+    for (method, operation) in [("get", "getDevice"), ("patch", "updateDevice")] {
+        assert_eq!(device[method]["operationId"], operation);
+    }
     let readings = &paths["/v1/homes/{home}/devices/{device}/readings"]["get"];
     for status in ["400", "404", "406", "422", "500", "503"] {
         let content = &readings["responses"][status]["content"];

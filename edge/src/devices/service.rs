@@ -18,7 +18,7 @@ use tarn_devices::{
 };
 use tarn_openapi::{
     BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest,
-    TwinCommands, wanted,
+    Wanted,
 };
 use tokio::time::Instant;
 
@@ -153,7 +153,7 @@ impl DeviceService for BoxDevices {
         let own = self.devices.commands.of(&id, self.clock.now_ms());
         let mut commands: Vec<CommandShape> = own.iter().map(shape).collect();
         // What this process did not send the twin remembers.
-        let others = self.others().of(&id);
+        let others = self.others().commands(&id);
         let others: Vec<_> = others
             .into_iter()
             .filter(|c| commands.iter().all(|own| own.command != c.command))
@@ -165,7 +165,7 @@ impl DeviceService for BoxDevices {
 
     async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<CommandShape> {
         let Some(mut command) = self.devices.commands.get(id, self.clock.now_ms()) else {
-            return self.others().get(id, wait).await;
+            return self.others().command(id, wait).await;
         };
         self.sender.wait(&mut command, Instant::now() + wait).await;
         let command = shape(&command.borrow());
@@ -190,8 +190,8 @@ enum Write {
 }
 
 impl BoxDevices {
-    fn others(&self) -> TwinCommands<'_> {
-        TwinCommands {
+    fn others(&self) -> Wanted<'_> {
+        Wanted {
             twins: &self.twins,
             clock: self.clock.as_ref(),
         }
@@ -286,7 +286,7 @@ impl BoxDevices {
             values: values.collect(),
             ..request.clone()
         };
-        let mut edits = wanted(replica, id, &request)?;
+        let mut edits = self.others().edits(replica, id, &request)?;
         let document = DocumentId::device(id);
         if let Claim::Take = claim(
             replica,
@@ -320,7 +320,7 @@ impl BoxDevices {
                     commands.push(command);
                 }
                 // Something came before it was sent; the twin knows what.
-                None => commands.extend(self.others().get(&id, Duration::ZERO).await),
+                None => commands.extend(self.others().command(&id, Duration::ZERO).await),
             }
         }
         tracing::debug!(device, commands = commands.len(), "commands");

@@ -6,7 +6,7 @@ use tarn_common::{
     twin::{document::DocumentId, home::HomeTwins, write::DEVICE},
 };
 
-use super::{DeviceService, KnownDevice, heads, twin};
+use super::{DeviceService, KnownDevice, twin};
 use crate::{
     problem::Failure,
     service::{Kind, Service},
@@ -123,41 +123,6 @@ pub(crate) fn author(name: &str) -> Result<String, Failure> {
     Err(Failure::bad_request(format!(
         "{name:?} is no name of who asks: use 1 to {NAME_MAX} printable ASCII characters, and not {DEVICE:?}"
     )))
-}
-
-/// The `ETag` of a twin: its heads.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Etag(pub(crate) Vec<String>);
-
-impl Etag {
-    /// The tag of a device's twin as it is now; none where there is no twin.
-    pub(crate) fn of(twins: &HomeTwins, device: &str) -> Option<String> {
-        let id = DocumentId::device(device);
-        twins.read(|replica| Etag(heads(replica.document(&id))).text())
-    }
-
-    /// The header's value.
-    pub(crate) fn text(&self) -> Option<String> {
-        (!self.0.is_empty()).then(|| format!("\"{}\"", self.0.join("-")))
-    }
-}
-
-/// Heads that `If-Match` names; none where there is no such header, or any will do.
-pub(crate) fn seen(if_match: Option<&str>) -> Result<Option<Vec<String>>, Failure> {
-    let Some(text) = if_match.map(str::trim).filter(|text| *text != "*") else {
-        return Ok(None);
-    };
-    let heads = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    match heads {
-        Some(heads) if !heads.contains('"') => {
-            Ok(Some(heads.split('-').map(str::to_owned).collect()))
-        }
-        _ => Err(Failure::bad_request(
-            "If-Match: use one ETag, in its quotes, as the device's GET gave it",
-        )),
-    }
 }
 
 /// A device that must be there.

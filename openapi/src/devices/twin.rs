@@ -30,14 +30,14 @@ pub struct Twin {
     /// What it says that it is, by metric.
     pub reported: BTreeMap<String, Any<Value>>,
     /// What is wanted of it, by metric.
-    pub desired: BTreeMap<String, Wanted>,
+    pub desired: BTreeMap<String, WantedValue>,
     /// Metrics of which several values were wanted at once; `GET …/conflicts` shows them.
     pub conflicts: u64,
 }
 
 /// What is wanted of a metric.
 #[derive(Debug, Clone, Object)]
-pub struct Wanted {
+pub struct WantedValue {
     /// What it shall be.
     pub value: Any<Value>,
     /// Who wants it: `device` for what somebody did at the device itself.
@@ -136,16 +136,16 @@ impl Twin {
             owner: text(document, OWNER, now_ms),
             reported: reported.collect(),
             desired: desired
-                .map(|state| (state.attribute.clone(), Wanted::of(state)))
+                .map(|state| (state.attribute.clone(), WantedValue::of(state)))
                 .collect(),
             conflicts: conflicts(document, now_ms).len() as u64,
         }
     }
 }
 
-impl Wanted {
-    fn of(state: CommandState) -> Wanted {
-        Wanted {
+impl WantedValue {
+    fn of(state: CommandState) -> WantedValue {
+        WantedValue {
             value: Any(state.value),
             by: state.by,
             at: moment(state.at_ms),

@@ -1,83 +1,148 @@
 use std::time::Duration;
 
-use poem_openapi::types::Any;
-use tarn_common::twin::{
-    command::{CommandState, wanted_ttl},
-    document::{Document, DocumentId, Section},
-    edit::Edit,
-    replica::Replica,
+use serde_json::Value;
+use tarn_common::{
+    clock::Clock,
+    twin::{
+        command::{CommandState, commands_of, find, state_of, wanted_ttl},
+        document::{DocumentId, Section},
+        edit::Edit,
+        home::HomeTwins,
+        replica::Replica,
+    },
 };
+use tokio::time::{Instant, timeout_at};
 
-use super::{Command, DeviceError, SetRequest};
-use crate::types::moment;
+use super::{Command, DeviceError, SetRequest, check_heads};
+use crate::{Any, types::moment};
 
-/// The edits that say what is wanted of a device, for [`HomeTwins::edit_if`](tarn_common::twin::home::HomeTwins::edit_if): one for
-/// each value, in the order of the request. Box and cloud write the same.
-///
-/// # Errors
-/// The twin is not as the author saw it, or a value would wait longer than it is safe.
-pub fn wanted(
-    replica: &Replica,
-    device: &str,
-    request: &SetRequest,
-) -> Result<Vec<Edit>, DeviceError> {
-    let id = DocumentId::device(device);
-    let document = replica.document(&id);
-    check_heads(document, request.if_match.as_deref())?;
-    let edit = |(attribute, value): &(String, serde_json::Value)| {
-        let ttl_s = wanted_ttl(document, attribute, value, request.ttl)
-            .map_err(|error| DeviceError::Bad(format!("{attribute}: {error}")))?;
-        let edit = Edit::new(id.clone(), Section::Desired, attribute, value.clone());
-        Ok(edit.by(&request.by).for_s(ttl_s))
-    };
-    request.values.iter().map(edit).collect()
+/// Commands of a device that a node tells.
+const COMMANDS_MAX: usize = 100;
+
+/// What is wanted of a device that another node has: writes to its twin, and what becomes of them there.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The home's twins.
+    pub twins: &'a HomeTwins,
+    /// When it is.
+    pub clock: &'a dyn Clock,
 }
 
-/// The heads of a twin in hex, as an `ETag` and [`SetRequest::if_match`] have them; none of a twin that is not there.
-#[must_use]
-pub fn heads(document: Option<&Document>) -> Vec<String> {
-    let heads = document.map(Document::heads).unwrap_or_default();
-    heads.iter().map(ToString::to_string).collect()
-}
-
-/// Check that a twin is as the author of a request saw it.
-///
-/// # Errors
-/// [`DeviceError::Conflict`] where it is not.
-pub fn check_heads(
-    document: Option<&Document>,
-    if_match: Option<&[String]>,
-) -> Result<(), DeviceError> {
-    let Some(seen) = if_match else {
-        return Ok(());
-    };
-    let is = heads(document);
-    if !is.is_empty() && is == seen {
-        return Ok(());
+impl Wanted<'_> {
+    /// The writes of a request, if its author has seen what is there.
+    ///
+    /// # Errors
+    /// The twin is another than the author saw, or a value would be unsafe to carry out later.
+    pub fn edits(
+        &self,
+        replica: &Replica,
+        device: &str,
+        request: &SetRequest,
+    ) -> Result<Vec<Edit>, DeviceError> {
+        let id = DocumentId::device(device);
+        let document = replica.document(&id);
+        check_heads(document, request.if_match.as_deref())?;
+        let edit = |(metric, value): &(String, Value)| {
+            let ttl_s = wanted_ttl(document, metric, value, request.ttl)
+                .map_err(|error| DeviceError::Bad(format!("{metric}: {error}")))?;
+            Ok(Edit::new(id.clone(), Section::Desired, metric, value.clone()).for_s(ttl_s))
+        };
+        request.values.iter().map(edit).collect()
     }
-    Err(DeviceError::Conflict(
-        "the twin was changed meanwhile; GET the device for what it is now, and for its ETag"
-            .into(),
-    ))
+
+    /// Write what is wanted, and wait for what becomes of it at most so long.
+    ///
+    /// # Errors
+    /// It is wrong, or not stored.
+    pub async fn set(
+        &self,
+        device: &str,
+        request: &SetRequest,
+        wait: Duration,
+    ) -> Result<Vec<Command>, DeviceError> {
+        let until = Instant::now() + wait;
+        let ids = self
+            .twins
+            .edit_if(|replica| self.edits(replica, device, request), &request.by)
+            .await?;
+        self.outcomes(device, &ids, until).await;
+        let now_ms = self.clock.now_ms();
+        let states = self.twins.read(|replica| {
+            let document = replica.document(&DocumentId::device(device));
+            let state = |id: &String| state_of(document?, id, now_ms);
+            ids.iter().filter_map(state).collect::<Vec<_>>()
+        });
+        Ok(states
+            .into_iter()
+            .map(|state| shape(device, state))
+            .collect())
+    }
+
+    /// The latest commands to a device, latest first.
+    #[must_use]
+    pub fn commands(&self, device: &str) -> Vec<Command> {
+        let now_ms = self.clock.now_ms();
+        let states = self.twins.read(|replica| {
+            let document = replica.document(&DocumentId::device(device));
+            document
+                .map(|document| commands_of(document, COMMANDS_MAX, now_ms))
+                .unwrap_or_default()
+        });
+        states
+            .into_iter()
+            .map(|state| shape(device, state))
+            .collect()
+    }
+
+    /// A command by its id, after waiting for its outcome at most so long.
+    pub async fn command(&self, id: &str, wait: Duration) -> Option<Command> {
+        let until = Instant::now() + wait;
+        let look = || {
+            self.twins
+                .read(|replica| find(replica, id, self.clock.now_ms()))
+        };
+        let (document, _) = look()?;
+        let device = document.as_device()?.to_owned();
+        self.outcomes(&device, &[id.to_owned()], until).await;
+        look().map(|(_, state)| shape(&device, state))
+    }
+
+    /// Wait until nothing more becomes of commands, at most until then.
+    async fn outcomes(&self, device: &str, ids: &[String], until: Instant) {
+        let mut changes = self.twins.changes();
+        let document = DocumentId::device(device);
+        loop {
+            let now_ms = self.clock.now_ms();
+            let is_done = self.twins.read(|replica| {
+                let document = replica.document(&document);
+                ids.iter().all(|id| {
+                    let state = document.and_then(|document| state_of(document, id, now_ms));
+                    state.is_none_or(|state| state.status.is_end() || state.done_ms.is_some())
+                })
+            });
+            // A change that was missed was made before the next look.
+            if is_done || timeout_at(until, changes.recv()).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
-impl Command {
-    /// A command by what the documents say of it.
-    #[must_use]
-    pub fn of(device: &str, state: &CommandState) -> Command {
-        let ttl = state.ttl_s.map(|ttl_s| Duration::from_secs(ttl_s.into()));
-        let ttl_ms = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
-        Command {
-            command: state.id.clone(),
-            device: device.to_owned(),
-            metric: state.attribute.clone(),
-            value: Any(state.value.clone()),
-            status: state.status.name().to_owned(),
-            reason: state.reason.clone(),
-            topic: None,
-            sent: moment(state.at_ms),
-            deadline: ttl_ms.map(|ttl_ms| moment(state.at_ms.saturating_add(ttl_ms))),
-            done: state.done_ms.map(moment),
-        }
+/// A command as interfaces show it, by what its document says.
+fn shape(device: &str, state: CommandState) -> Command {
+    let deadline_ms = state
+        .ttl_s
+        .map(|ttl_s| state.at_ms.saturating_add(i64::from(ttl_s) * 1000));
+    Command {
+        command: state.id,
+        device: device.to_owned(),
+        metric: state.attribute,
+        value: Any(state.value),
+        status: state.status.name().to_owned(),
+        reason: state.reason,
+        topic: None,
+        sent: moment(state.at_ms),
+        deadline: deadline_ms.map(moment),
+        done: state.done_ms.map(moment),
     }
 }

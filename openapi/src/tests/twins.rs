@@ -8,7 +8,6 @@ use tarn_common::{
     ids::HomeId,
     query::{Engine, EngineSettings, Limits},
     twin::{
-        command::{commands_of, find},
         document::{DocumentId, DocumentKey, Section},
         edit::Edit,
         home::{self, HomeTwins},
@@ -23,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DAY, DEVICE as SILENT, ENCODED, lake, problem};
 use crate::{
     BoxInfo, Command, DeviceError, DeviceService, HttpSettings, Kind, KnownDevice, Service,
-    SetRequest, frames, serve, wanted,
+    SetRequest, Wanted, frames, serve,
 };
 
 const NOW: i64 = DAY + 12 * 3_600_000;
@@ -69,6 +68,13 @@ impl Devices {
     fn has(&self, home: &HomeId) -> bool {
         home == self.twins.home()
     }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            twins: &self.twins,
+            clock: &*self.clock,
+        }
+    }
 }
 
 #[async_trait]
@@ -104,7 +110,7 @@ impl DeviceService for Devices {
         home: &HomeId,
         id: &str,
         request: SetRequest,
-        _: Duration,
+        wait: Duration,
     ) -> Result<Vec<Command>, DeviceError> {
         let (id, _) = self.ids(home, id).await;
         let document = DocumentId::device(&id);
@@ -114,13 +120,7 @@ impl DeviceService for Devices {
         {
             return Err(DeviceError::NotFound(format!("there is no device {id:?}")));
         }
-        let decide = |replica: &tarn_common::twin::replica::Replica| wanted(replica, &id, &request);
-        let ids = self.twins.edit_if(decide, &request.by).await?;
-        let now_ms = self.clock.now_ms();
-        let states = ids
-            .iter()
-            .filter_map(|id| self.twins.read(|replica| find(replica, id, now_ms)));
-        Ok(states.map(|(_, state)| Command::of(&id, &state)).collect())
+        self.wanted().set(&id, &request, wait).await
     }
 
     async fn call(
@@ -128,12 +128,12 @@ impl DeviceService for Devices {
         home: &HomeId,
         id: &str,
         request: SetRequest,
-        wait: Duration,
+        _: Duration,
     ) -> Result<Vec<Command>, DeviceError> {
         if self.is_away {
             return Err(DeviceError::Away(format!("box {BOX} is away")));
         }
-        let mut commands = self.set(home, id, request, wait).await?;
+        let mut commands = self.set(home, id, request, Duration::ZERO).await?;
         for command in &mut commands {
             command.status = "confirmed".into();
             command.done = Some(command.sent.clone());
@@ -142,19 +142,11 @@ impl DeviceService for Devices {
     }
 
     async fn commands(&self, _: &HomeId, id: &str) -> Vec<Command> {
-        let now_ms = self.clock.now_ms();
-        let states = self.twins.read(|replica| {
-            let document = replica.document(&DocumentId::device(id));
-            document.map(|document| commands_of(document, 10, now_ms))
-        });
-        let states = states.unwrap_or_default();
-        states.iter().map(|state| Command::of(id, state)).collect()
+        self.wanted().commands(id)
     }
 
-    async fn command(&self, _: &HomeId, id: &str, _: Duration) -> Option<Command> {
-        let now_ms = self.clock.now_ms();
-        let (document, state) = self.twins.read(|replica| find(replica, id, now_ms))?;
-        Some(Command::of(document.as_device()?, &state))
+    async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<Command> {
+        self.wanted().command(id, wait).await
     }
 
     async fn boxes(&self, _: &HomeId) -> Vec<BoxInfo> {
@@ -400,6 +392,7 @@ async fn a_name_is_given_and_taken_back() {
         let sent = ask.body(body.to_string()).send();
         async { sent.await.unwrap() }
     };
+    fixture.clock.set(NOW + 1_000);
     let response = patch(name.clone(), Some(&before)).await;
     let after = response.headers()["etag"].to_str().unwrap().to_owned();
     assert_ne!(before, after);
@@ -424,11 +417,11 @@ async fn a_name_is_given_and_taken_back() {
             (
                 &json!("Ada"),
                 &json!("meta"),
-                &json!("2024-10-04T12:00:00.000Z")
+                &json!("2024-10-04T12:00:01.000Z")
             )
         );
     }
-    fixture.clock.set(NOW + 1);
+    fixture.clock.set(NOW + 2_000);
     let back = ok(patch(json!({"name": ""}), None).await, 200).await;
     assert_eq!(
         (&back["name"], &back["room"]),
@@ -524,7 +517,8 @@ async fn what_is_unsafe_late_is_for_now() {
     let fixture = Fixture::new(Kind::Cloud, false).await;
     let unlock = json!({"lock": "UNLOCK"});
     let path = "/devices/lamp/desired";
-    let refused = fixture.send(Method::PATCH, &format!("{path}?ttl=31s"), unlock.clone());
+    let (long, hour) = (format!("{path}?ttl=31s"), format!("{path}?ttl=1h"));
+    let refused = fixture.send(Method::PATCH, &long, unlock.clone());
     let refused = problem(refused.await, 400).await;
     assert!(
         refused["detail"].as_str().unwrap().contains("POST …/call"),
@@ -537,11 +531,7 @@ async fn what_is_unsafe_late_is_for_now() {
     let id = set["commands"][0]["command"].as_str().unwrap();
     let late = fixture.get(&format!("/commands/{id}")).await;
     assert_eq!(late["status"], "timed_out");
-    let safe = fixture.send(
-        Method::PATCH,
-        &format!("{path}?ttl=1h"),
-        json!({"lock": "LOCK"}),
-    );
+    let safe = fixture.send(Method::PATCH, &hour, json!({"lock": "LOCK"}));
     ok(safe.await, 202).await;
     let called = fixture.send(Method::POST, "/devices/lamp/call", unlock.clone());
     let called = ok(called.await, 200).await;

@@ -373,3 +373,6 @@ impl CloudSync for NoSync {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,5 +33,7 @@ mod simulated;
 mod sleepers;
 /// No ack before the disk.
 mod sync_order;
+/// Boxes and clouds that meet.
+mod uplink;
 /// Who may come in, and what each may do.
 mod users;

@@ -36,7 +36,7 @@ impl Meeting {
         let mut registry = Registry::default();
         let (out, outbox) = mpsc::channel(8);
         let downlink = Downlink::start(
-            MeetingSettings::Own(OwnBroker::local()),
+            MeetingSettings::Own(Box::new(OwnBroker::local())),
             Arc::new(Mirror),
             outbox,
             Arc::new(SystemClock),

@@ -2,6 +2,7 @@ use std::{
     fmt::Debug,
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +20,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Remove a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Write at a place of a file that is there; durable after [`Disk::sync_file`].
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cut a file off; durable after [`Disk::sync_file`].
+    fn truncate(&self, path: &Path, length: u64) -> io::Result<()>;
+    /// Make what was written to a file durable, with the length that it needs to be read, and nothing else.
+    fn sync_data(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The machine's own file system.
@@ -54,6 +61,19 @@ impl Disk for RealDisk {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         }
+    }
+
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = File::options().write(true).open(path)?;
+        file.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
+        File::options().write(true).open(path)?.set_len(length)
+    }
+
+    fn sync_data(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_data()
     }
 }
 

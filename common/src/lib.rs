@@ -26,5 +26,11 @@ pub mod reading;
 pub mod rows;
 /// A place with the layout: a directory or an S3 bucket.
 pub mod store;
+/// Twins: state of a home that two sides may change while the line is cut.
+pub mod twin;
 /// Checking a whole store against its commit log.
 pub mod verify;
+
+// The conformance suite of stores names this crate as the scenarios do, which run it as well.
+#[cfg(test)]
+extern crate self as tarn_common;

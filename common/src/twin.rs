@@ -5,26 +5,28 @@
 //! equal by [`sync`]. All of these are pure: they take data and `now` and give what to store and what to send. A
 //! [`home`] joins a replica to the [`store`] that keeps it.
 
-/// The hybrid logical clock that orders writes.
-pub mod stamp;
-/// A value with its author and its time.
-pub mod write;
-/// What holds where several wrote at once.
-pub mod resolve;
+/// What became of what is wanted of a device.
+pub mod command;
 /// One document.
 pub mod document;
 /// What is changed, in words of the home.
 pub mod edit;
-/// A home's documents on one node.
-pub mod replica;
-/// Messages that make two replicas equal.
-pub mod sync;
 /// Who changed what, when.
 pub mod history;
-/// Where documents are kept.
-pub mod store;
 /// A replica with its store.
 pub mod home;
+/// A home's documents on one node.
+pub mod replica;
+/// What holds where several wrote at once.
+pub mod resolve;
+/// The hybrid logical clock that orders writes.
+pub mod stamp;
+/// Where documents are kept.
+pub mod store;
+/// Messages that make two replicas equal.
+pub mod sync;
+/// A value with its author and its time.
+pub mod write;
 
 #[cfg(test)]
 mod tests;

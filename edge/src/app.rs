@@ -19,13 +19,18 @@ use tarn_common::{
     clock::Clock,
     durable::RealDisk,
     query::{Engine, QueryError},
+    twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
 use tarn_link::{BoxState, message::timestamp};
-use tarn_openapi::{DeviceService, HttpSettings, serve};
+use tarn_openapi::{
+    DeviceService, HttpSettings,
+    live::{LiveHub, LiveMetrics},
+    serve,
+};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,17 +45,21 @@ use crate::{
     devices::{
         DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
+        send::CommandSender,
         service::BoxDevices,
         store::{DeviceStore, StoreError},
     },
+    fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
+    live::{LiveFeed, records_counter},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
+    twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror},
     uplink::{MeetError, NoAsks, NoSync, Uplink, UplinkMetrics, UplinkParts},
 };
 
@@ -90,6 +99,9 @@ pub enum StartError {
     /// What is kept of devices cannot be opened.
     #[error("what is kept of devices")]
     Devices(#[from] StoreError),
+    /// The home's twins cannot be opened.
+    #[error("the home's twins")]
+    Twins(#[from] TwinStoreError),
     /// The MQTT broker does not start.
     #[error("MQTT broker")]
     Broker(#[from] BrokerError),
@@ -118,7 +130,7 @@ pub struct Edge {
     journal: Arc<Journal>,
     shipper: Option<Arc<Shipper>>,
     service: Arc<BoxService>,
-    demands: mpsc::Sender<oneshot::Sender<()>>,
+    fresher: Fresher,
     figures: Figures,
     uplink: Arc<Uplink>,
     telling: Stage,
@@ -208,18 +220,38 @@ impl Edge {
         // What the broker's sessions need of these was read just now, and is stored first.
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
+        let twins = twins::open(&data, &identity, clock.clone()).await?;
+        let presence: twins::Presence = Arc::new(|_| None);
+        let sender = Arc::new(CommandSender {
+            devices: devices.clone(),
+            publisher: broker.publisher(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        });
+        let actuator = Arc::new(Actuator::new(
+            identity.edge,
+            twins.clone(),
+            sender.clone(),
+            clock.clone(),
+        ));
+        let live = LiveHub::new(rand::random(), LiveMetrics::register(&mut registry));
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
             limits: settings.limits,
             operator: broker.operator(),
             devices: Arc::new(BoxDevices {
+                edge: identity.edge,
                 devices: devices.clone(),
-                publisher: broker.publisher(),
-                journal: journal.clone(),
+                twins: twins.clone(),
+                sender,
+                actuator: actuator.clone(),
+                presence: presence.clone(),
+                boxes: Box::new(Vec::new),
                 clock: clock.clone(),
             }),
             home: identity.home.clone(),
+            live: Arc::new(live),
             ready: AtomicBool::new(false),
         });
         let listener = TcpListener::bind(settings.http).await;
@@ -248,7 +280,7 @@ impl Edge {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
             shelf: shelf.clone(),
-            tail,
+            tail: tail.clone(),
             checkpoints: Some(broker.checkpoints()),
             age: settings.cut_age,
             entries,
@@ -272,6 +304,21 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
+        let fresher = Fresher {
+            demands,
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            shipper: shipper.clone(),
+        };
+        let feed = LiveFeed {
+            hub: service.live.clone(),
+            devices: devices.clone(),
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            tail,
+            records: records_counter(&mut registry),
+        };
+        others.tasks.spawn(feed.run(others.stop.clone()));
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {
                 prefix,
@@ -292,6 +339,28 @@ impl Edge {
         others
             .tasks
             .spawn(devices.clone().run(journal.clone(), others.stop.clone()));
+        let mirror = Mirror {
+            identity: identity.clone(),
+            twins: twins.clone(),
+            devices: devices.clone(),
+            presence,
+            clock: clock.clone(),
+        };
+        others.tasks.spawn(mirror.run(others.stop.clone()));
+        others.tasks.spawn(actuator.run(others.stop.clone()));
+        others
+            .tasks
+            .spawn(twins::tidy(twins.clone(), others.stop.clone()));
+        if let Some(store) = settings.store.clone() {
+            let home = identity.home.clone();
+            let backup = Backup {
+                home,
+                twins,
+                store,
+                clock: clock.clone(),
+            };
+            others.tasks.spawn(backup.run(others.stop.clone()));
+        }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
             shelf: shelf.clone(),
@@ -350,7 +419,7 @@ impl Edge {
             journal,
             shipper,
             service,
-            demands,
+            fresher,
             figures,
             uplink,
             telling,
@@ -400,11 +469,19 @@ impl Edge {
 
     /// Cut everything durable into chunks now.
     pub async fn cut_now(&self) {
-        let (done, cut) = oneshot::channel();
-        if self.demands.send(done).await.is_ok() {
-            // A stopping stage drops the sender after its last cut.
-            let _ = cut.await;
-        }
+        self.fresher.cut().await;
+    }
+
+    /// Cuts and ships at once, for who cannot wait; clones work beside each other.
+    #[must_use]
+    pub fn fresher(&self) -> Fresher {
+        self.fresher.clone()
+    }
+
+    /// What happens in the home, as it happens.
+    #[must_use]
+    pub fn live(&self) -> Arc<LiveHub> {
+        self.service.live.clone()
     }
 
     /// Resolves when the box can no longer work and its process must be started again.

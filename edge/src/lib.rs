@@ -14,10 +14,14 @@ pub mod cut;
 pub mod decode;
 /// What is known of devices, and how they are set.
 pub mod devices;
+/// Everything cut and shipped at once, for who cannot wait.
+pub mod fresh;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
+/// Readings as they come, for who listens.
+pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
 /// What the REST interface asks of a box.
@@ -30,6 +34,8 @@ pub mod shelf;
 pub mod ship;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
+/// Devices as documents that box and cloud share.
+pub mod twins;
 /// The box among the other nodes of its home: cloud, and boxes.
 pub mod uplink;
 

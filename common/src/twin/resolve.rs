@@ -14,6 +14,9 @@ pub enum Policy {
     Safe {
         /// From the safest on.
         order: Vec<Value>,
+        /// Whether the others are only carried out at once: nobody wants a door unlocked an hour later.
+        #[serde(default)]
+        live: bool,
     },
     /// The highest number.
     Max,
@@ -27,7 +30,7 @@ impl Policy {
         let number = |sign: f64| value.as_f64().map_or(f64::INFINITY, |number| sign * number);
         match self {
             Policy::Latest => 0.0,
-            Policy::Safe { order } => order
+            Policy::Safe { order, .. } => order
                 .iter()
                 .position(|safe| safe == value)
                 .map_or(f64::INFINITY, |place| place as f64),
@@ -36,10 +39,10 @@ impl Policy {
         }
     }
 
-    /// Whether a value is the safest that there is.
+    /// Whether a value is only carried out at once.
     #[must_use]
-    pub fn is_safest(&self, value: &Value) -> bool {
-        matches!(self, Policy::Safe { order } if order.first() == Some(value))
+    pub fn is_live(&self, value: &Value) -> bool {
+        matches!(self, Policy::Safe { order, live: true } if order.first() != Some(value))
     }
 }
 
@@ -86,7 +89,11 @@ impl Resolved {
     /// Whether several different values were written at once.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        let first = self.winner.iter().chain(self.losers.iter().map(|(write, _)| write)).next();
+        let first = self
+            .winner
+            .iter()
+            .chain(self.losers.iter().map(|(write, _)| write))
+            .next();
         first.is_some_and(|first| self.losers.iter().any(|(write, _)| write.v != first.v))
     }
 }
@@ -114,7 +121,10 @@ pub fn resolve(candidates: &[Write], policy: &Policy, now_ms: i64) -> Resolved {
             .then_with(|| a.to_text().cmp(&b.to_text()))
     });
     let Some((&first, rest)) = ordered.split_first() else {
-        return Resolved { winner: None, losers: Vec::new() };
+        return Resolved {
+            winner: None,
+            losers: Vec::new(),
+        };
     };
     let best = standing(first);
     let why = |write: &Write| {
@@ -129,7 +139,13 @@ pub fn resolve(candidates: &[Write], policy: &Policy, now_ms: i64) -> Resolved {
     };
     let holds = !best.0;
     let rest = if holds { rest } else { &ordered[..] };
-    let mut losers: Vec<(Write, Why)> = rest.iter().map(|&write| (write.clone(), why(write))).collect();
+    let mut losers: Vec<(Write, Why)> = rest
+        .iter()
+        .map(|&write| (write.clone(), why(write)))
+        .collect();
     losers.sort_by(|(a, _), (b, _)| (b.at, &b.id).cmp(&(a.at, &a.id)));
-    Resolved { winner: holds.then(|| first.clone()), losers }
+    Resolved {
+        winner: holds.then(|| first.clone()),
+        losers,
+    }
 }

@@ -9,7 +9,9 @@ pub const SKEW_MAX_MS: i64 = 5 * 60 * 1000;
 ///
 /// Orders writes of all nodes so that what was written after something was seen comes after it. Written as `[ms, count]`.
 /// Source: Kulkarni, Demirbas et al., "Logical Physical Clocks" (2014).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(from = "(i64, u32)", into = "(i64, u32)")]
 pub struct Stamp {
     /// Milliseconds since 1970 UTC.
@@ -53,10 +55,20 @@ pub struct HybridClock {
 impl HybridClock {
     /// The stamp of a write that happens now.
     pub fn tick(&mut self, now_ms: i64) -> Stamp {
+        if self.last.is_ahead(now_ms) {
+            // Our own clock was far ahead and was set right: whoever went on from there would count for nothing.
+            self.last = Stamp::default();
+        }
         self.last = match self.last.count.checked_add(1) {
             Some(count) if self.last.ms >= now_ms => Stamp { count, ..self.last },
-            Some(_) => Stamp { ms: now_ms, count: 0 },
-            None => Stamp { ms: self.last.ms.max(now_ms) + 1, count: 0 },
+            Some(_) => Stamp {
+                ms: now_ms,
+                count: 0,
+            },
+            None => Stamp {
+                ms: self.last.ms.max(now_ms) + 1,
+                count: 0,
+            },
         };
         self.last
     }
@@ -80,20 +92,49 @@ mod tests {
         let same = clock.tick(1_000);
         let back = clock.tick(400);
         assert!(first < same && same < back, "{first} {same} {back}");
-        clock.hear(Stamp { ms: 90_000, count: 7 }, 1_000);
-        assert_eq!(clock.tick(1_001), Stamp { ms: 90_000, count: 8 });
+        clock.hear(
+            Stamp {
+                ms: 90_000,
+                count: 7,
+            },
+            1_000,
+        );
+        assert_eq!(
+            clock.tick(1_001),
+            Stamp {
+                ms: 90_000,
+                count: 8
+            }
+        );
     }
 
     #[test]
     fn a_stamp_from_far_ahead_is_not_followed() {
         let mut clock = HybridClock::default();
-        clock.hear(Stamp { ms: 1_000 + SKEW_MAX_MS + 1, count: 0 }, 1_000);
-        assert_eq!(clock.tick(1_000), Stamp { ms: 1_000, count: 0 });
+        clock.hear(
+            Stamp {
+                ms: 1_000 + SKEW_MAX_MS + 1,
+                count: 0,
+            },
+            1_000,
+        );
+        assert_eq!(
+            clock.tick(1_000),
+            Stamp {
+                ms: 1_000,
+                count: 0
+            }
+        );
     }
 
     #[test]
     fn a_full_count_goes_on_in_the_next_millisecond() {
-        let mut clock = HybridClock { last: Stamp { ms: 5, count: u32::MAX } };
+        let mut clock = HybridClock {
+            last: Stamp {
+                ms: 5,
+                count: u32::MAX,
+            },
+        };
         assert_eq!(clock.tick(5), Stamp { ms: 6, count: 0 });
     }
 }

@@ -21,6 +21,8 @@ mod fuzz;
 mod harness;
 /// Power cuts under load lose nothing and store nothing twice.
 mod kill;
+/// What happens, as it happens.
+mod live;
 /// A message from a device to an analyst and to an app.
 mod main_road;
 /// What an operator sees and may do.

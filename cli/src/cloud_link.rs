@@ -100,7 +100,7 @@ impl MeetingArgs {
         let plain = self
             .mqtt
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 1893)));
-        Ok(MeetingSettings::Own(OwnBroker {
+        Ok(MeetingSettings::Own(Box::new(OwnBroker {
             listen: self.mqtt_args.listen(Some(plain))?,
             limits: self.mqtt_args.limits(OwnBroker::limits()),
             users: UsersSettings {
@@ -111,7 +111,7 @@ impl MeetingArgs {
                 certificate_names: true,
                 tokens: None,
             },
-        }))
+        })))
     }
 }
 

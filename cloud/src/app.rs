@@ -59,7 +59,7 @@ impl Settings {
         Settings {
             stores,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
-            meeting: MeetingSettings::Own(OwnBroker::local()),
+            meeting: MeetingSettings::Own(Box::new(OwnBroker::local())),
             cache_directory: None,
             cache_bytes: 10 << 30,
             fetch_timeout: Duration::from_secs(10),

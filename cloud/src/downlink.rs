@@ -53,7 +53,7 @@ const EVENTS_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub enum MeetingSettings {
     /// At a broker of this process.
-    Own(OwnBroker),
+    Own(Box<OwnBroker>),
     /// At a broker that is there already.
     Cluster(MeetingPlace),
 }
@@ -373,3 +373,6 @@ impl CloudSync for NoSync {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

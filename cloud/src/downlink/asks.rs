@@ -59,6 +59,12 @@ impl Asks {
         })
     }
 
+    /// How many wait now.
+    #[cfg(test)]
+    pub(super) fn open_now(&self) -> usize {
+        self.open.lock().len()
+    }
+
     /// An answer has come. Returns whether someone waited for it from there.
     pub(super) fn answered(&self, home: &HomeId, answer: Answer) -> bool {
         let mut open = self.open.lock();

@@ -202,6 +202,7 @@ fn acks_are_read_as_they_are_written() {
 fn what_is_unsafe_lives_for_a_short_time_only() {
     let safe = Policy::Safe {
         order: vec![json!("LOCK"), json!("UNLOCK")],
+        live: true,
     };
     let check = |policy: &Policy, value: Value, ttl_s: Option<u64>| {
         live_ttl(policy, &value, ttl_s.map(Duration::from_secs)).map_err(|error| error.to_string())

@@ -416,6 +416,12 @@ impl Edge {
         }
         // Set once, here.
         let _ = uplinked.set(uplink.clone());
+        let changes = tell_changes(
+            service.live.clone(),
+            service.devices.twins.clone(),
+            others.stop.clone(),
+        );
+        others.tasks.spawn(changes);
         let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
         others.tasks.spawn(told);
         let registry = Arc::new(Mutex::new(registry));

@@ -117,7 +117,7 @@ impl Actuator {
                 }
                 change = changes.recv() => match change {
                     Ok(change) => {
-                        let mut documents = change.documents.iter().filter_map(DocumentId::as_device);
+                        let mut documents = change.documents.iter().filter_map(|(document, _)| document.as_device());
                         documents.by_ref().for_each(|device| { self.act(device, None); });
                     }
                     Err(RecvError::Lagged(_)) => self.act_on_all(),

@@ -9,13 +9,21 @@ use tarn_common::{
     store::Store,
 };
 use tarn_openapi::{HttpSettings, Kind, Service, SharedRegistry, serve};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{follow::Follow, lake::StoreLake, metrics::Metrics};
+use crate::{
+    downlink::{Downlink, DownlinkError, MeetingSettings, NoSync, OwnBroker},
+    follow::Follow,
+    lake::StoreLake,
+    metrics::Metrics,
+};
 
 /// How often the age of the catalog is brought up to now.
 const AGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Messages of twins that wait to be sent.
+const SYNC_OUT_MAX: usize = 1024;
 
 /// Settings of a [`Cloud`].
 #[derive(Debug, Clone)]
@@ -24,6 +32,8 @@ pub struct Settings {
     pub stores: Vec<Store>,
     /// Where HTTP is served; port 0 takes a free one.
     pub http: SocketAddr,
+    /// Where boxes are met.
+    pub meeting: MeetingSettings,
     /// Where chunks are cached; none takes a new temporary directory that goes with the service.
     pub cache_directory: Option<PathBuf>,
     /// Bytes of chunks to keep there.
@@ -49,6 +59,7 @@ impl Settings {
         Settings {
             stores,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            meeting: MeetingSettings::Own(Box::new(OwnBroker::local())),
             cache_directory: None,
             cache_bytes: 10 << 30,
             fetch_timeout: Duration::from_secs(10),
@@ -86,6 +97,9 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// Boxes cannot be met.
+    #[error(transparent)]
+    Downlink(#[from] DownlinkError),
     /// The query engine did not start.
     #[error("start the query engine")]
     Engine(#[from] QueryError),
@@ -98,6 +112,7 @@ pub struct Cloud {
     engine: Arc<Engine>,
     follow: Arc<Follow>,
     registry: SharedRegistry,
+    downlink: Arc<Downlink>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     /// Goes with the service.
@@ -159,6 +174,15 @@ impl Cloud {
         };
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let (_sync_out, outbox) = mpsc::channel(SYNC_OUT_MAX);
+        let downlink = Downlink::start(
+            settings.meeting,
+            Arc::new(NoSync),
+            outbox,
+            clock.clone(),
+            &mut registry,
+        );
+        let downlink = Arc::new(downlink.await?);
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
         let stop = CancellationToken::new();
         let host = Arc::new(Host {
@@ -188,6 +212,7 @@ impl Cloud {
             engine,
             follow,
             registry,
+            downlink,
             stop,
             tasks,
             _own_cache: own_cache,
@@ -198,6 +223,12 @@ impl Cloud {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The cloud among the boxes.
+    #[must_use]
+    pub fn downlink(&self) -> &Arc<Downlink> {
+        &self.downlink
     }
 
     /// The engine that answers from these stores.
@@ -220,6 +251,7 @@ impl Cloud {
     /// Stop: take no more requests, finish those under way.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
+        self.downlink.shutdown().await;
         for task in self.tasks.drain(..) {
             if let Err(failed) = task.await {
                 tracing::error!(%failed, "a task of the service failed");

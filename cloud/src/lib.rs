@@ -4,6 +4,8 @@
 
 /// Starting, serving and stopping.
 pub mod app;
+/// The cloud among the boxes of many homes.
+pub mod downlink;
 /// Following the commit log of the stores.
 mod follow;
 /// The lake that the service answers from: the catalog, and chunks through the cache.
@@ -12,6 +14,7 @@ mod lake;
 mod metrics;
 
 pub use app::{Cloud, Settings, StartError};
+pub use downlink::{Downlink, MeetingSettings, OwnBroker};
 
 #[cfg(test)]
 mod tests;

@@ -91,12 +91,22 @@ pub fn aside(path: &Path) -> PathBuf {
 ///
 /// Order: directories, the file aside, its fsync, the rename, the fsync of the directory.
 pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_by(disk, &aside(path), path, bytes)
+}
+
+/// The same where others may put the same file at the same time: written aside under a name of its own. After a crash that one stays.
+pub fn put_among_others(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut own = path.as_os_str().to_owned();
+    own.push(format!(".{:016x}", rand::random::<u64>()));
+    put_by(disk, &aside(Path::new(&own)), path, bytes)
+}
+
+fn put_by(disk: &dyn Disk, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = directory_of(path);
     create_dirs(disk, dir)?;
-    let aside = aside(path);
-    disk.write(&aside, bytes)?;
-    disk.sync_file(&aside)?;
-    disk.rename(&aside, path)?;
+    disk.write(aside, bytes)?;
+    disk.sync_file(aside)?;
+    disk.rename(aside, path)?;
     disk.sync_dir(dir)
 }
 

@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,10 +22,12 @@ use tarn_common::{
     twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
+use tarn_link::{BoxState, message::timestamp};
 use tarn_openapi::{
-    DeviceService, HttpSettings,
+    BoxInfo, DeviceService, HttpSettings,
     live::{LiveHub, LiveMetrics},
     serve,
+    types::moment,
 };
 use tokio::{
     net::TcpListener,
@@ -35,6 +37,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    asked::Asked,
     bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
     cut::{
@@ -45,7 +48,7 @@ use crate::{
         DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
         send::CommandSender,
-        service::BoxDevices,
+        service::{BoxDevices, Boxes},
         store::{DeviceStore, StoreError},
     },
     fresh::Fresher,
@@ -58,7 +61,9 @@ use crate::{
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
-    twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror},
+    twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
+    uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
+    watched::Watched,
 };
 
 /// How often the disk budget is looked at.
@@ -88,6 +93,9 @@ pub enum StartError {
     /// The bridge to another broker cannot work.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// A meeting place cannot be gone to.
+    #[error("--cloud: {0}")]
+    Meet(#[from] MeetError),
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
@@ -127,6 +135,7 @@ pub struct Edge {
     service: Arc<BoxService>,
     fresher: Fresher,
     figures: Figures,
+    uplink: Arc<Uplink>,
     telling: Stage,
     bridging: Stage,
     cutting: Stage,
@@ -215,7 +224,8 @@ impl Edge {
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
         let twins = twins::open(&data, &identity, clock.clone()).await?;
-        let presence: twins::Presence = Arc::new(|_| None);
+        let uplinked: Arc<OnceLock<Arc<Uplink>>> = Arc::default();
+        let presence = presence(&uplinked);
         let sender = Arc::new(CommandSender {
             devices: devices.clone(),
             publisher: broker.publisher(),
@@ -241,7 +251,7 @@ impl Edge {
                 sender,
                 actuator: actuator.clone(),
                 presence: presence.clone(),
-                boxes: Box::new(Vec::new),
+                boxes: boxes(&identity, &uplinked, clock.now_ms()),
                 clock: clock.clone(),
             }),
             home: identity.home.clone(),
@@ -345,11 +355,20 @@ impl Edge {
         others
             .tasks
             .spawn(twins::tidy(twins.clone(), others.stop.clone()));
-        if let Some(store) = settings.store.clone() {
+        let node = Arc::new(TwinNode::new(
+            twins.clone(),
+            settings.meeting_places.len() > 1,
+        ));
+        others.tasks.spawn(node.clone().run(others.stop.clone()));
+        // Where there is a cloud it keeps the twins in the store; a box that has none yet takes them from either.
+        let has_cloud = !settings.meeting_places.is_empty();
+        let is_empty = twins.read(|replica| replica.documents().next().is_none());
+        if let Some(store) = settings.store.clone().filter(|_| !has_cloud || is_empty) {
             let home = identity.home.clone();
             let backup = Backup {
                 home,
                 twins,
+                once: has_cloud,
                 store,
                 clock: clock.clone(),
             };
@@ -357,7 +376,7 @@ impl Edge {
         }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
-            shelf,
+            shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
             metrics: figures.ship.clone(),
@@ -370,6 +389,35 @@ impl Edge {
             let bridge = Bridge::new(bridge, own, token, settings.broker.clone(), metrics)?;
             bridging.tasks.spawn(bridge.run(bridging.stop.clone()));
         }
+        let health = health(
+            settings.disk_budget_bytes,
+            &shelf,
+            &journal,
+            &devices,
+            &figures,
+        );
+        let watched = Arc::new(Watched::default());
+        let parts = UplinkParts {
+            identity: identity.clone(),
+            name: None,
+            clock: clock.clone(),
+            state: box_state(health, clock),
+            sync: node,
+            asks: Arc::new(Asked {
+                home: identity.home.clone(),
+                devices: service.devices.clone(),
+                fresher: fresher.clone(),
+                watched: watched.clone(),
+            }),
+        };
+        let uplink = Arc::new(Uplink::new(parts, UplinkMetrics::register(&mut registry)));
+        for place in settings.meeting_places {
+            uplink.meet(place)?;
+        }
+        // Set once, here.
+        let _ = uplinked.set(uplink.clone());
+        let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
+        others.tasks.spawn(told);
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -396,6 +444,7 @@ impl Edge {
             service,
             fresher,
             figures,
+            uplink,
             telling,
             bridging,
             cutting,
@@ -435,6 +484,12 @@ impl Edge {
         &self.figures
     }
 
+    /// The box among the other nodes of its home.
+    #[must_use]
+    pub fn uplink(&self) -> &Arc<Uplink> {
+        &self.uplink
+    }
+
     /// Cut everything durable into chunks now.
     pub async fn cut_now(&self) {
         self.fresher.cut().await;
@@ -461,6 +516,7 @@ impl Edge {
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        self.uplink.shutdown().await;
         // The bridge carries the farewell, too.
         self.telling.end().await;
         self.bridging.end().await;
@@ -483,6 +539,39 @@ impl Edge {
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;
     }
+}
+
+/// Which boxes of the home are there, by what they say where we meet.
+fn presence(uplink: &Arc<OnceLock<Arc<Uplink>>>) -> twins::Presence {
+    let uplink = uplink.clone();
+    Arc::new(move |edge| uplink.get()?.present(edge))
+}
+
+/// The boxes of the home: this one, and those that it has heard of.
+fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Arc<Uplink>>>, started_ms: i64) -> Boxes {
+    let (own, uplink) = (identity.edge, uplink.clone());
+    Box::new(move || {
+        let own = BoxInfo {
+            edge: own.to_string(),
+            online: Some(true),
+            since: Some(moment(started_ms)),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            ..BoxInfo::default()
+        };
+        let others = uplink
+            .get()
+            .map(|uplink| uplink.others())
+            .unwrap_or_default();
+        let others = others.into_iter().map(|(edge, presence)| BoxInfo {
+            edge: edge.to_string(),
+            online: Some(presence.online),
+            since: Some(presence.since.to_string()),
+            version: Some(presence.version),
+            name: presence.name,
+            ..BoxInfo::default()
+        });
+        std::iter::once(own).chain(others).collect()
+    })
 }
 
 fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), StoreError> {
@@ -508,6 +597,25 @@ fn health(
         disk_budget_bytes,
         devices: devices.count() as u64,
         is_full: ship.refusing.get() > 0,
+    })
+}
+
+/// The same as other nodes are told it.
+fn box_state(
+    health: Box<dyn Fn() -> Health + Send + Sync>,
+    clock: Arc<dyn Clock>,
+) -> Box<dyn Fn() -> BoxState + Send + Sync> {
+    Box::new(move || {
+        let health = health();
+        BoxState {
+            backlog_entries: health.backlog_entries,
+            backlog_bytes: health.backlog_bytes,
+            last_shipped: health.last_shipped_ms.map(timestamp),
+            devices: health.devices,
+            disk_used_bytes: health.disk_used_bytes,
+            disk_budget_bytes: health.disk_budget_bytes,
+            clock: timestamp(clock.now_ms()),
+        }
     })
 }
 

@@ -285,7 +285,9 @@ impl Devices {
             return;
         };
         let is_waited_for = self.commands.is_waiting() && self.commands.concerns(binding);
-        let is_shared = self.heard.concerns(record.topic, &context.schema, &self.registry.read());
+        let is_shared = self
+            .heard
+            .concerns(record.topic, &context.schema, &self.registry.read());
         if !is_waited_for && !is_shared {
             return;
         }

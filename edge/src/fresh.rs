@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tarn_broker::log::PublishLog;
@@ -64,7 +67,9 @@ impl Fresher {
                 let shipped = timeout_at(deadline, shipper.drained_upto(upto)).await;
                 let waiting = shipper.waiting_upto(upto);
                 if shipped.is_err() && waiting > 0 {
-                    missing.push(format!("{waiting} cuts were not in the store in time"));
+                    missing.push(format!(
+                        "cuts that were not in the store in time: {waiting}"
+                    ));
                 }
             }
         }

@@ -1,13 +1,15 @@
 //! The box's twins: what devices are and say goes into their documents, and what is wanted of them comes out as commands.
 
-/// What devices said that belongs into their twins.
-pub mod heard;
-/// From the registry and from what was heard to documents.
-pub mod mirror;
 /// From documents to commands, and what became of them.
 pub mod actuate;
 /// A store as a peer: what it has comes here, and what is here goes there.
 pub mod backup;
+/// What devices said that belongs into their twins.
+pub mod heard;
+/// From the registry and from what was heard to documents.
+pub mod mirror;
+/// The box's side of the exchange with other nodes.
+pub mod node;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +45,15 @@ pub async fn open(
 ) -> Result<Arc<HomeTwins>, TwinStoreError> {
     let store = FileStore::open(Arc::new(RealDisk), &data.twins())?;
     let me = identity.edge.to_string();
-    let twins = HomeTwins::open(identity.home.clone(), &me, true, Arc::new(store), clock, home::changes()).await?;
+    let twins = HomeTwins::open(
+        identity.home.clone(),
+        &me,
+        true,
+        Arc::new(store),
+        clock,
+        home::changes(),
+    )
+    .await?;
     Ok(Arc::new(twins))
 }
 
@@ -53,7 +63,10 @@ pub async fn tidy(twins: Arc<HomeTwins>, stop: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         if let Err(error) = twins.tidy().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "twins are not tidied; it is tried again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "twins are not tidied; it is tried again"
+            );
         }
     }
 }

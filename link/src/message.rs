@@ -260,6 +260,12 @@ pub struct LiveBatch {
     pub events: Vec<Value>,
 }
 
+/// A wall time, milliseconds since 1970 UTC, as messages tell it; one that no calendar has is told as 1970.
+#[must_use]
+pub fn timestamp(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or_default()
+}
+
 /// The bytes of a message in JSON.
 #[must_use]
 pub fn to_json(message: &impl Serialize) -> Vec<u8> {

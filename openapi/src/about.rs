@@ -69,17 +69,3 @@ pub fn device(document: &Document) -> Option<KnownDevice> {
         faults: Vec::new(),
     })
 }
-
-/// The device with the name and the room that people gave it.
-#[must_use]
-pub fn named(device: KnownDevice, document: Option<&Document>, now_ms: i64) -> KnownDevice {
-    let given = |attribute: &str| {
-        let value = document?.value(Section::Meta, attribute, now_ms)?;
-        value.as_str().map(str::to_owned)
-    };
-    KnownDevice {
-        name: given("name").or(device.name),
-        room: given("room").or(device.room),
-        ..device
-    }
-}

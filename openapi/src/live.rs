@@ -50,7 +50,8 @@ pub const LISTENER_BYTES_MAX: usize = 1 << 20;
 /// Who has taken nothing for so long while events wait gives way when a new listener finds no room.
 pub const STALLED_AFTER: Duration = Duration::from_secs(60);
 
-/// Time between two signs of life on a stream.
+/// Time between two signs of life on a stream. A client that has gone is noticed at the second one that it does not
+/// take: the server goes on with a connection whose other side was closed until it cannot be written to.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long events go on being gathered after the last listener has gone, for it may come back.
 pub const LEASE_TAIL: Duration = Duration::from_secs(30);

@@ -93,7 +93,8 @@ impl From<AutomergeError> for DocumentError {
 #[derive(Debug, Clone)]
 pub struct Document {
     key: DocumentKey,
-    automerge: Automerge,
+    /// Shared with the values that it was made from, until one of them changes.
+    automerge: Arc<Automerge>,
     /// Whether the actor was drawn for this value, so that it may write. It is never stored: an actor that went on from a
     /// restored state would number different changes alike.
     has_actor: bool,
@@ -133,7 +134,7 @@ impl Document {
         let hash = automerge.get_heads().first().copied();
         Document {
             key: key.clone(),
-            automerge,
+            automerge: Arc::new(automerge),
             has_actor: false,
             genesis: (actor, hash.unwrap_or(ChangeHash([0; 32]))),
             pasts: Arc::new([]),
@@ -155,18 +156,18 @@ impl Document {
             let mut changes = Vec::new();
             for chunk in chunks(bytes)? {
                 if chunk.kind == ChunkKind::Document {
-                    let mut whole = Automerge::load(chunk.bytes)?;
+                    let whole = Automerge::load(chunk.bytes)?;
                     let is_all = next.automerge.get_heads() == [next.genesis.1]
                         && whole.get_change_by_hash(&next.genesis.1).is_some();
                     match is_all {
-                        true => next.automerge = whole,
-                        false => drop(next.automerge.merge(&mut whole)?),
+                        true => next.automerge = Arc::new(whole),
+                        false => next.merge(&whole)?,
                     }
                 } else {
                     changes.push(Change::from_bytes(chunk.bytes.to_vec())?);
                 }
             }
-            next.automerge.apply_changes_batch(changes)?;
+            Arc::make_mut(&mut next.automerge).apply_changes_batch(changes)?;
             next.shaped()
         })
     }
@@ -194,7 +195,7 @@ impl Document {
                 genesis.vet(&change, &mut operation)?;
             }
             Document {
-                automerge,
+                automerge: Arc::new(automerge),
                 ..genesis
             }
             .shaped()
@@ -340,7 +341,10 @@ impl Document {
                 known.insert(change.hash());
                 ready.push(change);
             }
-            next.automerge.apply_changes_batch(ready)?;
+            if ready.is_empty() {
+                return Ok(next);
+            }
+            Arc::make_mut(&mut next.automerge).apply_changes_batch(ready)?;
             next.shaped()
         })
     }
@@ -351,11 +355,18 @@ impl Document {
     /// They do not go together.
     pub fn merged(&self, other: &Document) -> Result<Document, DocumentError> {
         let mut next = self.clone();
-        let mut other = other.automerge.clone();
         guarded(|| {
-            next.automerge.merge(&mut other)?;
+            next.merge(&other.automerge)?;
             next.shaped()
         })
+    }
+
+    fn merge(&mut self, other: &Automerge) -> Result<(), AutomergeError> {
+        let added = self.automerge.get_changes_added(other);
+        if added.is_empty() {
+            return Ok(());
+        }
+        Arc::make_mut(&mut self.automerge).apply_changes_batch(added)
     }
 
     /// The number of the last operation.
@@ -375,7 +386,7 @@ impl Document {
     /// Take an actor for what is written from now on. Each value in memory has its own.
     pub(super) fn take_actor(&mut self, actor: [u8; 16]) {
         if !self.has_actor {
-            self.automerge.set_actor(ActorId::from(actor));
+            Arc::make_mut(&mut self.automerge).set_actor(ActorId::from(actor));
             self.has_actor = true;
         }
     }
@@ -403,7 +414,7 @@ impl Document {
                     .ok_or_else(|| DocumentError::Shape(self.key.clone()))
             })
             .collect::<Result<_, _>>()?;
-        let written = self.automerge.transact_with::<_, _, AutomergeError, _>(
+        let written = Arc::make_mut(&mut self.automerge).transact_with::<_, _, AutomergeError, _>(
             |_| CommitOptions::default().with_time(now_ms.div_euclid(1000)),
             |tx| {
                 for ((_, attribute, scalar), map) in scalars.iter().zip(&maps) {
@@ -432,7 +443,7 @@ impl Document {
         scalars: &[(Section, String, ScalarValue)],
         now_ms: i64,
     ) -> Result<(), DocumentError> {
-        self.automerge.set_actor(actor);
+        Arc::make_mut(&mut self.automerge).set_actor(actor);
         self.has_actor = true;
         self.put(scalars, now_ms)?;
         self.has_actor = false;
@@ -445,9 +456,9 @@ impl Document {
         actor: ActorId,
         past: &PastText,
     ) -> Result<(), DocumentError> {
-        self.automerge.set_actor(actor);
+        Arc::make_mut(&mut self.automerge).set_actor(actor);
         self.has_actor = false;
-        let written = self.automerge.transact_with::<_, _, AutomergeError, _>(
+        let written = Arc::make_mut(&mut self.automerge).transact_with::<_, _, AutomergeError, _>(
             |_| CommitOptions::default().with_time(0),
             |tx| tx.put(ROOT, PAST, past.to_bytes()),
         );

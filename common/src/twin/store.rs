@@ -9,9 +9,13 @@ pub(crate) mod failing;
 /// One file on a box's disk.
 pub mod file;
 
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use async_trait::async_trait;
+use automerge::Automerge;
 
 pub use bucket::homes;
 
@@ -80,13 +84,22 @@ pub trait TwinStore: Debug + Send + Sync + 'static {
 
 /// The snapshots that can be read as documents. One that cannot must not take the place of anything; what it was to replace stays.
 fn readable(snapshots: &[Bundle]) -> Vec<&Bundle> {
-    let is_readable = |snapshot: &&Bundle| match Document::load(&snapshot.key, &snapshot.bytes) {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(document = %snapshot.key, error = &error as &dyn std::error::Error,
+    let is_readable = |snapshot: &&Bundle| match check(&snapshot.key, &snapshot.bytes) {
+        Ok(()) => true,
+        Err(reason) => {
+            tracing::error!(document = %snapshot.key, reason,
                 "a snapshot cannot be read again; the document stays as it is stored");
             false
         }
     };
     snapshots.iter().filter(is_readable).collect()
+}
+
+/// Whether a snapshot is a document, to its last byte.
+fn check(key: &DocumentKey, bytes: &[u8]) -> Result<(), String> {
+    Document::load(key, bytes).map_err(|error| error.to_string())?;
+    // Loading a document passes over what it cannot read at its end, which would be all that is behind a tear.
+    let strictly = catch_unwind(AssertUnwindSafe(|| Automerge::load(bytes).map(drop)));
+    let loaded = strictly.map_err(|_| "Automerge panicked on it".to_owned())?;
+    loaded.map_err(|error| error.to_string())
 }

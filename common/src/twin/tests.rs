@@ -1,9 +1,16 @@
+/// What holds of what was written at once.
+mod deciding;
+/// Peers that send what no node sends.
+mod hostile;
+/// Many replicas, everything that goes wrong, and what must hold all the same.
+mod simulation;
+
 use serde_json::{Value, json};
 
 use super::{
-    document::{DocumentId, EPOCH_CHANGES, Section},
+    document::{Document, DocumentId, EPOCH_CHANGES, Section},
     edit::Edit,
-    replica::{Bundle, Replica, Staged},
+    replica::{Bundle, BundleKind, Replica, Staged},
     resolve::Why,
     sync,
 };
@@ -59,6 +66,15 @@ impl Node {
             replies.extend(sync::encode(&exchanged.replies));
         }
         replies
+    }
+}
+
+/// A document as a store keeps it when it is tidied.
+fn snapshot(document: &Document) -> Bundle {
+    Bundle {
+        key: document.key().clone(),
+        kind: BundleKind::Snapshot,
+        bytes: document.save().into(),
     }
 }
 
@@ -204,5 +220,91 @@ fn an_actor_that_ran_twice_is_healed() {
     for node in [&a, &x, &y] {
         assert_eq!(node.wanted("brightness", NOW + 9), Some(json!(20)));
         assert_eq!(node.wanted("color", NOW + 9), Some(json!(3)));
+    }
+}
+
+/// A node goes on in a new epoch.
+fn roll(node: &mut Node, now_ms: i64) {
+    let staged = node.replica.roll(&device()).expect("roll");
+    node.keep(staged, now_ms);
+}
+
+#[test]
+fn what_was_replaced_does_not_come_back_with_a_node_that_slept_through_an_epoch() {
+    let (mut a, mut b) = (Node::new("a", 1), Node::new("b", 2));
+    a.want("setpoint", 18, super::write::DEVICE, NOW);
+    a.edit(Edit::new(device(), Section::Reported, "temp", 18), "a", NOW);
+    meet(&mut a, &mut b, NOW);
+    // What is done at the device holds against whoever does not know of it; this one does.
+    a.want("setpoint", 23, "app", NOW + 1);
+    a.edit(
+        Edit::new(device(), Section::Reported, "temp", 23),
+        "a",
+        NOW + 1,
+    );
+    roll(&mut a, NOW + 2);
+    a.want("setpoint", 24, "app", NOW + 3);
+    b.want("color", 3, "wall", NOW + 4);
+    meet(&mut a, &mut b, NOW + 5);
+    for node in [&a, &b] {
+        let document = node.replica.document(&device()).expect("document");
+        let resolved = document.resolve(Section::Desired, "setpoint", NOW + 5);
+        assert_eq!(resolved.winner.map(|write| write.v), Some(json!(24)));
+        assert_eq!(resolved.losers, []);
+        assert_eq!(node.wanted("color", NOW + 5), Some(json!(3)));
+        let temp = document.scalar(Section::Reported, "temp");
+        assert_eq!(temp, Some(automerge::ScalarValue::Int(23)));
+    }
+}
+
+#[test]
+fn an_epoch_that_two_nodes_begin_apart_brings_nothing_back() {
+    let (mut a, mut b) = (Node::new("a", 1), Node::new("b", 2));
+    let policy = json!({"policy": "safe", "order": ["LOCK", "UNLOCK"]}).to_string();
+    a.edit(
+        Edit::new(device(), Section::Policy, "state", policy),
+        "a",
+        NOW,
+    );
+    a.want("state", "LOCK", "wall", NOW);
+    meet(&mut a, &mut b, NOW);
+    a.want("state", "UNLOCK", "app", NOW + 1);
+    b.want("color", 1, "app", NOW + 1);
+    roll(&mut a, NOW + 2);
+    roll(&mut b, NOW + 2);
+    a.want("color", 2, "app", NOW + 3);
+    meet(&mut a, &mut b, NOW + 4);
+    roll(&mut b, NOW + 5);
+    meet(&mut a, &mut b, NOW + 5);
+    for node in [&a, &b] {
+        let document = node.replica.document(&device()).expect("document");
+        let state = document.resolve(Section::Desired, "state", NOW + 5);
+        assert_eq!(state.winner.map(|write| write.v), Some(json!("UNLOCK")));
+        assert_eq!(state.losers, []);
+        // Neither author knew of the other.
+        assert_eq!(document.writes(Section::Desired, "color").len(), 2);
+    }
+}
+
+#[test]
+fn what_has_expired_or_lies_ahead_takes_nothing_along_into_an_epoch() {
+    let (mut a, mut b) = (Node::new("a", 1), Node::new("b", 2));
+    a.want("x", 0, "app", NOW);
+    meet(&mut a, &mut b, NOW);
+    a.want("setpoint", 30, "app", NOW + 400 * 86_400_000);
+    b.want("setpoint", 20, "app", NOW + 1);
+    a.edit(
+        Edit::new(device(), Section::Desired, "state", true).for_s(Some(60)),
+        super::write::DEVICE,
+        NOW,
+    );
+    b.want("state", false, "app", NOW);
+    meet(&mut a, &mut b, NOW + 2);
+    roll(&mut a, NOW + 3);
+    meet(&mut a, &mut b, NOW + 4);
+    for node in [&a, &b] {
+        assert_eq!(node.wanted("setpoint", NOW + 5), Some(json!(20)));
+        assert_eq!(node.wanted("state", NOW + 5), Some(json!(true)));
+        assert_eq!(node.wanted("state", NOW + 61_000), Some(json!(false)));
     }
 }

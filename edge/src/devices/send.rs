@@ -155,4 +155,3 @@ pub(super) fn not_settable(device: &Device, metric: &str) -> DeviceError {
         "{metric:?} cannot be set on this device; it has {names}"
     ))
 }
-

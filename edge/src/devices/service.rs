@@ -17,7 +17,8 @@ use tarn_devices::{
     twin,
 };
 use tarn_openapi::{
-    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, Wanted, about,
+    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest,
+    Wanted,
 };
 use tokio::time::Instant;
 
@@ -63,37 +64,21 @@ impl DeviceService for BoxDevices {
     }
 
     async fn known(&self, _: &HomeId) -> Vec<KnownDevice> {
-        let mut known: Vec<KnownDevice> = {
-            let registry = self.devices.registry.read();
-            registry.devices().map(|device| self.devices.shown(&registry, device)).collect()
-        };
-        let now_ms = self.clock.now_ms();
-        self.twins.read(|replica| {
-            // Devices of other boxes of the home.
-            let others = replica.documents().filter_map(about::device);
-            let others: Vec<_> = others.filter(|other| known.iter().all(|own| own.device != other.device)).collect();
-            known.extend(others);
-            let named = |device: KnownDevice| {
-                let document = replica.document(&DocumentId::device(&device.device));
-                about::named(device, document, now_ms)
-            };
-            known.into_iter().map(named).collect()
-        })
+        let registry = self.devices.registry.read();
+        registry
+            .devices()
+            .map(|device| self.devices.shown(&registry, device))
+            .collect()
     }
 
     async fn device(&self, _: &HomeId, id: &str) -> Option<KnownDevice> {
         let own = {
             let registry = self.devices.registry.read();
-            registry.device(id).map(|device| self.devices.shown(&registry, device))
+            registry
+                .device(id)
+                .map(|device| self.devices.shown(&registry, device))
         };
-        let id = own.as_ref().map_or(id, |own| &own.device);
-        let document = DocumentId::device(id);
-        let known = self.twins.read(|replica| {
-            let document = replica.document(&document);
-            let known = own.clone().or_else(|| document.and_then(about::device));
-            known.map(|known| about::named(known, document, self.clock.now_ms()))
-        });
-        known.or_else(|| self.faulty(id))
+        own.or_else(|| self.faulty(id))
     }
 
     async fn ids(&self, _: &HomeId, id: &str) -> (String, Vec<String>) {
@@ -104,8 +89,15 @@ impl DeviceService for BoxDevices {
         self.edit(|registry| registry.merge(id, other)).await
     }
 
-    async fn split(&self, _: &HomeId, id: &str, identifiers: Vec<String>) -> Result<String, DeviceError> {
-        let new = self.edit(|registry| registry.split(id, &identifiers)).await?;
+    async fn split(
+        &self,
+        _: &HomeId,
+        id: &str,
+        identifiers: Vec<String>,
+    ) -> Result<String, DeviceError> {
+        let new = self
+            .edit(|registry| registry.split(id, &identifiers))
+            .await?;
         Ok(new.to_string())
     }
 
@@ -118,7 +110,7 @@ impl DeviceService for BoxDevices {
     ) -> Result<Vec<CommandShape>, DeviceError> {
         let (id, _) = self.all_ids(id);
         if self.is_others(&id) {
-            return self.wanted().set(&id, &request, wait).await;
+            return self.others().set(&id, &request, wait).await;
         }
         // All of them, or none.
         let writes = self.writes(&id, &request)?;
@@ -149,7 +141,9 @@ impl DeviceService for BoxDevices {
     ) -> Result<Vec<CommandShape>, DeviceError> {
         let (device, _) = self.all_ids(id);
         if self.is_others(&device) {
-            return Err(DeviceError::Away(format!("{device} is at another box; ask that one")));
+            return Err(DeviceError::Away(format!(
+                "{device} is at another box; ask that one"
+            )));
         }
         self.set(home, id, request, wait).await
     }
@@ -159,8 +153,11 @@ impl DeviceService for BoxDevices {
         let own = self.devices.commands.of(&id, self.clock.now_ms());
         let mut commands: Vec<CommandShape> = own.iter().map(shape).collect();
         // What this process did not send the twin remembers.
-        let others = self.wanted().commands(&id);
-        let others: Vec<_> = others.into_iter().filter(|c| commands.iter().all(|own| own.command != c.command)).collect();
+        let others = self.others().commands(&id);
+        let others: Vec<_> = others
+            .into_iter()
+            .filter(|c| commands.iter().all(|own| own.command != c.command))
+            .collect();
         commands.extend(others);
         commands.sort_by(|a, b| b.command.cmp(&a.command));
         commands
@@ -168,7 +165,7 @@ impl DeviceService for BoxDevices {
 
     async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<CommandShape> {
         let Some(mut command) = self.devices.commands.get(id, self.clock.now_ms()) else {
-            return self.wanted().command(id, wait).await;
+            return self.others().command(id, wait).await;
         };
         self.sender.wait(&mut command, Instant::now() + wait).await;
         let command = shape(&command.borrow());
@@ -193,8 +190,11 @@ enum Write {
 }
 
 impl BoxDevices {
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted { twins: &self.twins, clock: self.clock.as_ref() }
+    fn others(&self) -> Wanted<'_> {
+        Wanted {
+            twins: &self.twins,
+            clock: self.clock.as_ref(),
+        }
     }
 
     fn all_ids(&self, id: &str) -> (String, Vec<String>) {
@@ -238,7 +238,10 @@ impl BoxDevices {
         let device = registry.device(id).ok_or_else(|| not_known(id))?;
         let now_ms = self.clock.now_ms();
         let write = |(metric, value): &(String, Value)| {
-            let feature = device.features.get(metric.as_str()).ok_or_else(|| not_settable(device, metric))?;
+            let feature = device
+                .features
+                .get(metric.as_str())
+                .ok_or_else(|| not_settable(device, metric))?;
             let is_settable = feature.write.is_some();
             let write = match twin::canonical(feature, value) {
                 Ok(value) if is_settable => Write::Wanted(value),
@@ -248,7 +251,8 @@ impl BoxDevices {
                         |refusal| refusal.to_string(),
                     );
                     Write::Refused(Box::new(Command {
-                        id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random()).to_string(),
+                        id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random())
+                            .to_string(),
                         device: device.id.clone(),
                         metric: metric.clone(),
                         value: value.clone(),
@@ -274,14 +278,23 @@ impl BoxDevices {
         writes: &[(String, Write)],
         request: &SetRequest,
     ) -> Result<Vec<Edit>, DeviceError> {
-        let wanted = writes.iter().filter_map(|(metric, write)| match write {
+        let values = writes.iter().filter_map(|(metric, write)| match write {
             Write::Wanted(value) => Some((metric.clone(), value.clone())),
             Write::Refused(_) => None,
         });
-        let request = SetRequest { values: wanted.collect(), ..request.clone() };
-        let mut edits = self.wanted().edits(replica, id, &request)?;
+        let request = SetRequest {
+            values: values.collect(),
+            ..request.clone()
+        };
+        let mut edits = self.others().edits(replica, id, &request)?;
         let document = DocumentId::device(id);
-        if let Claim::Take = claim(replica, &document, self.edge, &self.presence, self.clock.now_ms()) {
+        if let Claim::Take = claim(
+            replica,
+            &document,
+            self.edge,
+            &self.presence,
+            self.clock.now_ms(),
+        ) {
             let owner = Edit::new(document, Section::Meta, OWNER, self.edge.to_string());
             edits.push(owner);
         }
@@ -289,7 +302,12 @@ impl BoxDevices {
     }
 
     /// Wait until commands are on disk, then for their outcome at most until then.
-    async fn outcomes(&self, device: &str, ids: Vec<String>, until: Instant) -> Result<Vec<CommandShape>, DeviceError> {
+    async fn outcomes(
+        &self,
+        device: &str,
+        ids: Vec<String>,
+        until: Instant,
+    ) -> Result<Vec<CommandShape>, DeviceError> {
         let now_ms = self.clock.now_ms();
         let mut commands = Vec::new();
         for id in ids {
@@ -302,7 +320,7 @@ impl BoxDevices {
                     commands.push(command);
                 }
                 // Something came before it was sent; the twin knows what.
-                None => commands.extend(self.wanted().command(&id, Duration::ZERO).await),
+                None => commands.extend(self.others().command(&id, Duration::ZERO).await),
             }
         }
         tracing::debug!(device, commands = commands.len(), "commands");
@@ -310,11 +328,16 @@ impl BoxDevices {
     }
 
     /// Change the registry, and say so only when it is kept.
-    async fn edit<T>(&self, change: impl FnOnce(&mut Registry) -> Result<T, EditError>) -> Result<T, DeviceError> {
+    async fn edit<T>(
+        &self,
+        change: impl FnOnce(&mut Registry) -> Result<T, EditError>,
+    ) -> Result<T, DeviceError> {
         let changed = change(&mut self.devices.registry.write());
         let changed = changed.map_err(|error| match error {
             EditError::Unknown(_) => DeviceError::NotFound(error.to_string()),
-            EditError::Same(_) | EditError::NotIts(_) | EditError::NothingLeft => DeviceError::Bad(error.to_string()),
+            EditError::Same(_) | EditError::NotIts(_) | EditError::NothingLeft => {
+                DeviceError::Bad(error.to_string())
+            }
         })?;
         let devices = self.devices.clone();
         let saved = tokio::task::spawn_blocking(move || devices.save()).await;
@@ -322,7 +345,9 @@ impl BoxDevices {
             Ok(Ok(())) => Ok(changed),
             Ok(Err(error)) => {
                 tracing::error!(error = ?error, "a change of a device is not stored");
-                Err(DeviceError::Unavailable(format!("the change is not stored: {error}")))
+                Err(DeviceError::Unavailable(format!(
+                    "the change is not stored: {error}"
+                )))
             }
             Err(panic) => Err(DeviceError::Unavailable(panic.to_string())),
         }

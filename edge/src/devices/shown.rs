@@ -4,7 +4,9 @@ use tarn_devices::{
     point::Domain,
     registry::{Device, FaultRecord, Feature as KnownFeature, Registry},
 };
-use tarn_openapi::{Any, Command as CommandShape, DeviceFault, Feature, KnownDevice, types::moment};
+use tarn_openapi::{
+    Any, Command as CommandShape, DeviceFault, Feature, KnownDevice, types::moment,
+};
 
 use super::{
     Devices,
@@ -38,7 +40,6 @@ impl Devices {
             faults: faults(registry, &device.id),
         }
     }
-
 }
 
 fn feature(feature: &KnownFeature) -> Feature {

@@ -68,7 +68,12 @@ enum Fate {
 impl Actuator {
     /// An actuator for the devices that `edge` has. What the documents want already is left until its device is heard.
     #[must_use]
-    pub fn new(edge: EdgeId, twins: Arc<HomeTwins>, sender: Arc<CommandSender>, clock: Arc<dyn Clock>) -> Actuator {
+    pub fn new(
+        edge: EdgeId,
+        twins: Arc<HomeTwins>,
+        sender: Arc<CommandSender>,
+        clock: Arc<dyn Clock>,
+    ) -> Actuator {
         let (done, outcomes) = mpsc::channel(COMMANDS_MAX);
         let now_ms = clock.now_ms();
         let left = twins.read(|replica| {
@@ -124,7 +129,10 @@ impl Actuator {
 
     fn act_on_all(&self) {
         let all: Vec<DocumentId> = self.twins.read(|replica| {
-            replica.documents().map(|document| document.key().id.clone()).collect()
+            replica
+                .documents()
+                .map(|document| document.key().id.clone())
+                .collect()
         });
         for device in all.iter().filter_map(DocumentId::as_device) {
             self.act(device, None);
@@ -137,9 +145,13 @@ impl Actuator {
         let now_ms = self.clock.now_ms();
         let id = DocumentId::device(device);
         let fates = self.twins.read(|replica| {
-            let is_ours = replica.owner(&id, now_ms).is_some_and(|owner| owner == self.edge.to_string());
+            let is_ours = replica
+                .owner(&id, now_ms)
+                .is_some_and(|owner| owner == self.edge.to_string());
             let document = replica.document(&id).filter(|_| is_ours);
-            document.map(|document| self.fates(device, document, now_ms)).unwrap_or_default()
+            document
+                .map(|document| self.fates(device, document, now_ms))
+                .unwrap_or_default()
         });
         for (attribute, fate) in fates {
             self.carry_out(&id, device, attribute, fate, timeout);
@@ -156,12 +168,19 @@ impl Actuator {
             if self.sender.devices.commands.has(&write.id) {
                 continue;
             }
-            let reported = document.scalar(Section::Reported, &attribute).map(|scalar| scalar_value(&scalar));
+            let reported = document
+                .scalar(Section::Reported, &attribute)
+                .map(|scalar| scalar_value(&scalar));
             let feature = known.features.get(attribute.as_str());
-            let is_there = feature.zip(reported.as_ref()).is_some_and(|(feature, reported)| {
-                twin::wanted(feature, reported).is_some_and(|now| !twin::is_change(feature, &now, &write.v))
-            });
-            let is_live = document.policy(Section::Desired, &attribute).is_live(&write.v)
+            let is_there = feature
+                .zip(reported.as_ref())
+                .is_some_and(|(feature, reported)| {
+                    twin::wanted(feature, reported)
+                        .is_some_and(|now| !twin::is_change(feature, &now, &write.v))
+                });
+            let is_live = document
+                .policy(Section::Desired, &attribute)
+                .is_live(&write.v)
                 || feature.is_some_and(|feature| twin::is_deed(feature, &write.v));
             let was_left = self.left.lock().contains(&write.id);
             let fate = if now_ms < PLAUSIBLE_FROM_MS {
@@ -171,7 +190,9 @@ impl Actuator {
             } else if was_left && !registry.is_online(known).unwrap_or(true) {
                 continue;
             } else if write.late && !is_there && reported.is_some() {
-                let instead = feature.zip(reported).and_then(|(feature, reported)| twin::wanted(feature, &reported));
+                let instead = feature
+                    .zip(reported)
+                    .and_then(|(feature, reported)| twin::wanted(feature, &reported));
                 Fate::Refuse(write, "changed_at_device", instead)
             } else {
                 Fate::Send(write)
@@ -181,20 +202,43 @@ impl Actuator {
         fates
     }
 
-    fn carry_out(&self, id: &DocumentId, device: &str, attribute: String, fate: Fate, timeout: Option<Duration>) {
+    fn carry_out(
+        &self,
+        id: &DocumentId,
+        device: &str,
+        attribute: String,
+        fate: Fate,
+        timeout: Option<Duration>,
+    ) {
         match fate {
             Fate::Refuse(write, reason, instead) => {
                 self.left.lock().remove(&write.id);
                 let ack = format!("{}:refused:{reason}", write.id);
-                self.end(Done { document: id.clone(), attribute, ack, instead });
+                self.end(Done {
+                    document: id.clone(),
+                    attribute,
+                    ack,
+                    instead,
+                });
             }
             Fate::Send(write) => {
                 self.left.lock().remove(&write.id);
-                match self.sender.send(write.id.clone(), device, attribute.clone(), write.v, timeout) {
+                match self.sender.send(
+                    write.id.clone(),
+                    device,
+                    attribute.clone(),
+                    write.v,
+                    timeout,
+                ) {
                     Ok(command) => self.follow(id.clone(), attribute, command),
                     Err(error) => {
                         let ack = format!("{}:refused:{error}", write.id);
-                        self.end(Done { document: id.clone(), attribute, ack, instead: None });
+                        self.end(Done {
+                            document: id.clone(),
+                            attribute,
+                            ack,
+                            instead: None,
+                        });
                     }
                 }
             }
@@ -202,7 +246,12 @@ impl Actuator {
     }
 
     /// Write down what becomes of a command.
-    fn follow(&self, document: DocumentId, attribute: String, mut command: watch::Receiver<Command>) {
+    fn follow(
+        &self,
+        document: DocumentId,
+        attribute: String,
+        mut command: watch::Receiver<Command>,
+    ) {
         let (sender, done) = (self.sender.clone(), self.done.clone());
         self.waiting.spawn(async move {
             sender.outcome(&mut command).await;
@@ -216,13 +265,22 @@ impl Actuator {
                 }
             };
             // Whoever takes it stops before the box does.
-            let _ = done.send(Done { document, attribute, ack, instead: None }).await;
+            let _ = done
+                .send(Done {
+                    document,
+                    attribute,
+                    ack,
+                    instead: None,
+                })
+                .await;
         });
     }
 
     fn end(&self, done: Done) {
         if self.done.try_send(done).is_err() {
-            tracing::warn!("too many commands ended at once; one is not acknowledged and is sent again");
+            tracing::warn!(
+                "too many commands ended at once; one is not acknowledged and is sent again"
+            );
         }
     }
 
@@ -234,27 +292,39 @@ impl Actuator {
             if !seen.insert((done.document.clone(), done.attribute.clone())) {
                 continue;
             }
-            edits.push(Edit::new(done.document.clone(), Section::Ack, &done.attribute, done.ack));
+            edits.push(Edit::new(
+                done.document.clone(),
+                Section::Ack,
+                &done.attribute,
+                done.ack,
+            ));
             if let Some(instead) = done.instead {
-                edits.push(Edit::new(done.document, Section::Desired, &done.attribute, instead).by(DEVICE));
+                edits.push(
+                    Edit::new(done.document, Section::Desired, &done.attribute, instead).by(DEVICE),
+                );
             }
         }
         if let Err(error) = self.twins.edit(&edits, &self.edge.to_string()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "what became of commands is not written down");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what became of commands is not written down"
+            );
         }
     }
 }
-
-
-
 
 /// What is wanted of a device, and not acknowledged yet.
 fn unacked(document: &Document, now_ms: i64) -> Vec<(String, Write)> {
     let attributes = document.attributes(Section::Desired).into_iter();
     let wanted = attributes.filter_map(|attribute| {
-        let write = document.resolve(Section::Desired, &attribute, now_ms).winner?;
+        let write = document
+            .resolve(Section::Desired, &attribute, now_ms)
+            .winner?;
         let ack = document.scalar(Section::Ack, &attribute);
-        let is_acked = ack.as_ref().and_then(|ack| ack.as_str()).is_some_and(|ack| ack.starts_with(&write.id));
+        let is_acked = ack
+            .as_ref()
+            .and_then(|ack| ack.as_str())
+            .is_some_and(|ack| ack.starts_with(&write.id));
         let is_wanted = !is_acked && !write.is_devices() && !write.v.is_null();
         is_wanted.then_some((attribute, write))
     });

@@ -30,6 +30,8 @@ pub struct Backup {
     pub home: HomeId,
     /// The box's twins.
     pub twins: Arc<HomeTwins>,
+    /// Whether it is enough to meet it once.
+    pub once: bool,
     /// The store.
     pub store: Store,
     /// When it is.
@@ -49,6 +51,7 @@ impl Backup {
         let mut peer = None;
         loop {
             match self.meet(&mut peer).await {
+                Ok(()) if self.once => return,
                 Ok(()) => {
                     pause = RETRY_MIN;
                     // One that fell behind has something to tell all the same.
@@ -57,7 +60,10 @@ impl Backup {
                     changes = changes.resubscribe();
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "twins are not in the store; it is tried again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "twins are not in the store; it is tried again"
+                    );
                     sleep(pause).await;
                     pause = (pause * 2).min(RETRY_MAX);
                 }
@@ -71,7 +77,15 @@ impl Backup {
             Some(stored) => stored,
             None => {
                 let store = Arc::new(BucketStore::new(self.store.clone(), self.home.clone()));
-                let stored = HomeTwins::open(self.home.clone(), PEER, false, store, self.clock.clone(), home::changes()).await?;
+                let stored = HomeTwins::open(
+                    self.home.clone(),
+                    PEER,
+                    false,
+                    store,
+                    self.clock.clone(),
+                    home::changes(),
+                )
+                .await?;
                 peer.insert(stored)
             }
         };

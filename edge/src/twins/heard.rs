@@ -47,7 +47,14 @@ impl Heard {
     }
 
     /// A device said something.
-    pub(crate) fn said(&self, registry: &Registry, device: &str, metric: &str, value: Option<f64>, text: Option<&str>) {
+    pub(crate) fn said(
+        &self,
+        registry: &Registry,
+        device: &str,
+        metric: &str,
+        value: Option<f64>,
+        text: Option<&str>,
+    ) {
         let Some(device) = registry.device(device) else {
             return;
         };
@@ -58,7 +65,10 @@ impl Heard {
             return;
         }
         if let Some(state) = twin::reported(feature, value, text) {
-            self.inner.lock().states.insert((device.id.clone(), metric.clone()), state);
+            self.inner
+                .lock()
+                .states
+                .insert((device.id.clone(), metric.clone()), state);
             self.more.notify_one();
         }
     }
@@ -92,7 +102,10 @@ fn says_shared(binding: &Binding, registry: &Registry) -> bool {
     let of_keys = binding.keys.values().map(|meaning| &meaning.device);
     let of_templates = binding.templates.iter().map(|(_, meaning)| &meaning.device);
     let of_plain = binding.plain.iter().map(|meaning| &meaning.device);
-    let mut devices = of_keys.chain(of_templates).chain(of_plain).chain([&binding.device]);
+    let mut devices = of_keys
+        .chain(of_templates)
+        .chain(of_plain)
+        .chain([&binding.device]);
     devices.any(|id| {
         let device = registry.device(id);
         device.is_some_and(|device| device.features.values().any(twin::is_shared))

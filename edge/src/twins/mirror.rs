@@ -72,7 +72,10 @@ impl Mirror {
     pub async fn look(&self, all: bool) {
         let heard = self.devices.heard.take();
         if let Err(error) = self.write(&heard, all).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "what devices said is not in their twins yet");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what devices said is not in their twins yet"
+            );
             self.devices.heard.give_back(heard);
         }
     }
@@ -83,7 +86,10 @@ impl Mirror {
         devices.sort_by(|a, b| a.0.id.cmp(&b.0.id));
         for devices in devices.chunks(DOCUMENTS_AT_ONCE) {
             let decide = |replica: &Replica| -> Result<Vec<Edit>, TwinError> {
-                Ok(devices.iter().flat_map(|(device, about)| self.edits(replica, device, about, heard)).collect())
+                Ok(devices
+                    .iter()
+                    .flat_map(|(device, about)| self.edits(replica, device, about, heard))
+                    .collect())
             };
             self.twins.edit_if(decide, &me).await?;
         }
@@ -91,14 +97,32 @@ impl Mirror {
     }
 
     /// Devices, each with what its document says about it.
-    fn known(&self, wanted: impl Fn(&Arc<str>) -> bool) -> Vec<(Device, Vec<(&'static str, Value)>)> {
+    fn known(
+        &self,
+        wanted: impl Fn(&Arc<str>) -> bool,
+    ) -> Vec<(Device, Vec<(&'static str, Value)>)> {
         let registry = self.devices.registry.read();
-        let known = |device: &Device| (device.clone(), about::scalars(&self.devices.shown(&registry, device)));
-        registry.devices().filter(|device| wanted(&device.id)).map(known).collect()
+        let known = |device: &Device| {
+            (
+                device.clone(),
+                about::scalars(&self.devices.shown(&registry, device)),
+            )
+        };
+        registry
+            .devices()
+            .filter(|device| wanted(&device.id))
+            .map(known)
+            .collect()
     }
 
     /// What is to be changed in the document of a device; nothing where another box has it.
-    fn edits(&self, replica: &Replica, device: &Device, about: &[(&'static str, Value)], heard: &States) -> Vec<Edit> {
+    fn edits(
+        &self,
+        replica: &Replica,
+        device: &Device,
+        about: &[(&'static str, Value)],
+        heard: &States,
+    ) -> Vec<Edit> {
         let id = DocumentId::device(&device.id);
         let now_ms = self.clock.now_ms();
         let mut edits = Vec::new();
@@ -111,7 +135,11 @@ impl Mirror {
             }
         }
         let document = replica.document(&id);
-        let is = |section, attribute: &str| document.and_then(|d| d.scalar(section, attribute)).map(|s| scalar_value(&s));
+        let is = |section, attribute: &str| {
+            document
+                .and_then(|d| d.scalar(section, attribute))
+                .map(|s| scalar_value(&s))
+        };
         let mut put = |section: Section, attribute: &str, value: Value| {
             if is(section, attribute).unwrap_or(Value::Null) != value {
                 edits.push(Edit::new(id.clone(), section, attribute, value));
@@ -122,7 +150,8 @@ impl Mirror {
         }
         for feature in device.features.values() {
             if let Some(safety) = twin::safety(feature) {
-                let policy = json!({"policy": "safe", "order": safety.order, "live": safety.is_live});
+                let policy =
+                    json!({"policy": "safe", "order": safety.order, "live": safety.is_live});
                 put(Section::Policy, &feature.metric, json!(policy.to_string()));
             }
         }
@@ -137,20 +166,39 @@ impl Mirror {
     }
 
     /// A state of a device, and that somebody wanted it so at the device, if it was neither so before nor wanted by a command.
-    fn states(&self, id: &DocumentId, document: Option<&Document>, feature: &Feature, state: &Value) -> Vec<Edit> {
+    fn states(
+        &self,
+        id: &DocumentId,
+        document: Option<&Document>,
+        feature: &Feature,
+        state: &Value,
+    ) -> Vec<Edit> {
         let metric = &*feature.metric;
         let was = document.and_then(|document| document.scalar(Section::Reported, metric));
         let was = was.as_ref().map(scalar_value);
-        if was.as_ref().is_some_and(|was| !twin::is_change(feature, was, state)) {
+        if was
+            .as_ref()
+            .is_some_and(|was| !twin::is_change(feature, was, state))
+        {
             return Vec::new();
         }
-        let mut edits = vec![Edit::new(id.clone(), Section::Reported, metric, state.clone())];
+        let mut edits = vec![Edit::new(
+            id.clone(),
+            Section::Reported,
+            metric,
+            state.clone(),
+        )];
         let is_first = was.is_none();
         let device = id.as_device().unwrap_or_default();
         let is_under_way = self.devices.commands.is_under_way(device, metric);
-        let wanted = twin::wanted(feature, state).filter(|_| feature.write.is_some() && !is_first && !is_under_way);
+        let wanted = twin::wanted(feature, state)
+            .filter(|_| feature.write.is_some() && !is_first && !is_under_way);
         if let Some(wanted) = wanted {
-            let now = document.and_then(|document| document.resolve(Section::Desired, metric, self.clock.now_ms()).winner);
+            let now = document.and_then(|document| {
+                document
+                    .resolve(Section::Desired, metric, self.clock.now_ms())
+                    .winner
+            });
             let is_new = now.is_none_or(|now| twin::is_change(feature, &now.v, &wanted));
             if is_new {
                 edits.push(Edit::new(id.clone(), Section::Desired, metric, wanted).by(DEVICE));
@@ -158,12 +206,19 @@ impl Mirror {
         }
         edits
     }
-
 }
 
 /// Whose a device is that box `edge` knows.
-pub(crate) fn claim(replica: &Replica, id: &DocumentId, edge: EdgeId, presence: &Presence, now_ms: i64) -> Claim {
-    let owner = replica.owner(id, now_ms).and_then(|owner| owner.parse::<EdgeId>().ok());
+pub(crate) fn claim(
+    replica: &Replica,
+    id: &DocumentId,
+    edge: EdgeId,
+    presence: &Presence,
+    now_ms: i64,
+) -> Claim {
+    let owner = replica
+        .owner(id, now_ms)
+        .and_then(|owner| owner.parse::<EdgeId>().ok());
     match owner {
         Some(owner) if owner == edge => Claim::Ours,
         Some(owner) if presence(owner) == Some(true) => Claim::Others,

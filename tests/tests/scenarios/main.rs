@@ -35,5 +35,9 @@ mod simulated;
 mod sleepers;
 /// No ack before the disk.
 mod sync_order;
+/// Twins in a bucket of a real S3 server.
+mod twin_store;
+/// Boxes and clouds that meet.
+mod uplink;
 /// Who may come in, and what each may do.
 mod users;

@@ -18,7 +18,7 @@ use crate::{
     layout::{TWINS, TwinDocument, TwinKey, twins_prefix},
     store::{Store, StoreError},
     twin::{
-        document::{Document, DocumentKey},
+        document::DocumentKey,
         replica::{Bundle, BundleKind},
     },
 };
@@ -149,7 +149,7 @@ impl BucketStore {
         let object = TwinKey::of(&self.home, bundle);
         let done = self
             .store
-            .put(&object.to_string(), bundle.bytes.clone())
+            .put_among_others(&object.to_string(), bundle.bytes.clone())
             .await;
         match done {
             Ok(()) => Ok(object),
@@ -203,7 +203,7 @@ impl BucketStore {
         let object = self.put(snapshot).await?;
         let (object, read) = self.get(object).await?;
         let read = read.filter(|read| object.is_of(read));
-        let is_there = read.is_some_and(|read| Document::load(&snapshot.key, &read).is_ok());
+        let is_there = read.is_some_and(|read| super::check(&snapshot.key, &read).is_ok());
         if !is_there {
             return Err(TwinStoreError::new(
                 "read back",

@@ -19,7 +19,7 @@ use super::{TwinStore, TwinStoreError, readable};
 use crate::{
     durable::{self, Disk},
     twin::{
-        document::{Document, DocumentKey},
+        document::DocumentKey,
         replica::{Bundle, BundleKind},
     },
 };
@@ -351,7 +351,8 @@ fn check(path: &Path, bytes: &[u8], frames: &[Frame], snapshots: usize) -> Resul
         return Err("frames are missing".into());
     }
     for (bundle, _) in scan.frames.iter().take(snapshots) {
-        Document::load(&bundle.key, &bundle.bytes).map_err(|e| format!("{}: {e}", bundle.key))?;
+        super::check(&bundle.key, &bundle.bytes)
+            .map_err(|reason| format!("{}: {reason}", bundle.key))?;
     }
     Ok(())
 }

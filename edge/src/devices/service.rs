@@ -17,8 +17,7 @@ use tarn_devices::{
     twin,
 };
 use tarn_openapi::{
-    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest,
-    Wanted,
+    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, Wanted,
 };
 use tokio::time::Instant;
 

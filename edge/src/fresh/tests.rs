@@ -21,6 +21,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
     let any = "127.0.0.1:0".parse().unwrap();
     let store = store.map(|path| Store::open(&format!("file://{}", path.display())).unwrap());
     let settings = Settings {
+        meeting_places: Vec::new(),
         data: folder.join("data"),
         home: "h".parse().unwrap(),
         mqtt: vec![Listen::tcp(any)],

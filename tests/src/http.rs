@@ -84,6 +84,16 @@ impl Http {
             .json(url)
     }
 
+    /// Puts a JSON document, if the server answers.
+    pub fn try_put(&self, url: &str, document: &Value) -> Option<Answer> {
+        self.try_send_document(self.client.put(url), document).ok()
+    }
+
+    /// Posts a JSON document, whatever the answer is.
+    pub fn try_post(&self, url: &str, document: &Value) -> Option<Answer> {
+        self.try_send_document(self.client.post(url), document).ok()
+    }
+
     /// Patches what is at `url` with a JSON document.
     #[must_use]
     pub fn patch(&self, url: &str, document: &Value) -> Answer {
@@ -103,10 +113,18 @@ impl Http {
         url: &str,
         document: &Value,
     ) -> Answer {
+        self.try_send_document(request, document)
+            .unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    fn try_send_document(
+        &self,
+        request: reqwest::RequestBuilder,
+        document: &Value,
+    ) -> Result<Answer, reqwest::Error> {
         let request = request.header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/json");
         self.send(request.body(document.to_string()))
-            .unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
     fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {

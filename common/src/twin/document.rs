@@ -37,7 +37,7 @@ use super::{
 /// Version of the shape of documents.
 const SHAPE: i64 = 1;
 /// Bytes of a document's changes that are taken from elsewhere at once.
-pub const CHANGES_BYTES_MAX: usize = 4 << 20;
+pub const CHANGES_BYTES_MAX: usize = 16 << 20;
 /// Changes after which a document goes on in a new epoch: nothing is ever collected from an Automerge document.
 pub const EPOCH_CHANGES: usize = 2_000;
 /// The last epoch. A document in it goes on as any other, and only grows.

@@ -279,11 +279,14 @@ impl HomeTwins {
             };
             documents.map(snapshot).collect()
         });
-        // An older epoch that is stored still goes with the snapshot of the newer one.
-        let older = worn
-            .into_iter()
-            .filter(|key| snapshots.iter().all(|snapshot| snapshot.key != *key));
-        gone.extend(older);
+        // An older epoch that is stored still goes, once there is a newer one. What could not be read stays.
+        let is_over = |key: &DocumentKey| {
+            self.read(|replica| {
+                let now = replica.document(&key.id);
+                now.is_some_and(|now| now.key().epoch > key.epoch)
+            })
+        };
+        gone.extend(worn.into_iter().filter(is_over));
         self.store.compact(&snapshots, &gone).await?;
         gone.clear();
         Ok(())
@@ -298,10 +301,14 @@ impl HomeTwins {
         if staged.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.store.append(&staged.bundles).await {
-            self.replica.lock().abandon(&staged);
-            return Err(error);
-        }
+        let mut storing = Storing {
+            replica: &self.replica,
+            staged: Some(staged),
+        };
+        self.store.append(storing.bundles()).await?;
+        let Some(staged) = storing.staged.take() else {
+            return Ok(());
+        };
         let news = staged.news.clone();
         gone.extend(staged.replaced.iter().cloned());
         let documents = {
@@ -336,5 +343,26 @@ impl HomeTwins {
         };
         // Nobody may be listening.
         let _ = self.changes.send(Arc::new(change));
+    }
+}
+
+/// What is being stored. Whoever asked for it may go away meanwhile, or the store may fail: then nobody knows whether it is
+/// stored, and what wrote it writes nothing more.
+struct Storing<'a> {
+    replica: &'a Mutex<Replica>,
+    staged: Option<Staged>,
+}
+
+impl Storing<'_> {
+    fn bundles(&self) -> &[Bundle] {
+        self.staged.as_ref().map_or(&[], |staged| &staged.bundles)
+    }
+}
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            self.replica.lock().abandon(&staged);
+        }
     }
 }

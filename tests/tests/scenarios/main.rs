@@ -11,6 +11,8 @@ mod bridge;
 mod client_matrix;
 /// Real MQTT clients of both versions.
 mod clients;
+/// A home that is one in the cloud and at its box.
+mod cloud_twins;
 /// The standard's statements, one by one.
 mod conformance;
 /// The demo that a newcomer runs first.

@@ -18,7 +18,7 @@ const INDEX_PART: usize = 1_000;
 const REPLIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// How many epochs a peer may be ahead of a document that we have: far more than any node stays away for, and far fewer than
 /// there are, so that nobody brings a document to its last epoch at once.
-pub const EPOCHS_AHEAD_MAX: u32 = 100_000;
+const EPOCHS_AHEAD_MAX: u32 = 100_000;
 
 /// What came of a peer's messages.
 #[derive(Debug, Default)]

@@ -8,7 +8,10 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tarn_broker::auth::{Anonymous, UsersSettings};
+use tarn_broker::{
+    Limits as BrokerLimits,
+    auth::{Anonymous, UsersSettings},
+};
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -22,7 +25,12 @@ use tarn_edge::{
     ship::ShipSettings,
 };
 
-use crate::{bridge::BridgeArgs, exit::Failure, mqtt::MqttArgs};
+use crate::{
+    bridge::BridgeArgs,
+    cloud_link::{CloudLinkArgs, MeetingArgs},
+    exit::Failure,
+    mqtt::MqttArgs,
+};
 
 /// Where clients without a user name may come from.
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
@@ -34,6 +42,16 @@ pub(crate) enum AnonymousFrom {
     Loopback,
     /// Anywhere.
     Always,
+}
+
+impl From<AnonymousFrom> for Anonymous {
+    fn from(from: AnonymousFrom) -> Anonymous {
+        match from {
+            AnonymousFrom::Never => Anonymous::Never,
+            AnonymousFrom::Loopback => Anonymous::Loopback,
+            AnonymousFrom::Always => Anonymous::Always,
+        }
+    }
 }
 
 /// What can be said of a box. `None` is "not said here".
@@ -147,6 +165,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) bridge_args: BridgeArgs,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) cloud_link: CloudLinkArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -200,6 +221,9 @@ pub(crate) struct CloudArgs {
         default
     )]
     pub(crate) refresh: Option<Duration>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) meeting: MeetingArgs,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -282,7 +306,7 @@ impl EdgeArgs {
             data: self.data.ok_or_else(|| required("data"))?,
             home: home.clone(),
             mqtt: self.mqtt_args.listen(self.mqtt)?,
-            broker: self.mqtt_args.limits(),
+            broker: self.mqtt_args.limits(BrokerLimits::default()),
             http: self
                 .http
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -299,6 +323,7 @@ impl EdgeArgs {
             zone: zone(self.time_zone.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
+            meeting_places: self.cloud_link.settings(&home)?,
             users: UsersSettings {
                 fixed: self
                     .users
@@ -307,11 +332,7 @@ impl EdgeArgs {
                     .collect::<Result<HashMap<_, _>, _>>()?,
                 password_file: self.password_file,
                 acl_file: self.acl_file,
-                anonymous: match self.anonymous.unwrap_or(AnonymousFrom::Loopback) {
-                    AnonymousFrom::Never => Anonymous::Never,
-                    AnonymousFrom::Loopback => Anonymous::Loopback,
-                    AnonymousFrom::Always => Anonymous::Always,
-                },
+                anonymous: self.anonymous.unwrap_or(AnonymousFrom::Loopback).into(),
                 certificate_names: true,
                 tokens: None,
             },
@@ -338,6 +359,7 @@ impl CloudArgs {
                 .refresh
                 .unwrap_or(defaults.refresh_every)
                 .max(Duration::from_millis(100)),
+            meeting: self.meeting.settings()?,
             limits: self.query.limits(),
             engine: self.query.engine(defaults.engine.clone()),
             ..defaults

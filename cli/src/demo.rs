@@ -12,7 +12,7 @@ use clap::Args;
 use tarn_cloud::Cloud;
 use tarn_common::{clock::SystemClock, query::Engine, store::Store};
 use tarn_edge::Edge;
-use tarn_openapi::Feature;
+use tarn_openapi::{Feature, SetRequest};
 use tokio::{
     task::JoinSet,
     time::{Instant, interval},
@@ -237,7 +237,8 @@ impl Scene {
             return;
         };
         let devices = edge.devices();
-        let known = devices.known();
+        let home = &edge.identity().home;
+        let known = devices.known(home).await;
         let mut by_convention: BTreeMap<&str, usize> = BTreeMap::new();
         for convention in known.iter().flat_map(|device| &device.conventions) {
             *by_convention.entry(convention).or_default() += 1;
@@ -247,8 +248,7 @@ impl Scene {
             .map(|(name, n)| format!("{name} {n}"))
             .collect();
         println!(
-            "{} learnt {} devices with nothing configured: {}",
-            edge.identity().home,
+            "{home} learnt {} devices with nothing configured: {}",
             known.len(),
             counts.join(", ")
         );
@@ -263,8 +263,13 @@ impl Scene {
         let name = device.name.as_deref().unwrap_or(&device.device);
         let values = vec![(feature.metric.clone(), serde_json::Value::Bool(true))];
         let started = Instant::now();
+        let request = SetRequest {
+            values,
+            by: "demo".into(),
+            ..SetRequest::default()
+        };
         match devices
-            .set(&device.device, values, None, COMMAND_WAIT)
+            .set(home, &device.device, request, COMMAND_WAIT)
             .await
         {
             Ok(commands) => {

@@ -1,6 +1,7 @@
 //! The command line of Tarn: parses, sets up logging and signals, calls the crates.
 
 mod bridge;
+mod cloud_link;
 mod config;
 mod demo;
 mod exit;
@@ -39,11 +40,11 @@ enum Command {
     /// Run a box: an MQTT broker whose acks mean "on disk", its history and its REST interface
     Edge(Box<serve::EdgeCommand>),
     /// Run the cloud service: REST over everything that boxes have put into a store
-    Cloud(serve::CloudCommand),
+    Cloud(Box<serve::CloudCommand>),
     /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
     Demo(demo::DemoCommand),
     // Its help stands with its arguments: a line here would take the place of all that is told there.
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Read every log and chunk of a store and check them; exit code 1 on any fault
     Verify(verify::VerifyCommand),
     /// Add, remove and list the MQTT users of a box
@@ -94,7 +95,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Edge(command) => serve::edge(*command, stop_on_signal()).await,
-        Command::Cloud(command) => serve::cloud(command, stop_on_signal()).await,
+        Command::Cloud(command) => serve::cloud(*command, stop_on_signal()).await,
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,

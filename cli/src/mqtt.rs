@@ -109,10 +109,9 @@ impl MqttArgs {
         })
     }
 
-    /// The broker's bounds.
-    pub(crate) fn limits(&self) -> Limits {
+    /// The broker's bounds, over these.
+    pub(crate) fn limits(&self, limits: Limits) -> Limits {
         let bytes = |size: Option<ByteSize>, default| size.map_or(default, |s| s.as_u64() as usize);
-        let limits = Limits::default();
         Limits {
             connections_max: self
                 .mqtt_connections

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tarn_cloud::Cloud;
+use tarn_cloud::{Cloud, MeetingSettings};
 use tarn_common::{
     clock::SystemClock,
     durable::{self, RealDisk},
@@ -77,14 +77,24 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
 
 pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Result<(), Failure> {
     let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
+    if let MeetingSettings::Own(broker) = &settings.meeting {
+        allow_open_files(broker.limits.connections_max);
+    }
     let cloud = Cloud::start(settings, Arc::new(SystemClock))
         .await
         .map_err(Failure::broken)?;
-    let addresses = json!({"http": cloud.http_addr().to_string()});
-    tell_ready(&command.common, &addresses)?;
-    stop.cancelled().await;
+    let mqtt = cloud.downlink().mqtt_addresses().iter();
+    let mut addresses: serde_json::Map<_, _> = mqtt
+        .map(|(scheme, address)| ((*scheme).to_owned(), json!(address.to_string())))
+        .collect();
+    addresses.insert("http".into(), json!(cloud.http_addr().to_string()));
+    tell_ready(&command.common, &addresses.into())?;
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        died = cloud.downlink().failed() => Some(died),
+    };
     cloud.shutdown().await;
-    Ok(())
+    failed.map_or(Ok(()), |died| Err(Failure::broken(died)))
 }
 
 /// Let the process open a file for each connection, as far as the system allows it. What a service

@@ -1,5 +1,6 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_common::{
@@ -8,14 +9,31 @@ use tarn_common::{
     query::{Engine, EngineSettings, Limits, QueryError},
     store::Store,
 };
-use tarn_openapi::{HttpSettings, Kind, Service, SharedRegistry, serve};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tarn_openapi::{
+    DeviceService, HttpSettings, Kind, Service, SharedRegistry,
+    live::{LiveHub, LiveMetrics},
+    serve,
+    service::Freshness,
+};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{follow::Follow, lake::StoreLake, metrics::Metrics};
+use crate::{
+    devices::CloudDevices,
+    downlink::{Downlink, DownlinkError, MeetingSettings, OwnBroker},
+    follow::Follow,
+    fresh,
+    lake::StoreLake,
+    live::CloudLive,
+    metrics::Metrics,
+    twins::CloudTwins,
+};
 
 /// How often the age of the catalog is brought up to now.
 const AGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Messages of twins that wait to be sent.
+const SYNC_OUT_MAX: usize = 1024;
 
 /// Settings of a [`Cloud`].
 #[derive(Debug, Clone)]
@@ -24,6 +42,8 @@ pub struct Settings {
     pub stores: Vec<Store>,
     /// Where HTTP is served; port 0 takes a free one.
     pub http: SocketAddr,
+    /// Where boxes are met.
+    pub meeting: MeetingSettings,
     /// Where chunks are cached; none takes a new temporary directory that goes with the service.
     pub cache_directory: Option<PathBuf>,
     /// Bytes of chunks to keep there.
@@ -49,6 +69,7 @@ impl Settings {
         Settings {
             stores,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            meeting: MeetingSettings::Own(Box::new(OwnBroker::local())),
             cache_directory: None,
             cache_bytes: 10 << 30,
             fetch_timeout: Duration::from_secs(10),
@@ -86,6 +107,9 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// Boxes cannot be met.
+    #[error(transparent)]
+    Downlink(#[from] DownlinkError),
     /// The query engine did not start.
     #[error("start the query engine")]
     Engine(#[from] QueryError),
@@ -98,6 +122,7 @@ pub struct Cloud {
     engine: Arc<Engine>,
     follow: Arc<Follow>,
     registry: SharedRegistry,
+    downlink: Arc<Downlink>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     /// Goes with the service.
@@ -110,8 +135,12 @@ struct Host {
     clock: Arc<dyn Clock>,
     limits: Limits,
     follow: Arc<Follow>,
+    devices: Arc<CloudDevices>,
+    live: Arc<CloudLive>,
+    downlink: Arc<Downlink>,
 }
 
+#[async_trait]
 impl Service for Host {
     fn kind(&self) -> Kind {
         Kind::Cloud
@@ -127,6 +156,25 @@ impl Service for Host {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
+        Some(self.devices.clone())
+    }
+
+    fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
+        self.live.hub(&home.parse().ok()?)
+    }
+
+    async fn fresh(&self, home: &str, wait: Duration) -> Freshness {
+        fresh::fresh(
+            home,
+            wait,
+            &self.downlink,
+            &self.follow,
+            self.clock.as_ref(),
+        )
+        .await
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -145,7 +193,7 @@ impl Cloud {
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
         let follow = Follow::new(
-            settings.stores,
+            settings.stores.clone(),
             settings.refresh_every,
             settings.refresh_timeout,
             metrics.clone(),
@@ -159,13 +207,39 @@ impl Cloud {
         };
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let twins = Arc::new(CloudTwins::new(
+            settings.stores[0].clone(),
+            clock.clone(),
+            &mut registry,
+        ));
+        let (sync_out, outbox) = mpsc::channel(SYNC_OUT_MAX);
+        let downlink = Downlink::start(
+            settings.meeting,
+            twins.clone(),
+            outbox,
+            clock.clone(),
+            &mut registry,
+        );
+        let downlink = Arc::new(downlink.await?);
+        let live_metrics = LiveMetrics::register(&mut registry);
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
         let stop = CancellationToken::new();
+        let live = CloudLive::new(downlink.clone(), clock.clone(), live_metrics, stop.clone());
+        let live = Arc::new(live);
+        let devices = CloudDevices {
+            twins: twins.clone(),
+            downlink: downlink.clone(),
+            engine: engine.clone(),
+            clock: clock.clone(),
+        };
         let host = Arc::new(Host {
             engine: engine.clone(),
             clock,
             limits: settings.limits,
             follow: follow.clone(),
+            devices: Arc::new(devices),
+            live: live.clone(),
+            downlink: downlink.clone(),
         });
         let server = serve(
             listener,
@@ -177,6 +251,9 @@ impl Cloud {
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
+            tokio::spawn(live.run(twins.changes())),
+            tokio::spawn(twins.clone().tell(sync_out, stop.clone())),
+            tokio::spawn(twins.run(stop.clone())),
             tokio::spawn(async move {
                 if let Err(error) = server.await {
                     tracing::error!(%error, "the HTTP server failed");
@@ -188,6 +265,7 @@ impl Cloud {
             engine,
             follow,
             registry,
+            downlink,
             stop,
             tasks,
             _own_cache: own_cache,
@@ -198,6 +276,12 @@ impl Cloud {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The cloud among the boxes.
+    #[must_use]
+    pub fn downlink(&self) -> &Arc<Downlink> {
+        &self.downlink
     }
 
     /// The engine that answers from these stores.
@@ -220,6 +304,7 @@ impl Cloud {
     /// Stop: take no more requests, finish those under way.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
+        self.downlink.shutdown().await;
         for task in self.tasks.drain(..) {
             if let Err(failed) = task.await {
                 tracing::error!(%failed, "a task of the service failed");

@@ -2,6 +2,7 @@ use std::{
     fmt::Debug,
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +20,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Remove a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Write at a place of a file that is there; durable after [`Disk::sync_file`].
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cut a file off; durable after [`Disk::sync_file`].
+    fn truncate(&self, path: &Path, length: u64) -> io::Result<()>;
+    /// Make what was written to a file durable, with the length that it needs to be read, and nothing else.
+    fn sync_data(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The machine's own file system.
@@ -55,6 +62,19 @@ impl Disk for RealDisk {
             other => other,
         }
     }
+
+    fn write_at(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = File::options().write(true).open(path)?;
+        file.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
+        File::options().write(true).open(path)?.set_len(length)
+    }
+
+    fn sync_data(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_data()
+    }
 }
 
 /// Where a file is written before it gets its name. A crash may leave it behind; the next write of
@@ -71,12 +91,22 @@ pub fn aside(path: &Path) -> PathBuf {
 ///
 /// Order: directories, the file aside, its fsync, the rename, the fsync of the directory.
 pub fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_by(disk, &aside(path), path, bytes)
+}
+
+/// The same where others may put the same file at the same time: written aside under a name of its own. After a crash that one stays.
+pub fn put_among_others(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut own = path.as_os_str().to_owned();
+    own.push(format!(".{:016x}", rand::random::<u64>()));
+    put_by(disk, &aside(Path::new(&own)), path, bytes)
+}
+
+fn put_by(disk: &dyn Disk, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = directory_of(path);
     create_dirs(disk, dir)?;
-    let aside = aside(path);
-    disk.write(&aside, bytes)?;
-    disk.sync_file(&aside)?;
-    disk.rename(&aside, path)?;
+    disk.write(aside, bytes)?;
+    disk.sync_file(aside)?;
+    disk.rename(aside, path)?;
     disk.sync_dir(dir)
 }
 

@@ -1,7 +1,11 @@
+/// Objects of twins.
+mod twins;
+
 use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
 
+pub use self::twins::{TWINS, TwinDocument, TwinKey, twins_prefix};
 use crate::ids::{EdgeId, HomeId, Seq, Shard};
 
 /// Prefix of the primary copies, what analysts read.

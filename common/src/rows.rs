@@ -53,6 +53,27 @@ pub struct Row<'a> {
     pub quality: Quality,
 }
 
+/// One reading, as it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shown<'a> {
+    /// The device.
+    pub device: &'a str,
+    /// What was measured.
+    pub metric: &'a str,
+    /// The number, if it is one.
+    pub value: Option<f64>,
+    /// The text, if it has one.
+    pub text: Option<&'a str>,
+    /// Unit of the value.
+    pub unit: Option<&'a str>,
+    /// When it was measured, milliseconds since 1970 UTC.
+    pub ts: i64,
+    /// When the box got it, milliseconds since 1970 UTC.
+    pub received: i64,
+    /// How far to trust it: the number of a [`Quality`].
+    pub quality: i8,
+}
+
 /// Readings in columns, with their names interned.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -200,6 +221,24 @@ impl Rows {
                 value,
                 self.text_of(row),
             )
+        })
+    }
+
+    /// Each row whole, in the order in which they were pushed.
+    pub fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
+        self.iter().enumerate().map(|(row, said)| {
+            let (device, metric, value, text) = said;
+            let unit = self.unit[row];
+            Shown {
+                device,
+                metric,
+                value,
+                text,
+                unit: (unit != NONE).then(|| self.names.get(unit)),
+                ts: self.ts[row],
+                received: self.received[row],
+                quality: self.quality[row],
+            }
         })
     }
 

@@ -14,7 +14,7 @@ use object_store::{
 };
 use url::Url;
 
-use crate::durable::{self, RealDisk};
+use crate::durable::{self, Disk, RealDisk};
 
 /// Name of the only store of a store set of one.
 pub const MAIN: &str = "main";
@@ -131,8 +131,22 @@ impl Store {
     /// Put an object; repeating it is harmless. On return it is durable: a directory store has
     /// synced the file and its directory, a bucket has checked its SHA-256.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.put_by(durable::put, key, bytes).await
+    }
+
+    /// The same where another process may put the same object at the same time.
+    pub async fn put_among_others(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.put_by(durable::put_among_others, key, bytes).await
+    }
+
+    async fn put_by(
+        &self,
+        put: fn(&dyn Disk, &Path, &[u8]) -> std::io::Result<()>,
+        key: &str,
+        bytes: Bytes,
+    ) -> Result<(), StoreError> {
         if let Some(path) = self.local_path(key) {
-            let write = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &path, &bytes));
+            let write = tokio::task::spawn_blocking(move || put(&RealDisk, &path, &bytes));
             let done = write
                 .await
                 .unwrap_or_else(|e| Err(std::io::Error::other(e)));

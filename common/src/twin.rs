@@ -5,6 +5,8 @@
 //! equal by [`sync`]. All of these are pure: they take data and `now` and give what to store and what to send. A
 //! [`home`] joins a replica to the [`store`] that keeps it.
 
+/// What became of what is wanted of a device.
+pub mod command;
 /// One document.
 pub mod document;
 /// What is changed, in words of the home.

@@ -5,7 +5,7 @@ use arrow::{
     datatypes::{Int64Type, TimestampMillisecondType},
 };
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -14,10 +14,13 @@ use crate::{
     chunk::{self, Digest},
     commit_log::{Chunk, Entry},
     ids::{EdgeId, HomeId, Seq},
-    layout::{ChunkKey, EntryKey, READINGS, log_prefix},
+    layout::{ChunkKey, EntryKey, READINGS, TWINS, TwinKey, log_prefix, twins_prefix},
     reading::DAY_MS,
     store::{Store, StoreError},
 };
+
+/// Parts of twins that are read at a time: they are small, and many.
+const TWINS_AT_ONCE: usize = 16;
 
 /// What a check of a whole store found.
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +35,8 @@ pub struct Report {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Parts of twins read.
+    pub twins: u64,
     /// Objects under `readings/` that no log entry names: of cuts that are being shipped, or left over.
     pub unlogged: Vec<String>,
     /// Everything that is wrong.
@@ -99,7 +104,7 @@ impl Report {
 }
 
 /// Read every log and every chunk of a store (of one home, if given) and check them: CRC32, SHA-256,
-/// rows, order, days, sequence gaps and duplicates. The error is for a store that cannot be listed.
+/// rows, order, days, sequence gaps and duplicates; and the SHA-256 of every part of a twin. The error is for a store that cannot be listed.
 pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut known: HashSet<ChunkKey> = HashSet::new();
@@ -123,8 +128,40 @@ pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, Stor
     };
     let keys = objects.iter().map(|object| object.location.to_string());
     report.unlogged = keys.filter(|key| !is_known(key)).collect();
+    check_twins(store, home, &mut report).await?;
     report.ok = report.faults.is_empty();
     Ok(report)
+}
+
+/// Parts of twins must be what their names say. One that goes meanwhile was replaced by a snapshot.
+async fn check_twins(
+    store: &Store,
+    home: Option<&HomeId>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let prefix = home.map_or(TWINS.to_owned(), twins_prefix);
+    let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
+    let keys = objects.iter().map(|object| object.location.as_ref());
+    let keys: Vec<TwinKey> = keys.filter_map(|key| key.parse().ok()).collect();
+    let reads = keys.into_iter().map(|key| async move {
+        let read = store.get(&key.to_string()).await;
+        (key, read)
+    });
+    let mut reads = stream::iter(reads).buffer_unordered(TWINS_AT_ONCE);
+    while let Some((key, read)) = reads.next().await {
+        match read {
+            Ok(bytes) => {
+                report.twins += 1;
+                if !key.is_of(&bytes) {
+                    let detail = "SHA-256 is not the one in its name";
+                    report.fault(FaultKind::Checksum, &key, detail);
+                }
+            }
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn read_log(

@@ -131,7 +131,7 @@ pub fn encode(
 }
 
 /// The value in its usual form, if the feature takes it.
-fn accept(feature: &Feature, value: &Value) -> Result<Value, Refusal> {
+pub(crate) fn accept(feature: &Feature, value: &Value) -> Result<Value, Refusal> {
     let refuse = |takes: String| {
         Err(Refusal(format!(
             "{} takes {takes}, not {value}",
@@ -209,7 +209,7 @@ fn has_word(feature: &Feature, name: &str) -> bool {
 }
 
 /// A whole number is written without a point, as devices expect it.
-fn number_value(number: f64) -> Value {
+pub(crate) fn number_value(number: f64) -> Value {
     const EXACT_MAX: f64 = 9e15;
     if number.fract() == 0.0 && number.abs() < EXACT_MAX {
         json!(number as i64)
@@ -346,7 +346,7 @@ fn object_expected(metric: &str, object: &Map<String, Value>) -> Vec<Expected> {
 }
 
 /// The state that follows from a command, where the words differ.
-fn state_of(command: &str) -> Option<&'static str> {
+pub(crate) fn state_of(command: &str) -> Option<&'static str> {
     [
         ("lock", "locked"),
         ("unlock", "unlocked"),

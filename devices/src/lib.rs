@@ -28,6 +28,8 @@ pub mod reading;
 pub mod registry;
 /// Home Assistant's templates, bounded.
 pub mod template;
+/// What of a device box and cloud share.
+pub mod twin;
 /// Spellings of units.
 pub mod unit;
 

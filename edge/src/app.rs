@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,17 +19,25 @@ use tarn_common::{
     clock::Clock,
     durable::RealDisk,
     query::{Engine, QueryError},
+    twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
-use tarn_openapi::{DeviceService, HttpSettings, serve};
+use tarn_link::{BoxState, message::timestamp};
+use tarn_openapi::{
+    BoxInfo, DeviceService, HttpSettings,
+    live::{LiveHub, LiveMetrics},
+    serve,
+    types::moment,
+};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    asked::Asked,
     bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
     cut::{
@@ -39,17 +47,23 @@ use crate::{
     devices::{
         DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
-        service::BoxDevices,
+        send::CommandSender,
+        service::{BoxDevices, Boxes},
         store::{DeviceStore, StoreError},
     },
+    fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
+    live::{LiveFeed, records_counter},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
+    twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
+    uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
+    watched::Watched,
 };
 
 /// How often the disk budget is looked at.
@@ -79,12 +93,18 @@ pub enum StartError {
     /// The bridge to another broker cannot work.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// A meeting place cannot be gone to.
+    #[error("--cloud: {0}")]
+    Meet(#[from] MeetError),
     /// The query engine does not start.
     #[error("query engine")]
     Engine(#[from] QueryError),
     /// What is kept of devices cannot be opened.
     #[error("what is kept of devices")]
     Devices(#[from] StoreError),
+    /// The home's twins cannot be opened.
+    #[error("the home's twins")]
+    Twins(#[from] TwinStoreError),
     /// The MQTT broker does not start.
     #[error("MQTT broker")]
     Broker(#[from] BrokerError),
@@ -113,8 +133,9 @@ pub struct Edge {
     journal: Arc<Journal>,
     shipper: Option<Arc<Shipper>>,
     service: Arc<BoxService>,
-    demands: mpsc::Sender<oneshot::Sender<()>>,
+    fresher: Fresher,
     figures: Figures,
+    uplink: Arc<Uplink>,
     telling: Stage,
     bridging: Stage,
     cutting: Stage,
@@ -202,18 +223,39 @@ impl Edge {
         // What the broker's sessions need of these was read just now, and is stored first.
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
+        let twins = twins::open(&data, &identity, clock.clone()).await?;
+        let uplinked: Arc<OnceLock<Arc<Uplink>>> = Arc::default();
+        let presence = presence(&uplinked);
+        let sender = Arc::new(CommandSender {
+            devices: devices.clone(),
+            publisher: broker.publisher(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        });
+        let actuator = Arc::new(Actuator::new(
+            identity.edge,
+            twins.clone(),
+            sender.clone(),
+            clock.clone(),
+        ));
+        let live = LiveHub::new(rand::random(), LiveMetrics::register(&mut registry));
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
             limits: settings.limits,
             operator: broker.operator(),
             devices: Arc::new(BoxDevices {
+                edge: identity.edge,
                 devices: devices.clone(),
-                publisher: broker.publisher(),
-                journal: journal.clone(),
+                twins: twins.clone(),
+                sender,
+                actuator: actuator.clone(),
+                presence: presence.clone(),
+                boxes: boxes(&identity, &uplinked, clock.now_ms()),
                 clock: clock.clone(),
             }),
             home: identity.home.clone(),
+            live: Arc::new(live),
             ready: AtomicBool::new(false),
         });
         let listener = TcpListener::bind(settings.http).await;
@@ -242,7 +284,7 @@ impl Edge {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
             shelf: shelf.clone(),
-            tail,
+            tail: tail.clone(),
             checkpoints: Some(broker.checkpoints()),
             age: settings.cut_age,
             entries,
@@ -266,6 +308,21 @@ impl Edge {
                 .tasks
                 .spawn(async move { shipper.run(new_entries, stop).await });
         }
+        let fresher = Fresher {
+            demands,
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            shipper: shipper.clone(),
+        };
+        let feed = LiveFeed {
+            hub: service.live.clone(),
+            devices: devices.clone(),
+            journal: journal.clone(),
+            shelf: shelf.clone(),
+            tail,
+            records: records_counter(&mut registry),
+        };
+        others.tasks.spawn(feed.run(others.stop.clone()));
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {
                 prefix,
@@ -285,10 +342,41 @@ impl Edge {
         }
         others
             .tasks
-            .spawn(devices.run(journal.clone(), others.stop.clone()));
+            .spawn(devices.clone().run(journal.clone(), others.stop.clone()));
+        let mirror = Mirror {
+            identity: identity.clone(),
+            twins: twins.clone(),
+            devices: devices.clone(),
+            presence,
+            clock: clock.clone(),
+        };
+        others.tasks.spawn(mirror.run(others.stop.clone()));
+        others.tasks.spawn(actuator.run(others.stop.clone()));
+        others
+            .tasks
+            .spawn(twins::tidy(twins.clone(), others.stop.clone()));
+        let node = Arc::new(TwinNode::new(
+            twins.clone(),
+            settings.meeting_places.len() > 1,
+        ));
+        others.tasks.spawn(node.clone().run(others.stop.clone()));
+        // Where there is a cloud it keeps the twins in the store; a box that has none yet takes them from either.
+        let has_cloud = !settings.meeting_places.is_empty();
+        let is_empty = twins.read(|replica| replica.documents().next().is_none());
+        if let Some(store) = settings.store.clone().filter(|_| !has_cloud || is_empty) {
+            let home = identity.home.clone();
+            let backup = Backup {
+                home,
+                twins,
+                once: has_cloud,
+                store,
+                clock: clock.clone(),
+            };
+            others.tasks.spawn(backup.run(others.stop.clone()));
+        }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
-            shelf,
+            shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
             metrics: figures.ship.clone(),
@@ -301,6 +389,41 @@ impl Edge {
             let bridge = Bridge::new(bridge, own, token, settings.broker.clone(), metrics)?;
             bridging.tasks.spawn(bridge.run(bridging.stop.clone()));
         }
+        let health = health(
+            settings.disk_budget_bytes,
+            &shelf,
+            &journal,
+            &devices,
+            &figures,
+        );
+        let watched = Arc::new(Watched::default());
+        let parts = UplinkParts {
+            identity: identity.clone(),
+            name: None,
+            clock: clock.clone(),
+            state: box_state(health, clock),
+            sync: node,
+            asks: Arc::new(Asked {
+                home: identity.home.clone(),
+                devices: service.devices.clone(),
+                fresher: fresher.clone(),
+                watched: watched.clone(),
+            }),
+        };
+        let uplink = Arc::new(Uplink::new(parts, UplinkMetrics::register(&mut registry)));
+        for place in settings.meeting_places {
+            uplink.meet(place)?;
+        }
+        // Set once, here.
+        let _ = uplinked.set(uplink.clone());
+        let changes = tell_changes(
+            service.live.clone(),
+            service.devices.twins.clone(),
+            others.stop.clone(),
+        );
+        others.tasks.spawn(changes);
+        let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
+        others.tasks.spawn(told);
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -325,8 +448,9 @@ impl Edge {
             journal,
             shipper,
             service,
-            demands,
+            fresher,
             figures,
+            uplink,
             telling,
             bridging,
             cutting,
@@ -366,13 +490,27 @@ impl Edge {
         &self.figures
     }
 
+    /// The box among the other nodes of its home.
+    #[must_use]
+    pub fn uplink(&self) -> &Arc<Uplink> {
+        &self.uplink
+    }
+
     /// Cut everything durable into chunks now.
     pub async fn cut_now(&self) {
-        let (done, cut) = oneshot::channel();
-        if self.demands.send(done).await.is_ok() {
-            // A stopping stage drops the sender after its last cut.
-            let _ = cut.await;
-        }
+        self.fresher.cut().await;
+    }
+
+    /// Cuts and ships at once, for who cannot wait; clones work beside each other.
+    #[must_use]
+    pub fn fresher(&self) -> Fresher {
+        self.fresher.clone()
+    }
+
+    /// What happens in the home, as it happens.
+    #[must_use]
+    pub fn live(&self) -> Arc<LiveHub> {
+        self.service.live.clone()
     }
 
     /// Resolves when the box can no longer work and its process must be started again.
@@ -384,6 +522,7 @@ impl Edge {
     /// interface, the journal.
     pub async fn shutdown(self) {
         self.service.ready.store(false, Ordering::Release);
+        self.uplink.shutdown().await;
         // The bridge carries the farewell, too.
         self.telling.end().await;
         self.bridging.end().await;
@@ -406,6 +545,39 @@ impl Edge {
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;
     }
+}
+
+/// Which boxes of the home are there, by what they say where we meet.
+fn presence(uplink: &Arc<OnceLock<Arc<Uplink>>>) -> twins::Presence {
+    let uplink = uplink.clone();
+    Arc::new(move |edge| uplink.get()?.present(edge))
+}
+
+/// The boxes of the home: this one, and those that it has heard of.
+fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Arc<Uplink>>>, started_ms: i64) -> Boxes {
+    let (own, uplink) = (identity.edge, uplink.clone());
+    Box::new(move || {
+        let own = BoxInfo {
+            edge: own.to_string(),
+            online: Some(true),
+            since: Some(moment(started_ms)),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            ..BoxInfo::default()
+        };
+        let others = uplink
+            .get()
+            .map(|uplink| uplink.others())
+            .unwrap_or_default();
+        let others = others.into_iter().map(|(edge, presence)| BoxInfo {
+            edge: edge.to_string(),
+            online: Some(presence.online),
+            since: Some(presence.since.to_string()),
+            version: Some(presence.version),
+            name: presence.name,
+            ..BoxInfo::default()
+        });
+        std::iter::once(own).chain(others).collect()
+    })
 }
 
 fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), StoreError> {
@@ -431,6 +603,25 @@ fn health(
         disk_budget_bytes,
         devices: devices.count() as u64,
         is_full: ship.refusing.get() > 0,
+    })
+}
+
+/// The same as other nodes are told it.
+fn box_state(
+    health: Box<dyn Fn() -> Health + Send + Sync>,
+    clock: Arc<dyn Clock>,
+) -> Box<dyn Fn() -> BoxState + Send + Sync> {
+    Box::new(move || {
+        let health = health();
+        BoxState {
+            backlog_entries: health.backlog_entries,
+            backlog_bytes: health.backlog_bytes,
+            last_shipped: health.last_shipped_ms.map(timestamp),
+            devices: health.devices,
+            disk_used_bytes: health.disk_used_bytes,
+            disk_budget_bytes: health.disk_budget_bytes,
+            clock: timestamp(clock.now_ms()),
+        }
     })
 }
 

@@ -4,8 +4,12 @@
 pub mod commands;
 /// The box as a device of Home Assistant.
 pub mod self_discovery;
+/// From a value that is wanted to a publish.
+pub mod send;
 /// What the REST interface asks of devices.
 pub mod service;
+/// Devices and commands as interfaces show them.
+mod shown;
 /// What is kept of devices over a restart.
 pub mod store;
 
@@ -27,7 +31,7 @@ use tarn_broker::log::PublishLog;
 use tarn_common::ids::Seq;
 use tarn_devices::{
     message::Message,
-    registry::{Heard, Registry},
+    registry::{Heard as Learnt, Registry},
 };
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +50,7 @@ use crate::{
         segment::{self, RECORDS_AT, Scan},
     },
     metrics::DeviceMetrics,
+    twins::heard::Heard,
 };
 
 /// Client id under which the box itself publishes.
@@ -60,8 +65,10 @@ pub const DISCOVERY_PREFIX: &str = "homeassistant";
 /// What the box knows of its devices. One reader follows the journal; whoever decodes goes by what it has learnt.
 #[derive(Debug)]
 pub struct Devices {
-    registry: RwLock<Registry>,
-    commands: Commands,
+    pub(crate) registry: RwLock<Registry>,
+    pub(crate) commands: Commands,
+    /// What devices said that belongs into their twins.
+    pub(crate) heard: Heard,
     store: Option<Arc<DeviceStore>>,
     topics: Topics,
     zone: TimeZone,
@@ -104,6 +111,7 @@ impl Devices {
         Devices {
             registry: RwLock::new(registry),
             commands: Commands::default(),
+            heard: Heard::default(),
             store,
             topics,
             zone,
@@ -245,10 +253,13 @@ impl Devices {
             .registry
             .write()
             .hear(&message, record.seq.0, record.received_ms);
-        if self.commands.is_waiting() && record.client != OWN_CLIENT {
-            self.confirm(record);
+        if heard != Learnt::Nothing {
+            self.heard.look_again();
         }
-        heard != Heard::Nothing
+        if record.client != OWN_CLIENT {
+            self.listen(record);
+        }
+        heard != Learnt::Nothing
     }
 
     fn clock_set(&self, record: &Record<'_>) {
@@ -267,19 +278,28 @@ impl Devices {
         }
     }
 
-    /// Whether a record says what somebody waits for.
-    fn confirm(&self, record: &Record<'_>) {
+    /// Whether a record says what a command waits for, or what belongs into a twin.
+    fn listen(&self, record: &Record<'_>) {
         let context = self.context();
         let Some(binding) = context.schema.binding(record.topic) else {
             return;
         };
-        if !self.commands.concerns(binding) {
+        let is_waited_for = self.commands.is_waiting() && self.commands.concerns(binding);
+        let is_shared = self
+            .heard
+            .concerns(record.topic, &context.schema, &self.registry.read());
+        if !is_waited_for && !is_shared {
             return;
         }
         let mut decoder = Decoder::new(&context, State::default());
         decoder.record(record);
         let decoded = decoder.finish();
+        let registry = self.registry.read();
         for (device, metric, value, text) in decoded.rows.iter() {
+            // First what is heard, so that a command is still under way when its own effect is.
+            if is_shared {
+                self.heard.said(&registry, device, metric, value, text);
+            }
             self.commands.said(device, metric, value, text, record);
         }
     }
@@ -325,6 +345,16 @@ impl Devices {
             self.unsaved.store(true, Ordering::Release);
         }
         kept
+    }
+
+    /// Whether each device is there, where anything says it.
+    #[must_use]
+    pub fn online(&self) -> Vec<(Arc<str>, bool)> {
+        let registry = self.registry.read();
+        let devices = registry.devices();
+        devices
+            .filter_map(|device| Some((device.id.clone(), registry.is_online(device)?)))
+            .collect()
     }
 
     /// How many devices announced themselves.

@@ -146,6 +146,12 @@ impl DataDir {
         self.path.join("devices.redb")
     }
 
+    /// The home's twins.
+    #[must_use]
+    pub fn twins(&self) -> PathBuf {
+        self.path.join("twins.log")
+    }
+
     /// Where it is kept what has been shipped.
     #[must_use]
     pub fn shipped(&self) -> PathBuf {

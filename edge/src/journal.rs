@@ -1,5 +1,7 @@
 /// When the box's clock is set under a running journal.
 mod clock_watch;
+/// Reading a journal that grows, each record once.
+pub mod follow;
 /// Byte layout of a record and of a segment's head.
 pub mod frame;
 /// What has been stored but may be sent again, so that it is not stored twice.

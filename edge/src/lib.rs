@@ -4,6 +4,8 @@
 
 /// Wires the stages, and stops them.
 pub mod app;
+/// What the box does when the cloud asks it.
+pub mod asked;
 /// The box as a client of an existing broker.
 pub mod bridge;
 /// The disk budget: what may be evicted, and when to refuse.
@@ -14,10 +16,14 @@ pub mod cut;
 pub mod decode;
 /// What is known of devices, and how they are set.
 pub mod devices;
+/// Everything cut and shipped at once, for who cannot wait.
+pub mod fresh;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
+/// Readings as they come, for who listens.
+pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
 /// What the REST interface asks of a box.
@@ -30,6 +36,13 @@ pub mod shelf;
 pub mod ship;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
+/// Devices as documents that box and cloud share.
+pub mod twins;
+/// The box among the other nodes of its home: cloud, and boxes.
+pub mod uplink;
+
+/// What happens in the home, told to the cloud while somebody looks there.
+pub mod watched;
 
 pub use app::Edge;
 pub use settings::Settings;

@@ -18,7 +18,8 @@ use tarn_common::{
     query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
 };
 use tarn_openapi::{
-    BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, types::moment,
+    BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, live::LiveHub,
+    types::moment,
 };
 
 use crate::{
@@ -128,6 +129,8 @@ pub struct BoxService {
     pub devices: Arc<BoxDevices>,
     /// The home.
     pub home: HomeId,
+    /// What happens in it.
+    pub live: Arc<LiveHub>,
     /// Set once everything runs, taken back at the stop.
     pub ready: AtomicBool,
 }
@@ -161,8 +164,16 @@ impl Service for BoxService {
         Some(Arc::new(BoxBroker(self.operator.clone())))
     }
 
-    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
-        Some((self.home.to_string(), self.devices.clone()))
+    fn home(&self) -> Option<HomeId> {
+        Some(self.home.clone())
+    }
+
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
+        Some(self.devices.clone())
+    }
+
+    fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
+        (home == self.home.as_str()).then(|| self.live.clone())
     }
 
     fn not_ready(&self) -> Vec<String> {

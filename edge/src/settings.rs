@@ -8,6 +8,7 @@ use tarn_common::{
     query::{EngineSettings, Limits},
     store::Store,
 };
+use tarn_link::MeetingPlace;
 
 use crate::{
     bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, ship::ShipSettings,
@@ -48,6 +49,8 @@ pub struct Settings {
     pub users: UsersSettings,
     /// An existing broker to be a client of.
     pub bridge: Option<BridgeSettings>,
+    /// Where the box meets the other nodes of its home.
+    pub meeting_places: Vec<MeetingPlace>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

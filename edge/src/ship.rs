@@ -175,6 +175,23 @@ impl Shipper {
         }
     }
 
+    /// Resolves when every entry up to this one is in the store.
+    pub async fn drained_upto(&self, number: u64) {
+        let mut waiting = self.waiting.subscribe();
+        while self.waiting_upto(number) > 0 {
+            if waiting.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// How many entries up to this one are not in the store.
+    #[must_use]
+    pub fn waiting_upto(&self, number: u64) -> usize {
+        self.look_for_new();
+        self.backlog.lock().entries.range(..=number).count()
+    }
+
     /// Take new entries into the backlog. Says how many wait.
     pub fn look_for_new(&self) -> usize {
         let (mut backlog, shipped) = (self.backlog.lock(), self.shipped.lock());

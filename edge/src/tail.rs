@@ -50,6 +50,17 @@ impl Tail {
         }
     }
 
+    /// What decoding the next record goes on from, and the last record before it. Blocks. As with
+    /// [`Tail::batches`], the segments must have been asked for before `cut_upto`.
+    pub fn decoded_upto(&self, segments: &Segments, cut_upto: Seq) -> io::Result<(State, Seq)> {
+        self.batches(segments, cut_upto)?;
+        let known = self.known.lock();
+        let state = known.state.clone();
+        // A look that failed just now leaves none behind.
+        let state = state.unwrap_or_else(|| self.devices.state_before(cut_upto.next()));
+        Ok((state, known.last))
+    }
+
     /// Readings of the segments that start after `cut_upto`. Blocks.
     ///
     /// The segments must have been asked for before `cut_upto`: then a cut in between is seen in

@@ -19,18 +19,20 @@ use tarn_common::{
         devices::{DeviceSummary, Devices},
         when,
     },
+    twin::document::DocumentId,
 };
 
 use crate::{
     accept::{self, Format},
-    devices_api::{DeviceService, KnownDevice},
+    devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
     encode,
     problem::Failure,
     server::SharedRegistry,
     service::Service,
+    twins_api::WAIT_MAX,
     types::{
-        Column, Device, DeviceDetail, DeviceList, Home, Homes, MissingChunk, Reading, ReadingsPage,
-        SqlAnswer, SqlRequest,
+        Column, Device, DeviceDetail, DeviceList, Fresh, Home, Homes, MissingChunk, Reading,
+        ReadingsPage, SqlAnswer, SqlRequest,
     },
 };
 
@@ -74,7 +76,12 @@ enum DevicesOk {
 enum DeviceOk {
     /// The device.
     #[oai(status = 200)]
-    Device(Json<DeviceDetail>),
+    Device(
+        Json<DeviceDetail>,
+        /// The twin as it is now, for `If-Match`; absent without a twin.
+        #[oai(header = "ETag")]
+        Option<String>,
+    ),
 }
 
 #[derive(ResponseContent)]
@@ -100,6 +107,11 @@ enum ReadingsOk {
         /// Number of chunks that could not be read, so that readings may be absent. The JSON form lists them.
         #[oai(header = "tarn-missing-chunks")]
         u64,
+        /// With `fresh`: until when acknowledged readings are in the answer (RFC 3339), whether nothing is missing of
+        /// them, and how many things are, like `2026-11-22T10:00:00.000Z; complete=true; missing=0`. The JSON form
+        /// lists what is missing.
+        #[oai(header = "tarn-fresh")]
+        Option<String>,
     ),
 }
 
@@ -185,9 +197,12 @@ impl Api {
             .engine()
             .devices(&home, service.limits().time)
             .await?;
-        let known = self.known(&home)?;
+        let announced = match self.known(&home)? {
+            Some(known) => self.announced(&home, &known).await?,
+            None => Vec::new(),
+        };
         Ok(DevicesOk::Devices(Json(DeviceList {
-            devices: devices_of(devices, known.as_ref()),
+            devices: devices_of(devices, announced),
             missing: listed(&missing),
         })))
     }
@@ -219,10 +234,13 @@ impl Api {
             .await?;
         let known = self.known(&home)?;
         let (id, ids) = match &known {
-            Some(known) => known.ids(&device),
+            Some(known) => known.ids(&home, &device).await,
             None => (device.0.clone(), vec![device.0]),
         };
-        let announced = known.and_then(|known| known.device(&id));
+        let (announced, twin, etag) = match &known {
+            Some(known) => self.twinned(&home, known, &id).await?,
+            None => (None, None, None),
+        };
         let mut its = devices
             .into_iter()
             .filter(|d| ids.iter().any(|id| **id == *d.device));
@@ -243,11 +261,13 @@ impl Api {
                 )));
             }
         };
-        Ok(DeviceOk::Device(Json(DeviceDetail {
+        let detail = DeviceDetail {
             device,
             announced,
+            twin,
             missing: listed(&missing),
-        })))
+        };
+        Ok(DeviceOk::Device(Json(detail), etag))
     }
 
     /// Read a device's readings
@@ -287,8 +307,12 @@ impl Api {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the page before, with all else the same.
         cursor: Query<Option<String>>,
+        /// Have the latest readings in the answer, and wait for them at most so long, like `5s` (up to 50s). The
+        /// answer says how fresh it is, and what it did not wait for.
+        fresh: Query<Option<String>>,
     ) -> Result<ReadingsOk, Failure> {
         let format = format(headers)?;
+        let wait = duration("fresh", fresh.0.as_deref(), WAIT_MAX)?;
         let service = self.service()?;
         let now = service.clock().now_ms();
         let moment = |name, text: Option<String>| {
@@ -296,7 +320,7 @@ impl Api {
         };
         let home = self.home(&home).await?;
         let (device, devices) = match self.known(&home)? {
-            Some(known) => known.ids(&device),
+            Some(known) => known.ids(&home, &device).await,
             None => (device.0.clone(), vec![device.0]),
         };
         let query = ReadingsQuery {
@@ -313,14 +337,19 @@ impl Api {
             limit: limit.0.map(|limit| limit as usize),
             cursor: cursor.0,
         };
+        let fresh = match wait {
+            Some(wait) => Some(Fresh::from(service.fresh(query.home.as_str(), wait).await)),
+            None => None,
+        };
         let Page {
             answer,
             next_cursor,
         } = service.engine().readings(&query, service.limits()).await?;
         let missing = answer.missing.len() as u64;
         check_size(answer.bytes())?;
-        let body = readings_body(format, answer, device, next_cursor.clone()).await?;
-        Ok(ReadingsOk::Page(body, next_cursor, missing))
+        let told = fresh.as_ref().map(Fresh::line);
+        let body = readings_body(format, answer, device, next_cursor.clone(), fresh).await?;
+        Ok(ReadingsOk::Page(body, next_cursor, missing, told))
     }
 
     /// Ask in SQL
@@ -401,37 +430,75 @@ impl Api {
 }
 
 impl Api {
-    fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
+    pub(crate) fn service(&self) -> Result<&Arc<dyn Service>, Failure> {
         self.host
             .as_ref()
             .map(|(service, _)| service)
             .ok_or_else(no_host)
     }
 
-    /// What devices announced, where this is the box of their home.
-    fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
-        let known = self.service()?.devices();
-        Ok(known
-            .filter(|(own, _)| own == home.as_str())
-            .map(|(_, devices)| devices))
+    /// What serves the devices of a home; none where nothing does.
+    pub(crate) fn known(&self, home: &HomeId) -> Result<Option<Arc<dyn DeviceService>>, Failure> {
+        let service = self.service()?;
+        let is_served = service.home().is_none_or(|own| own == *home);
+        Ok(service.devices().filter(|_| is_served))
+    }
+
+    /// Devices that announced themselves or have a twin, with the names that people gave them.
+    async fn announced(
+        &self,
+        home: &HomeId,
+        devices: &Arc<dyn DeviceService>,
+    ) -> Result<Vec<KnownDevice>, Failure> {
+        let known = devices.known(home).await;
+        let now_ms = self.service()?.clock().now_ms();
+        let twins = devices.twins(home).await?;
+        Ok(match twins {
+            Some(twins) => twins.read(|replica| twin::all(known, replica, now_ms)),
+            None => known,
+        })
+    }
+
+    /// A device as it announced itself, its twin and the tag of that.
+    async fn twinned(
+        &self,
+        home: &HomeId,
+        devices: &Arc<dyn DeviceService>,
+        id: &str,
+    ) -> Result<(Option<KnownDevice>, Option<Twin>, Option<String>), Failure> {
+        let known = devices.device(home, id).await;
+        let now_ms = self.service()?.clock().now_ms();
+        let Some(twins) = devices.twins(home).await? else {
+            return Ok((known, None, None));
+        };
+        Ok(twins.read(|replica| {
+            let Some(document) = replica.document(&DocumentId::device(id)) else {
+                return (known, None, None);
+            };
+            let known = match known {
+                Some(known) => Some(twin::overlaid(known, Some(document), now_ms)),
+                None => twin::twinned(document, now_ms),
+            };
+            let twin = Twin::of(document, now_ms);
+            (known, Some(twin), Etag(heads(Some(document))).text())
+        }))
     }
 
     /// The home of this name, if the lake has it.
-    async fn home(&self, name: &str) -> Result<HomeId, Failure> {
+    pub(crate) async fn home(&self, name: &str) -> Result<HomeId, Failure> {
         let home: HomeId = name
             .parse()
             .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))?;
         let service = self.service()?;
-        let is_own = service
-            .devices()
-            .is_some_and(|(own, _)| own == home.as_str());
-        if is_own
-            || service
-                .engine()
-                .homes()
-                .await?
-                .iter()
-                .any(|known| known.home == home)
+        if service.home().is_some_and(|own| own == home) {
+            return Ok(home);
+        }
+        let homes = service.engine().homes().await?;
+        if homes.iter().any(|known| known.home == home) {
+            return Ok(home);
+        }
+        if let Some(devices) = self.known(&home)?
+            && devices.twins(&home).await?.is_some()
         {
             return Ok(home);
         }
@@ -442,18 +509,8 @@ impl Api {
 }
 
 /// The devices of the lake with those that announced themselves, those that were merged put together.
-fn devices_of(
-    summaries: Vec<DeviceSummary>,
-    known: Option<&Arc<dyn DeviceService>>,
-) -> Vec<Device> {
-    let Some(known) = known else {
-        return summaries
-            .iter()
-            .map(|summary| Device::new(summary, None))
-            .collect();
-    };
-    let announced: BTreeMap<String, KnownDevice> = known
-        .known()
+fn devices_of(summaries: Vec<DeviceSummary>, announced: Vec<KnownDevice>) -> Vec<Device> {
+    let announced: BTreeMap<String, KnownDevice> = announced
         .into_iter()
         .map(|device| (device.device.clone(), device))
         .collect();
@@ -510,6 +567,7 @@ async fn readings_body(
     answer: Answer,
     device: String,
     next_cursor: Option<String>,
+    fresh: Option<Fresh>,
 ) -> Result<ReadingsBody, Failure> {
     Ok(match format {
         Format::Json => {
@@ -519,6 +577,7 @@ async fn readings_body(
                     readings,
                     next_cursor,
                     missing: listed(&answer.missing),
+                    fresh,
                 })
             };
             ReadingsBody::Json(Json(on_thread(page).await?))

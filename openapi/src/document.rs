@@ -3,21 +3,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
-use crate::{api::Api, broker_api::BrokerApi, devices_api::DevicesApi, service::Kind};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
+    live_api::LiveApi, service::Kind, twins_api::TwinsApi,
+};
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 20] = [
+const SENT: [&str; 40] = [
+    "BoxInfo",
+    "Boxes",
     "Column",
     "Command",
     "Commands",
+    "Conflict",
+    "Conflicts",
+    "Contender",
     "Device",
     "DeviceDetail",
     "DeviceFault",
     "DeviceList",
     "Feature",
+    "Fresh",
     "Home",
+    "HomeDetail",
     "Homes",
     "KnownDevice",
+    "LiveGap",
+    "LivePresence",
+    "LiveReading",
+    "LiveReset",
+    "LiveTwin",
+    "Member",
+    "Members",
     "Metric",
     "MissingChunk",
     "MqttClient",
@@ -26,7 +45,13 @@ const SENT: [&str; 20] = [
     "Problem",
     "Reading",
     "ReadingsPage",
+    "Room",
+    "SplitDone",
     "SqlAnswer",
+    "Twin",
+    "TwinChange",
+    "TwinHistory",
+    "WantedValue",
 ];
 
 /// The OpenAPI document of a box: pretty JSON, the same order at each run.
@@ -54,14 +79,26 @@ pub(crate) fn document(kind: Kind) -> String {
     };
     let (api, broker) = (Api { host: None }, BrokerApi { broker: None });
     let devices = DevicesApi {
-        home: String::new(),
-        devices: None,
+        access: Access::default(),
     };
-    let text = match kind {
-        Kind::Edge => described((api, broker, devices), title, description),
-        Kind::Cloud => described(api, title, description),
+    let twins = TwinsApi {
+        access: Access::default(),
     };
-    let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
+    let live = LiveApi {
+        api: api.clone(),
+        stop: CancellationToken::new(),
+    };
+    let homes = HomesApi {
+        access: Access::default(),
+    };
+    let mut document = described(api, title, description);
+    join(&mut document, described(live, title, description));
+    if kind == Kind::Edge {
+        join(&mut document, described(broker, title, description));
+        join(&mut document, described(devices, title, description));
+    }
+    join(&mut document, described(twins, title, description));
+    join(&mut document, described(homes, title, description));
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {
             continue;
@@ -76,12 +113,35 @@ pub(crate) fn document(kind: Kind) -> String {
     text
 }
 
-fn described(api: impl OpenApi, title: &str, description: &str) -> String {
-    OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
+fn described(api: impl OpenApi, title: &str, description: &str) -> Value {
+    let text = OpenApiService::new(api, title, env!("CARGO_PKG_VERSION"))
         .description(description)
         .license(poem_openapi::LicenseObject::new("MIT OR Apache-2.0"))
         .server("/")
-        .spec()
+        .spec();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Put what another document says into this one. The library joins several parts by itself, but names a path twice where two of
+/// them have operations on it, so that readers see the last only.
+fn join(document: &mut Value, other: Value) {
+    match (document, other) {
+        (Value::Object(fields), Value::Object(others)) => {
+            for (name, other) in others {
+                join(fields.entry(name).or_insert(Value::Null), other);
+            }
+        }
+        (Value::Array(items), Value::Array(others)) => {
+            let news: Vec<Value> = others
+                .into_iter()
+                .filter(|other| !items.contains(other))
+                .collect();
+            items.extend(news);
+        }
+        (place @ Value::Null, other) => *place = other,
+        // What both say, like a shape, they say alike.
+        _ => {}
+    }
 }
 
 /// The same with plain media types, and all names in order whichever kind of map the JSON library was
@@ -129,11 +189,16 @@ fn strings(value: &Value) -> Vec<String> {
 
 /// Examples of parameters and bodies, by name.
 fn add_examples(document: &mut Value) {
-    let example = |name: &str| {
+    let example = |name: &str, is_query: bool| {
         Some(match name {
+            "device" if is_query => json!(["attic/thermometer"]),
+            "kind" => json!(["reading"]),
+            "Last-Event-ID" => json!("3f9a27c05d1be864-1042"),
+            "fresh" => json!("5s"),
             "home" => json!("my-home"),
             "device" => json!("attic/thermometer"),
-            "metric" => json!(["temperature"]),
+            "metric" if is_query => json!(["temperature"]),
+            "metric" => json!("state"),
             "from" => json!("-24h"),
             "to" => json!("2026-11-22T10:00:00Z"),
             "every" => json!("15m"),
@@ -141,6 +206,14 @@ fn add_examples(document: &mut Value) {
             "limit" => json!(1000),
             "wait" => json!("5s"),
             "timeout" => json!("10s"),
+            "ttl" => json!("10m"),
+            "room" => json!("Living room"),
+            "member" => json!("ada"),
+            "If-Match" => {
+                json!("\"0f4b2c3d9a8e7f6051423324150607f8e9dacbbc9d8e7f60a1b2c3d4e5f60718\"")
+            }
+            "tarn-author" => json!("app of Ada"),
+            "tarn-node" => json!("00c0ffee00c0ffee"),
             "command" => json!("01KAV6M3V7XJ3T1S9Q4YB2N8ZD"),
             _ => return None,
         })
@@ -149,7 +222,9 @@ fn add_examples(document: &mut Value) {
     let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
     for (_, operation) in operations {
         for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            let value = parameter["name"].as_str().and_then(example);
+            let is_query = parameter["in"] == "query";
+            let name = parameter["name"].as_str();
+            let value = name.and_then(|name| example(name, is_query));
             if let Some(value) = value {
                 parameter["example"] = value;
             }
@@ -161,18 +236,40 @@ fn add_examples(document: &mut Value) {
             json!({"name": "Reading lamp", "room": "Living room"}),
         ),
         ("MergeRequest", json!({"other": "8f3a1c5e9b7d2046"})),
+        ("MemberUpdate", json!({"name": "Ada", "role": "owner"})),
+        ("ConflictResolution", json!({"value": 18})),
         ("SplitRequest", json!({"identifiers": ["ha:bedroom"]})),
+        (
+            "LiveReading",
+            json!({"device": "attic/thermometer", "metric": "temperature", "value": 21.5, "text": null, "unit": "°C", "ts": "2026-11-22T10:00:00.000Z", "received": "2026-11-22T10:00:00.120Z"}),
+        ),
+        (
+            "LiveTwin",
+            json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
+        ),
+        (
+            "LivePresence",
+            json!({"what": "device", "id": "8f3a1c5e9b7d2046", "online": false, "since": "2026-11-22T10:00:00.000Z"}),
+        ),
+        ("LiveGap", json!({"dropped": 12})),
+        ("LiveReset", json!({"reason": "it is too long ago"})),
     ] {
         let schema = &mut document["components"]["schemas"][name];
         if !schema.is_null() {
             schema["example"] = example;
         }
     }
-    let desired =
-        "/paths/~1v1~1homes~1{home}~1devices~1{device}~1desired/patch/requestBody/content";
-    let forms = document.pointer_mut(desired).and_then(Value::as_object_mut);
-    for (_, form) in forms.into_iter().flatten() {
-        form["example"] = json!({"state": true, "brightness": 120});
+    for (operation, example) in [
+        ("desired/patch", json!({"state": true, "brightness": 120})),
+        ("call/post", json!({"state": "UNLOCK"})),
+    ] {
+        let body = format!(
+            "/paths/~1v1~1homes~1{{home}}~1devices~1{{device}}~1{operation}/requestBody/content"
+        );
+        let forms = document.pointer_mut(&body).and_then(Value::as_object_mut);
+        for (_, form) in forms.into_iter().flatten() {
+            form["example"] = example.clone();
+        }
     }
     document["components"]["schemas"]["SqlRequest"]["example"] = json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
 }

@@ -2,18 +2,30 @@
 //!
 //! In the order that a request passes through:
 
+/// What a device announced, as scalars of its twin: written by the box that has it, read by everyone.
+pub mod about;
 /// What `Accept` asks for.
 mod accept;
 /// Operations, as the document shows them.
 mod api;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
-/// Operations on the devices of a box.
+/// What a host does for devices.
+mod devices;
+/// Operations on devices that only a box has.
 mod devices_api;
 /// The committed documents.
 pub mod document;
 /// Arrow batches as JSON, CSV, Arrow or Parquet.
 mod encode;
+/// Bodies of the sync protocol in one answer.
+pub mod frames;
+/// Operations on homes: rooms, members, boxes, and the sync of twins.
+mod homes_api;
+/// What happens in a home, told as it happens.
+pub mod live;
+/// The operation that listens to it.
+mod live_api;
 /// Counts and times of requests.
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
@@ -22,15 +34,20 @@ pub mod problem;
 pub mod server;
 /// What a host gives: an engine, a clock, whether it is ready.
 pub mod service;
+/// Operations on twins.
+mod twins_api;
 /// The shapes of JSON answers.
 pub mod types;
 
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
-pub use devices_api::{Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice};
+pub use devices::{
+    BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
+    Twin, Wanted, WantedValue, check_heads, heads,
+};
 pub use document::{cloud_document, edge_document};
-pub use poem_openapi::types::Any;
+pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
 pub use server::{HttpSettings, SharedRegistry, serve};
-pub use service::{Kind, Service};
+pub use service::{Freshness, Kind, Service};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,7 @@ impl Problem {
             StatusCode::NOT_ACCEPTABLE => {
                 ("not-acceptable", "The answer does not come in that form")
             }
+            StatusCode::PRECONDITION_FAILED => ("changed", "Somebody changed it meanwhile"),
             StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The request is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => (
                 "unsupported-media-type",
@@ -87,6 +88,9 @@ pub(crate) enum Failure {
     /// `Accept` names no form that there is.
     #[oai(status = 406, content_type = "application/problem+json")]
     NotAcceptable(Json<Problem>),
+    /// What `If-Match` names is not what it is now.
+    #[oai(status = 412, content_type = "application/problem+json")]
+    Precondition(Json<Problem>),
     /// The request's body is larger than allowed.
     #[oai(status = 413, content_type = "application/problem+json")]
     TooLarge(Json<Problem>),
@@ -132,6 +136,20 @@ impl Failure {
             StatusCode::INTERNAL_SERVER_ERROR,
             detail,
         )))
+    }
+
+    pub(crate) fn precondition(detail: impl Into<String>) -> Failure {
+        Failure::Precondition(Json(Problem::new(StatusCode::PRECONDITION_FAILED, detail)))
+    }
+
+    /// The box that is asked for is away.
+    pub(crate) fn away(detail: impl Into<String>) -> Failure {
+        let problem = Problem {
+            kind: "urn:tarn:problem:away".into(),
+            title: "The box is away".into(),
+            ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        };
+        Failure::Unavailable(Json(problem))
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Failure {

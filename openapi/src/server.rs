@@ -15,11 +15,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::Api,
     broker_api::BrokerApi,
+    devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
+    homes_api::HomesApi,
+    live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
     service::Service,
+    twins_api::TwinsApi,
 };
 
 /// The metrics of a process, which its parts register in.
@@ -57,26 +61,33 @@ pub async fn serve(
     settings: HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let app = app(service, registry, &settings);
+    let app = app(service, registry, &settings, stop.clone());
     let acceptor = TcpAcceptor::from_tokio(listener)?;
     Server::new_with_acceptor(acceptor)
         .run_with_graceful_shutdown(app, async move { stop.cancelled().await }, Some(STOP_TIME))
         .await
 }
 
-/// The whole interface as one endpoint.
+/// The whole interface as one endpoint. Streams end when the token is cancelled.
 pub fn app(
     service: Arc<dyn Service>,
     registry: SharedRegistry,
     settings: &HttpSettings,
+    stop: CancellationToken,
 ) -> impl Endpoint + 'static {
     let text = document(service.kind());
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
     let broker = service.broker();
-    let devices = service.devices();
+    let access = Access {
+        host: Some(service.clone()),
+    };
     let api = Api {
         host: Some((service, registry)),
+    };
+    let live = LiveApi {
+        api: api.clone(),
+        stop,
     };
     let document = move |_| {
         Response::builder()
@@ -92,16 +103,23 @@ pub fn app(
         .at("/openapi.json", poem::get(make_sync(document)))
         .at("/docs", poem::get(make_sync(docs)));
     let (title, version) = ("Tarn", env!("CARGO_PKG_VERSION"));
+    let twins = TwinsApi {
+        access: access.clone(),
+    };
+    let homes = HomesApi {
+        access: access.clone(),
+    };
     let routes = match broker {
-        None => routes.nest("/", OpenApiService::new(api, title, version)),
+        None => routes.nest(
+            "/",
+            OpenApiService::new((api, live, twins, homes), title, version),
+        ),
         broker => {
             let broker = BrokerApi { broker };
-            let (home, devices) = devices.unzip();
-            let home = home.unwrap_or_default();
-            let devices = DevicesApi { home, devices };
+            let devices = DevicesApi { access };
             routes.nest(
                 "/",
-                OpenApiService::new((api, broker, devices), title, version),
+                OpenApiService::new((api, live, broker, devices, twins, homes), title, version),
             )
         }
     };

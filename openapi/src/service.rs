@@ -1,11 +1,13 @@
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use tarn_common::{
     clock::Clock,
+    ids::HomeId,
     query::{Engine, Limits},
 };
 
-use crate::{broker_api::BrokerService, devices_api::DeviceService};
+use crate::{broker_api::BrokerService, devices::DeviceService, live::LiveHub};
 
 /// Who serves the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +18,17 @@ pub enum Kind {
     Cloud,
 }
 
+/// How fresh the readings are that a host can answer with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// Readings that were acknowledged until then are in the answer, milliseconds since 1970 UTC.
+    pub as_of_ms: i64,
+    /// What was not waited for, in words; empty where all of it is in the answer.
+    pub missing: Vec<String>,
+}
+
 /// What a host (box or cloud) gives the interface.
+#[async_trait]
 pub trait Service: Debug + Send + Sync + 'static {
     /// Which of the two documents it serves.
     fn kind(&self) -> Kind;
@@ -30,9 +42,25 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
         None
     }
-    /// Its devices, with the name of their home; only a box has them.
-    fn devices(&self) -> Option<(String, Arc<dyn DeviceService>)> {
+    /// The home that it is for; none for one that is for many.
+    fn home(&self) -> Option<HomeId> {
         None
+    }
+    /// The devices of its homes.
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
+        None
+    }
+    /// What happens in this home, as it happens; none where nothing of that is known here. Answers at once.
+    fn live(&self, _home: &str) -> Option<Arc<LiveHub>> {
+        None
+    }
+    /// Have the latest readings of this home at hand, and wait for them at most so long. A box has them always: the
+    /// end of its journal is a part of every answer.
+    async fn fresh(&self, _home: &str, _wait: Duration) -> Freshness {
+        Freshness {
+            as_of_ms: self.clock().now_ms(),
+            missing: Vec::new(),
+        }
     }
     /// Why it is not ready to serve, one reason each; empty when it is. Answers at once.
     fn not_ready(&self) -> Vec<String>;

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+/// Operations on twins, over a socket.
+mod twins;
+
 use std::sync::Arc;
 
 use arrow::{
@@ -26,7 +29,14 @@ use tarn_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{HttpSettings, Kind, Service, cloud_document, edge_document, serve};
+use crate::{
+    HttpSettings, Kind, Service, cloud_document, edge_document,
+    live::{LiveHub, LiveMetrics},
+    serve,
+};
+
+/// The stream of events, and what is told of freshness.
+mod live;
 
 const DAY: i64 = 20_000 * DAY_MS;
 const DEVICE: &str = "attic/t °";
@@ -106,6 +116,7 @@ struct Host {
     engine: Arc<Engine>,
     clock: ManualClock,
     reasons: Mutex<Vec<String>>,
+    live: Arc<LiveHub>,
 }
 
 impl Service for Host {
@@ -128,6 +139,10 @@ impl Service for Host {
         }
     }
 
+    fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
+        (home == "h").then(|| self.live.clone())
+    }
+
     fn not_ready(&self) -> Vec<String> {
         self.reasons.lock().clone()
     }
@@ -143,6 +158,10 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Fixture {
+        Fixture::with(HttpSettings::default()).await
+    }
+
+    async fn with(http: HttpSettings) -> Fixture {
         let settings = EngineSettings {
             threads: 2,
             ..EngineSettings::default()
@@ -151,17 +170,13 @@ impl Fixture {
             engine: Arc::new(Engine::new(Arc::new(lake()), &settings).unwrap()),
             clock: ManualClock::at(DAY + DAY_MS),
             reasons: Mutex::default(),
+            live: Arc::new(LiveHub::new(7, LiveMetrics::default())),
         });
+        host.live.feed_began();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let served = serve(
-            listener,
-            host.clone(),
-            Arc::default(),
-            HttpSettings::default(),
-            stop.clone(),
-        );
+        let served = serve(listener, host.clone(), Arc::default(), http, stop.clone());
         Fixture {
             url,
             http: Client::new(),
@@ -520,6 +535,10 @@ fn operations_and_their_errors_are_described() {
                 assert!(!operation[field].is_null(), "{path} has no {field}");
             }
         }
+    }
+    let device = &paths["/v1/homes/{home}/devices/{device}"];
+    for (method, operation) in [("get", "getDevice"), ("patch", "updateDevice")] {
+        assert_eq!(device[method]["operationId"], operation);
     }
     let readings = &paths["/v1/homes/{home}/devices/{device}/readings"]["get"];
     for status in ["400", "404", "406", "422", "500", "503"] {

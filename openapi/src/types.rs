@@ -1,7 +1,10 @@
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
-use crate::devices_api::KnownDevice;
+use crate::{
+    devices::{KnownDevice, Twin},
+    service::Freshness,
+};
 use tarn_common::query::{
     Missing,
     devices::{DeviceSummary, SeriesSummary},
@@ -77,6 +80,8 @@ pub struct DeviceDetail {
     pub device: Device,
     /// What it announced; null for a device that is known by its topics or by the lake only.
     pub announced: Option<KnownDevice>,
+    /// What box and cloud share of it; null for a device that has no twin.
+    pub twin: Option<Twin>,
     /// Chunks that could not be read, so that their readings are not counted in.
     pub missing: Vec<MissingChunk>,
 }
@@ -109,6 +114,19 @@ pub struct ReadingsPage {
     pub next_cursor: Option<String>,
     /// Chunks that could not be read, so that their readings may be absent here.
     pub missing: Vec<MissingChunk>,
+    /// How fresh they are; null where the request did not ask with `fresh`.
+    pub fresh: Option<Fresh>,
+}
+
+/// How fresh an answer is.
+#[derive(Debug, Clone, Object)]
+pub struct Fresh {
+    /// Readings that were acknowledged until then are in the answer, RFC 3339 UTC.
+    pub as_of: String,
+    /// Whether nothing is missing of them.
+    pub complete: bool,
+    /// What was not waited for, in words.
+    pub missing: Vec<String>,
 }
 
 /// One reading, or with `every` one bucket of readings.
@@ -302,6 +320,29 @@ fn metric(name: &str, series: &SeriesSummary) -> Metric {
         last_ts: moment(series.last_ts),
         value: series.value.filter(|v| v.is_finite()),
         text: series.text.as_deref().map(str::to_owned),
+    }
+}
+
+impl From<Freshness> for Fresh {
+    fn from(freshness: Freshness) -> Fresh {
+        Fresh {
+            as_of: moment(freshness.as_of_ms),
+            complete: freshness.missing.is_empty(),
+            missing: freshness.missing,
+        }
+    }
+}
+
+impl Fresh {
+    /// The same in one line of ASCII, for a header.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Fresh {
+            as_of,
+            complete,
+            missing,
+        } = self;
+        format!("{as_of}; complete={complete}; missing={}", missing.len())
     }
 }
 

@@ -26,6 +26,8 @@ pub mod process;
 pub mod python;
 /// The S3 server that stores live on.
 pub mod s3;
+/// A listener to server-sent events.
+pub mod sse;
 /// The programs that scenarios run, and where they are.
 pub mod tools;
 /// Waiting for a condition, with a deadline.

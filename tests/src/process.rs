@@ -38,11 +38,12 @@ impl Launch {
             .arg("--home", home)
     }
 
-    /// A cloud service. Its cache is `<folder>/cache`.
+    /// A cloud service. Its cache is `<folder>/cache`. It comes back on the same MQTT port after a restart.
     #[must_use]
     pub fn cloud(folder: &Path) -> Launch {
         let cache = folder.join("cache");
-        Launch::service("cloud", folder, "cloud", None).arg("--cache", cache.display())
+        Launch::service("cloud", folder, "cloud", Some(ports::free()))
+            .arg("--cache", cache.display())
     }
 
     /// A simulator that publishes to `mqtt`, an address such as `127.0.0.1:1883`.

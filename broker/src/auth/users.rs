@@ -98,7 +98,8 @@ pub enum FileError {
 pub struct Users {
     settings: UsersSettings,
     passwords: Option<Watched<PasswordFile>>,
-    acl: Option<(Watched<Acl>, Arc<AclInForce>)>,
+    /// The file that they are from, if they are from one, and the rules in force.
+    acl: Option<(Option<Watched<Acl>>, Arc<AclInForce>)>,
     throttle: Mutex<Throttle>,
     verifications: Arc<Semaphore>,
     verified: Mutex<HashSet<[u8; 32]>>,
@@ -138,7 +139,7 @@ impl Users {
             passwords: passwords.transpose()?,
             acl: acl.map(|file| {
                 let in_force = Arc::new(AclInForce::new(file.get()));
-                (file, in_force)
+                (Some(file), in_force)
             }),
             throttle: Mutex::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
@@ -150,6 +151,14 @@ impl Users {
             },
             settings,
         })
+    }
+
+    /// The same users under these rules, unless a file has others.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Acl) -> Users {
+        self.acl
+            .get_or_insert_with(|| (None, Arc::new(AclInForce::new(Arc::new(rules)))));
+        self
     }
 
     fn identity(&self, user: Option<&str>, client_id: &str) -> Identity {
@@ -263,7 +272,7 @@ impl Authenticator for Users {
         {
             self.verified.lock().clear();
         }
-        if let Some((file, in_force)) = &self.acl
+        if let Some((Some(file), in_force)) = &self.acl
             && file.refresh(Acl::parse)
         {
             in_force.set(file.get());

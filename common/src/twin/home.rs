@@ -26,7 +26,16 @@ pub struct HomeTwins {
     replica: Mutex<Replica>,
     /// Held from the moment something is staged until it counts.
     turn: tokio::sync::Mutex<Vec<DocumentKey>>,
-    changes: broadcast::Sender<Arc<Change>>,
+    changes: Changes,
+}
+
+/// Where changes of homes are told: one channel for all homes of a node.
+pub type Changes = broadcast::Sender<Arc<Change>>;
+
+/// A channel for changes.
+#[must_use]
+pub fn changes() -> Changes {
+    broadcast::channel(CHANGES_MAX).0
 }
 
 /// A change of documents that is stored.
@@ -34,8 +43,8 @@ pub struct HomeTwins {
 pub struct Change {
     /// The home.
     pub home: HomeId,
-    /// The documents.
-    pub documents: Vec<DocumentId>,
+    /// The documents, each with its attributes that have changed where that is known.
+    pub documents: Vec<(DocumentId, Vec<String>)>,
     /// The peer that it came from; none for one that was made here.
     pub from: Option<String>,
     /// What tells it to peers.
@@ -73,6 +82,7 @@ impl HomeTwins {
         is_box: bool,
         store: Arc<dyn TwinStore>,
         clock: Arc<dyn Clock>,
+        changes: Changes,
     ) -> Result<HomeTwins, TwinStoreError> {
         let twins = HomeTwins {
             home,
@@ -80,7 +90,7 @@ impl HomeTwins {
             clock,
             replica: Mutex::new(Replica::new(me, is_box, rand::random())),
             turn: tokio::sync::Mutex::default(),
-            changes: broadcast::channel(CHANGES_MAX).0,
+            changes,
         };
         twins.refresh().await?;
         Ok(twins)
@@ -97,7 +107,7 @@ impl HomeTwins {
         look(&self.replica.lock())
     }
 
-    /// Changes from now on.
+    /// Changes from now on, of all homes that are told on the same channel.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
         self.changes.subscribe()
@@ -126,8 +136,10 @@ impl HomeTwins {
             tracing::error!(home = %self.home, document, error = &error as &dyn std::error::Error,
                 "a part of a stored document cannot be used");
         }
-        let mut documents: Vec<DocumentId> =
-            bundles.into_iter().map(|bundle| bundle.key.id).collect();
+        let mut documents: Vec<(DocumentId, Vec<String>)> = bundles
+            .into_iter()
+            .map(|bundle| (bundle.key.id, Vec::new()))
+            .collect();
         documents.sort_unstable();
         documents.dedup();
         self.tell(documents, None, &[]);
@@ -179,6 +191,7 @@ impl HomeTwins {
                     document: None,
                     error,
                 };
+                self.tell_faults(from, std::slice::from_ref(&fault));
                 return Ok(Received {
                     faults: vec![fault],
                     ..Received::default()
@@ -188,10 +201,39 @@ impl HomeTwins {
         let mut turn = self.turn.lock().await;
         let exchanged = self.replica.lock().exchange(messages, self.clock.now_ms());
         self.store(exchanged.staged, Some(from), &mut turn).await?;
+        self.tell_faults(from, &exchanged.faults);
         Ok(Received {
             replies: sync::encode(&exchanged.replies),
             faults: exchanged.faults,
         })
+    }
+
+    /// Take in what a peer says that uses the same store, where it has put it already.
+    ///
+    /// # Errors
+    /// The store cannot be read for what lies between.
+    pub async fn learn(&self, from: &str, body: &[u8]) -> Result<(), TwinStoreError> {
+        let Ok(messages) = sync::decode(body) else {
+            tracing::warn!(home = %self.home, from, "a message of another replica cannot be read");
+            return Ok(());
+        };
+        let is_behind = {
+            let _turn = self.turn.lock().await;
+            let mut replica = self.replica.lock();
+            let exchanged = replica.exchange(messages, self.clock.now_ms());
+            let documents = replica.differences(&exchanged.staged);
+            replica.commit(exchanged.staged, self.clock.now_ms());
+            drop(replica);
+            if !documents.is_empty() {
+                self.tell(documents, Some(from), &[]);
+            }
+            !exchanged.replies.is_empty() || !exchanged.faults.is_empty()
+        };
+        if is_behind {
+            self.refresh().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Begin new epochs where documents have grown, and make snapshots where much is stored beside them.
@@ -260,15 +302,32 @@ impl HomeTwins {
             self.replica.lock().abandon(&staged);
             return Err(error);
         }
-        let documents = staged.changed().cloned().collect();
         let news = staged.news.clone();
         gone.extend(staged.replaced.iter().cloned());
-        self.replica.lock().commit(staged, self.clock.now_ms());
+        let documents = {
+            let mut replica = self.replica.lock();
+            let documents = replica.differences(&staged);
+            replica.commit(staged, self.clock.now_ms());
+            documents
+        };
         self.tell(documents, from, &news);
         Ok(())
     }
 
-    fn tell(&self, documents: Vec<DocumentId>, from: Option<&str>, news: &[Message]) {
+    fn tell_faults(&self, from: &str, faults: &[Fault]) {
+        for fault in faults {
+            let document = fault.document.as_ref().map(ToString::to_string);
+            tracing::warn!(home = %self.home, peer = from, document, error = &fault.error as &dyn std::error::Error,
+                "a peer sent what cannot be taken");
+        }
+    }
+
+    fn tell(
+        &self,
+        documents: Vec<(DocumentId, Vec<String>)>,
+        from: Option<&str>,
+        news: &[Message],
+    ) {
         let change = Change {
             home: self.home.clone(),
             documents,

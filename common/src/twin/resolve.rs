@@ -14,6 +14,9 @@ pub enum Policy {
     Safe {
         /// From the safest on.
         order: Vec<Value>,
+        /// Whether the others are only carried out at once: nobody wants a door unlocked an hour later.
+        #[serde(default)]
+        live: bool,
     },
     /// The highest number.
     Max,
@@ -27,7 +30,7 @@ impl Policy {
         let number = |sign: f64| value.as_f64().map_or(f64::INFINITY, |number| sign * number);
         match self {
             Policy::Latest => 0.0,
-            Policy::Safe { order } => order
+            Policy::Safe { order, .. } => order
                 .iter()
                 .position(|safe| safe == value)
                 .map_or(f64::INFINITY, |place| place as f64),
@@ -36,10 +39,10 @@ impl Policy {
         }
     }
 
-    /// Whether a value is the safest that there is.
+    /// Whether a value is only carried out at once.
     #[must_use]
-    pub fn is_safest(&self, value: &Value) -> bool {
-        matches!(self, Policy::Safe { order } if order.first() == Some(value))
+    pub fn is_live(&self, value: &Value) -> bool {
+        matches!(self, Policy::Safe { order, live: true } if order.first() != Some(value))
     }
 }
 

@@ -1,8 +1,28 @@
-use std::fmt::Debug;
+/// A place with the layout of a store.
+pub mod bucket;
+/// The conformance suite of every kind of store.
+#[cfg(test)]
+mod conformance;
+/// A store that fails as one is told to, for tests.
+#[cfg(test)]
+pub(crate) mod failing;
+/// One file on a box's disk.
+pub mod file;
+
+use std::{
+    fmt::Debug,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use async_trait::async_trait;
+use automerge::Automerge;
 
-use super::{document::DocumentKey, replica::Bundle};
+pub use bucket::homes;
+
+use super::{
+    document::{Document, DocumentKey},
+    replica::Bundle,
+};
 
 /// Twins could not be read or stored.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +34,20 @@ pub struct TwinStoreError {
     pub place: String,
     /// Why it failed.
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl TwinStoreError {
+    fn new(
+        action: &'static str,
+        place: impl ToString,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> TwinStoreError {
+        TwinStoreError {
+            action,
+            place: place.to_string(),
+            source: source.into(),
+        }
+    }
 }
 
 /// Where the documents of one home are kept.
@@ -46,4 +80,26 @@ pub trait TwinStore: Debug + Send + Sync + 'static {
         snapshots: &[Bundle],
         gone: &[DocumentKey],
     ) -> Result<(), TwinStoreError>;
+}
+
+/// The snapshots that can be read as documents. One that cannot must not take the place of anything; what it was to replace stays.
+fn readable(snapshots: &[Bundle]) -> Vec<&Bundle> {
+    let is_readable = |snapshot: &&Bundle| match check(&snapshot.key, &snapshot.bytes) {
+        Ok(()) => true,
+        Err(reason) => {
+            tracing::error!(document = %snapshot.key, reason,
+                "a snapshot cannot be read again; the document stays as it is stored");
+            false
+        }
+    };
+    snapshots.iter().filter(is_readable).collect()
+}
+
+/// Whether a snapshot is a document, to its last byte.
+fn check(key: &DocumentKey, bytes: &[u8]) -> Result<(), String> {
+    Document::load(key, bytes).map_err(|error| error.to_string())?;
+    // Loading a document passes over what it cannot read at its end, which would be all that is behind a tear.
+    let strictly = catch_unwind(AssertUnwindSafe(|| Automerge::load(bytes).map(drop)));
+    let loaded = strictly.map_err(|_| "Automerge panicked on it".to_owned())?;
+    loaded.map_err(|error| error.to_string())
 }

@@ -180,3 +180,18 @@ async fn write_the_golden_store() {
     let store = Store::directory(FIXTURES.as_ref()).expect("store");
     write_store(&store).await;
 }
+
+#[tokio::test]
+async fn a_part_of_a_twin_must_be_what_its_name_says() {
+    let twin = "twins/home=lakeside/home/changes-\
+                ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.automerge";
+    let put = |content: &'static str| {
+        move |dir: &std::path::Path| {
+            let path = dir.join(twin);
+            fs::create_dir_all(path.parent().expect("parent")).expect("makes");
+            fs::write(path, content).expect("writes");
+        }
+    };
+    check(put("abc"), &[]).await;
+    check(put("abd"), &[FaultKind::Checksum]).await;
+}

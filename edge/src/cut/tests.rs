@@ -132,6 +132,18 @@ impl Disk for FailingDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.operate(|| RealDisk.remove(path))
     }
+
+    fn write_at(&self, _: &Path, _: u64, _: &[u8]) -> io::Result<()> {
+        unreachable!("a cut writes whole files")
+    }
+
+    fn truncate(&self, _: &Path, _: u64) -> io::Result<()> {
+        unreachable!("a cut writes whole files")
+    }
+
+    fn sync_data(&self, _: &Path) -> io::Result<()> {
+        unreachable!("a cut writes whole files")
+    }
 }
 
 /// Two days and several devices, so that a cut has many chunks.

@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use tarn_common::ids::Seq;
 use tarn_devices::{binding::Binding, command::Expected};
 use tokio::sync::watch;
 
@@ -50,6 +51,8 @@ pub struct Command {
     pub deadline_ms: i64,
     /// When it came to its end.
     pub done_ms: Option<i64>,
+    /// Where its publish stands in the journal.
+    pub seq: Seq,
 }
 
 /// Commands on their way.
@@ -77,6 +80,21 @@ impl Commands {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
+    /// Whether a command is remembered.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.inner.lock().sent.contains_key(id)
+    }
+
+    /// Whether a command to a metric of a device, or to one that contains it, waits to be confirmed.
+    pub(crate) fn is_under_way(&self, device: &str, metric: &str) -> bool {
+        let inner = self.inner.lock();
+        let mut waiting = inner.sent.values().filter(|sent| !sent.expected.is_empty());
+        waiting.any(|sent| {
+            let command = sent.command.borrow();
+            &*command.device == device && command.metric == metric
+        })
+    }
+
     /// Remember a command; with nothing expected, or refused, it is done already.
     pub(super) fn add(
         &self,
@@ -98,7 +116,7 @@ impl Commands {
     }
 
     /// A command by its id, as of `now_ms`.
-    pub(super) fn get(&self, id: &str, now_ms: i64) -> Option<watch::Receiver<Command>> {
+    pub(crate) fn get(&self, id: &str, now_ms: i64) -> Option<watch::Receiver<Command>> {
         self.expire(now_ms);
         self.inner
             .lock()
@@ -117,6 +135,13 @@ impl Commands {
         commands
             .filter(|command| &*command.device == device)
             .collect()
+    }
+
+    /// Note where the publish of a command stands in the journal.
+    pub(super) fn published(&self, id: &str, seq: Seq) {
+        if let Some(sent) = self.inner.lock().sent.get(id) {
+            sent.command.send_modify(|command| command.seq = seq);
+        }
     }
 
     /// End a command that could not be sent after all.

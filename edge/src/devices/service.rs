@@ -2,68 +2,201 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tarn_broker::{Publisher, log::PublishLog};
-use tarn_common::{clock::Clock, ids::Seq};
+use tarn_common::{
+    clock::Clock,
+    ids::{EdgeId, HomeId, Seq},
+    twin::{
+        document::{DocumentId, Section},
+        edit::Edit,
+        home::HomeTwins,
+        replica::{OWNER, Replica},
+    },
+};
 use tarn_devices::{
-    command,
-    point::Domain,
-    registry::{Device, EditError, Feature as KnownFeature, Registry},
+    registry::{EditError, Registry},
+    twin,
 };
 use tarn_openapi::{
-    Any, Command as CommandShape, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice,
-    types::moment,
+    BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, Wanted,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::Instant;
 
 use super::{
-    Devices, OWN_CLIENT,
+    Devices,
     commands::{Command, Status},
+    send::{CommandSender, not_known, not_settable},
+    shown::{faults, shape},
 };
-use crate::journal::Journal;
+use crate::twins::{
+    Presence,
+    actuate::Actuator,
+    mirror::{Claim, claim},
+};
 
-/// How long a command waits for the disk before it is told as sent.
-const DURABLE_WITHIN: Duration = Duration::from_secs(5);
+/// Boxes of the home as this one sees them.
+pub type Boxes = Box<dyn Fn() -> Vec<BoxInfo> + Send + Sync>;
 
 /// What the REST interface asks of a box's devices.
 pub struct BoxDevices {
-    /// What is known of them.
+    /// Who this box is.
+    pub edge: EdgeId,
+    /// What is known of devices.
     pub devices: Arc<Devices>,
-    /// Where commands go.
-    pub publisher: Publisher,
-    /// What keeps them through a power cut.
-    pub journal: Arc<Journal>,
+    /// The home's twins.
+    pub twins: Arc<HomeTwins>,
+    /// What sends commands.
+    pub sender: Arc<CommandSender>,
+    /// What sends those that the twins want.
+    pub actuator: Arc<Actuator>,
+    /// Which boxes are there.
+    pub presence: Presence,
+    /// The boxes of the home.
+    pub boxes: Boxes,
     /// When it is.
     pub clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl DeviceService for BoxDevices {
-    fn known(&self) -> Vec<KnownDevice> {
+    async fn twins(&self, _: &HomeId) -> Result<Option<Arc<HomeTwins>>, DeviceError> {
+        Ok(Some(self.twins.clone()))
+    }
+
+    async fn known(&self, _: &HomeId) -> Vec<KnownDevice> {
         let registry = self.devices.registry.read();
         registry
             .devices()
-            .map(|device| self.shown(&registry, device))
+            .map(|device| self.devices.shown(&registry, device))
             .collect()
     }
 
-    fn device(&self, id: &str) -> Option<KnownDevice> {
-        let registry = self.devices.registry.read();
-        if let Some(device) = registry.device(id) {
-            return Some(self.shown(&registry, device));
-        }
-        let faults = faults(&registry, id);
-        (!faults.is_empty()).then(|| KnownDevice {
-            device: id.to_owned(),
-            clock_skew_ms: self.devices.skews.lock().of(id),
-            faults,
-            ..KnownDevice::default()
-        })
+    async fn device(&self, _: &HomeId, id: &str) -> Option<KnownDevice> {
+        let own = {
+            let registry = self.devices.registry.read();
+            registry
+                .device(id)
+                .map(|device| self.devices.shown(&registry, device))
+        };
+        own.or_else(|| self.faulty(id))
     }
 
-    fn ids(&self, id: &str) -> (String, Vec<String>) {
+    async fn ids(&self, _: &HomeId, id: &str) -> (String, Vec<String>) {
+        self.all_ids(id)
+    }
+
+    async fn merge(&self, _: &HomeId, id: &str, other: &str) -> Result<(), DeviceError> {
+        self.edit(|registry| registry.merge(id, other)).await
+    }
+
+    async fn split(
+        &self,
+        _: &HomeId,
+        id: &str,
+        identifiers: Vec<String>,
+    ) -> Result<String, DeviceError> {
+        let new = self
+            .edit(|registry| registry.split(id, &identifiers))
+            .await?;
+        Ok(new.to_string())
+    }
+
+    async fn set(
+        &self,
+        _: &HomeId,
+        id: &str,
+        request: SetRequest,
+        wait: Duration,
+    ) -> Result<Vec<CommandShape>, DeviceError> {
+        let (id, _) = self.all_ids(id);
+        if self.is_others(&id) {
+            return self.others().set(&id, &request, wait).await;
+        }
+        // All of them, or none.
+        let writes = self.writes(&id, &request)?;
+        let until = Instant::now() + wait;
+        let edits = |replica: &Replica| self.edits(replica, &id, &writes, &request);
+        let mut ids = self.twins.edit_if(edits, &request.by).await?.into_iter();
+        self.actuator.act(&id, request.timeout);
+        let mut commands = Vec::new();
+        for (_, write) in writes {
+            commands.push(match write {
+                Write::Wanted(_) => ids.find(|id| !id.is_empty()).unwrap_or_default(),
+                Write::Refused(command) => {
+                    let id = command.id.clone();
+                    self.devices.commands.add(*command, Vec::new());
+                    id
+                }
+            });
+        }
+        self.outcomes(&id, commands, until).await
+    }
+
+    async fn call(
+        &self,
+        home: &HomeId,
+        id: &str,
+        request: SetRequest,
+        wait: Duration,
+    ) -> Result<Vec<CommandShape>, DeviceError> {
+        let (device, _) = self.all_ids(id);
+        if self.is_others(&device) {
+            return Err(DeviceError::Away(format!(
+                "{device} is at another box; ask that one"
+            )));
+        }
+        self.set(home, id, request, wait).await
+    }
+
+    async fn commands(&self, _: &HomeId, id: &str) -> Vec<CommandShape> {
+        let (id, _) = self.all_ids(id);
+        let own = self.devices.commands.of(&id, self.clock.now_ms());
+        let mut commands: Vec<CommandShape> = own.iter().map(shape).collect();
+        // What this process did not send the twin remembers.
+        let others = self.others().commands(&id);
+        let others: Vec<_> = others
+            .into_iter()
+            .filter(|c| commands.iter().all(|own| own.command != c.command))
+            .collect();
+        commands.extend(others);
+        commands.sort_by(|a, b| b.command.cmp(&a.command));
+        commands
+    }
+
+    async fn command(&self, _: &HomeId, id: &str, wait: Duration) -> Option<CommandShape> {
+        let Some(mut command) = self.devices.commands.get(id, self.clock.now_ms()) else {
+            return self.others().command(id, wait).await;
+        };
+        self.sender.wait(&mut command, Instant::now() + wait).await;
+        let command = shape(&command.borrow());
+        Some(command)
+    }
+
+    async fn boxes(&self, _: &HomeId) -> Vec<BoxInfo> {
+        (self.boxes)()
+    }
+
+    async fn sync(&self, _: &HomeId, from: &str, body: &[u8]) -> Result<Vec<Vec<u8>>, DeviceError> {
+        Ok(self.twins.receive(from, body).await?.replies)
+    }
+}
+
+/// A value of a request.
+enum Write {
+    /// It goes into the twin.
+    Wanted(Value),
+    /// The device does not take it.
+    Refused(Box<Command>),
+}
+
+impl BoxDevices {
+    fn others(&self) -> Wanted<'_> {
+        Wanted {
+            twins: &self.twins,
+            clock: self.clock.as_ref(),
+        }
+    }
+
+    fn all_ids(&self, id: &str) -> (String, Vec<String>) {
         let registry = self.devices.registry.read();
         let Some(device) = registry.device(id) else {
             return (id.to_owned(), vec![id.to_owned()]);
@@ -73,93 +206,124 @@ impl DeviceService for BoxDevices {
         (device.id.to_string(), ids)
     }
 
-    async fn update(
+    /// Whether another box that is there has a device, or this one does not know it.
+    fn is_others(&self, id: &str) -> bool {
+        let is_known = self.devices.registry.read().device(id).is_some();
+        let document = DocumentId::device(id);
+        self.twins.read(|replica| {
+            let now_ms = self.clock.now_ms();
+            match claim(replica, &document, self.edge, &self.presence, now_ms) {
+                Claim::Ours => false,
+                Claim::Others => true,
+                Claim::Take => !is_known && replica.document(&document).is_some(),
+            }
+        })
+    }
+
+    /// A device that is known by its topics only, where something was wrong with what it said.
+    fn faulty(&self, id: &str) -> Option<KnownDevice> {
+        let faults = faults(&self.devices.registry.read(), id);
+        (!faults.is_empty()).then(|| KnownDevice {
+            device: id.to_owned(),
+            clock_skew_ms: self.devices.skews.lock().of(id),
+            faults,
+            ..KnownDevice::default()
+        })
+    }
+
+    /// What of a request goes into the twin, in the form in which it is compared with states.
+    fn writes(&self, id: &str, request: &SetRequest) -> Result<Vec<(String, Write)>, DeviceError> {
+        let registry = self.devices.registry.read();
+        let device = registry.device(id).ok_or_else(|| not_known(id))?;
+        let now_ms = self.clock.now_ms();
+        let write = |(metric, value): &(String, Value)| {
+            let feature = device
+                .features
+                .get(metric.as_str())
+                .ok_or_else(|| not_settable(device, metric))?;
+            let is_settable = feature.write.is_some();
+            let write = match twin::canonical(feature, value) {
+                Ok(value) if is_settable => Write::Wanted(value),
+                refused => {
+                    let reason = refused.err().map_or_else(
+                        || format!("{metric} is only measured, it cannot be set"),
+                        |refusal| refusal.to_string(),
+                    );
+                    Write::Refused(Box::new(Command {
+                        id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random())
+                            .to_string(),
+                        device: device.id.clone(),
+                        metric: metric.clone(),
+                        value: value.clone(),
+                        topic: String::new(),
+                        status: Status::Refused(reason),
+                        sent_ms: now_ms,
+                        deadline_ms: now_ms,
+                        done_ms: Some(now_ms),
+                        seq: Seq::ZERO,
+                    }))
+                }
+            };
+            Ok((metric.clone(), write))
+        };
+        request.values.iter().map(write).collect()
+    }
+
+    /// The writes as edits; this box takes the device first if nobody has it.
+    fn edits(
         &self,
+        replica: &Replica,
         id: &str,
-        name: Option<String>,
-        room: Option<String>,
-    ) -> Result<(), DeviceError> {
-        self.edit(|registry| registry.rename(id, name.as_deref(), room.as_deref()))
-            .await
+        writes: &[(String, Write)],
+        request: &SetRequest,
+    ) -> Result<Vec<Edit>, DeviceError> {
+        let values = writes.iter().filter_map(|(metric, write)| match write {
+            Write::Wanted(value) => Some((metric.clone(), value.clone())),
+            Write::Refused(_) => None,
+        });
+        let request = SetRequest {
+            values: values.collect(),
+            ..request.clone()
+        };
+        let mut edits = self.others().edits(replica, id, &request)?;
+        let document = DocumentId::device(id);
+        if let Claim::Take = claim(
+            replica,
+            &document,
+            self.edge,
+            &self.presence,
+            self.clock.now_ms(),
+        ) {
+            let owner = Edit::new(document, Section::Meta, OWNER, self.edge.to_string());
+            edits.push(owner);
+        }
+        Ok(edits)
     }
 
-    async fn merge(&self, id: &str, other: &str) -> Result<(), DeviceError> {
-        self.edit(|registry| registry.merge(id, other)).await
-    }
-
-    async fn split(&self, id: &str, identifiers: Vec<String>) -> Result<String, DeviceError> {
-        let new = self
-            .edit(|registry| registry.split(id, &identifiers))
-            .await?;
-        Ok(new.to_string())
-    }
-
-    async fn set(
+    /// Wait until commands are on disk, then for their outcome at most until then.
+    async fn outcomes(
         &self,
-        id: &str,
-        values: Vec<(String, Value)>,
-        timeout: Option<Duration>,
-        wait: Duration,
+        device: &str,
+        ids: Vec<String>,
+        until: Instant,
     ) -> Result<Vec<CommandShape>, DeviceError> {
-        // All of them, or none.
-        self.are_settable(id, &values)?;
-        let mut sent = Vec::new();
-        let mut upto = Seq::ZERO;
-        for (metric, value) in values {
-            let (command, seq) = self.send(id, metric, value, timeout)?;
-            upto = upto.max(seq);
-            sent.push(command);
+        let now_ms = self.clock.now_ms();
+        let mut commands = Vec::new();
+        for id in ids {
+            match self.devices.commands.get(&id, now_ms) {
+                Some(mut command) => {
+                    let seq = command.borrow().seq;
+                    self.sender.durable(seq).await?;
+                    self.sender.wait(&mut command, until).await;
+                    let command = shape(&command.borrow());
+                    commands.push(command);
+                }
+                // Something came before it was sent; the twin knows what.
+                None => commands.extend(self.others().command(&id, Duration::ZERO).await),
+            }
         }
-        self.durable(upto).await?;
-        let until = Instant::now() + wait;
-        for command in &mut sent {
-            self.wait(command, until).await;
-        }
-        Ok(sent
-            .iter()
-            .map(|command| shape(&command.borrow()))
-            .collect())
-    }
-
-    fn commands(&self, id: &str) -> Vec<CommandShape> {
-        let (id, _) = self.ids(id);
-        let commands = self.devices.commands.of(&id, self.clock.now_ms());
-        commands.iter().map(shape).collect()
-    }
-
-    async fn command(&self, id: &str, wait: Duration) -> Option<CommandShape> {
-        let mut command = self.devices.commands.get(id, self.clock.now_ms())?;
-        self.wait(&mut command, Instant::now() + wait).await;
-        let command = shape(&command.borrow());
-        Some(command)
-    }
-}
-
-impl BoxDevices {
-    fn shown(&self, registry: &Registry, device: &Device) -> KnownDevice {
-        let texts = |of: &[Arc<str>]| of.iter().map(ToString::to_string).collect();
-        KnownDevice {
-            device: device.id.to_string(),
-            name: device.about.name.clone(),
-            room: device.about.room.clone(),
-            vendor: device.about.vendor.clone(),
-            model: device.about.model.clone(),
-            firmware: device.about.firmware.clone(),
-            hardware: device.about.hardware.clone(),
-            serial: device.about.serial.clone(),
-            online: registry.is_online(device),
-            clock_skew_ms: self.devices.skews.lock().of(&device.id),
-            identifiers: device.identifiers.iter().map(ToString::to_string).collect(),
-            aliases: texts(&device.aliases),
-            conventions: device
-                .conventions
-                .iter()
-                .map(|c| c.name().to_owned())
-                .collect(),
-            topics: texts(&device.topics),
-            features: device.features.values().map(feature).collect(),
-            faults: faults(registry, &device.id),
-        }
+        tracing::debug!(device, commands = commands.len(), "commands");
+        Ok(commands)
     }
 
     /// Change the registry, and say so only when it is kept.
@@ -186,196 +350,5 @@ impl BoxDevices {
             }
             Err(panic) => Err(DeviceError::Unavailable(panic.to_string())),
         }
-    }
-
-    /// Check that a device has what is to be set.
-    fn are_settable(&self, id: &str, values: &[(String, Value)]) -> Result<(), DeviceError> {
-        let registry = self.devices.registry.read();
-        let device = registry.device(id).ok_or_else(|| not_known(id))?;
-        let missing = values
-            .iter()
-            .find(|(metric, _)| !device.features.contains_key(metric.as_str()));
-        missing.map_or(Ok(()), |(metric, _)| Err(not_settable(device, metric)))
-    }
-
-    /// Send one command, or remember why not. Gives where its publish stands in the journal.
-    fn send(
-        &self,
-        id: &str,
-        metric: String,
-        value: Value,
-        timeout: Option<Duration>,
-    ) -> Result<(watch::Receiver<Command>, Seq), DeviceError> {
-        let now_ms = self.clock.now_ms();
-        let (device, encoded, timeout_ms) = {
-            let registry = self.devices.registry.read();
-            let device = registry.device(id).ok_or_else(|| not_known(id))?;
-            let Some(feature) = device.features.get(metric.as_str()) else {
-                return Err(not_settable(device, &metric));
-            };
-            let usual = Duration::from_secs(command::timeout_s(feature));
-            let timeout_ms = timeout.unwrap_or(usual).as_millis() as i64;
-            let call = rand::random::<u32>() >> 1;
-            (
-                device.id.clone(),
-                command::encode(feature, &value, call, now_ms),
-                timeout_ms,
-            )
-        };
-        let mut command = Command {
-            id: ulid::Ulid::from_parts(now_ms.unsigned_abs(), rand::random()).to_string(),
-            device,
-            metric,
-            value,
-            topic: String::new(),
-            status: Status::Delivered,
-            sent_ms: now_ms,
-            deadline_ms: now_ms.saturating_add(timeout_ms),
-            done_ms: None,
-        };
-        let publish = match encoded {
-            Ok(publish) => publish,
-            Err(refusal) => {
-                command.refuse(refusal.to_string());
-                return Ok((self.devices.commands.add(command, Vec::new()), Seq::ZERO));
-            }
-        };
-        command.topic.clone_from(&publish.topic);
-        if publish.expected.is_empty() {
-            command.done_ms = Some(now_ms);
-        }
-        // It is remembered first, because the device may answer at once.
-        let id = command.id.clone();
-        let receiver = self.devices.commands.add(command, publish.expected);
-        let published = self.publisher.publish_logged(
-            OWN_CLIENT,
-            &publish.topic,
-            publish.payload,
-            publish.qos,
-            publish.retain,
-        );
-        let seq = match published {
-            // What the broker keeps reaches whoever comes later.
-            Ok(published) if published.subscribers > 0 || publish.retain => published.seq,
-            Ok(published) => {
-                let reason = format!("nobody listens on {}", publish.topic);
-                self.devices.commands.refuse(&id, reason, now_ms);
-                published.seq
-            }
-            Err(error) => {
-                self.devices.commands.refuse(&id, error.to_string(), now_ms);
-                Seq::ZERO
-            }
-        };
-        Ok((receiver, seq))
-    }
-
-    /// Wait until commands are on disk: what is told as delivered is not forgotten by a power cut.
-    async fn durable(&self, upto: Seq) -> Result<(), DeviceError> {
-        let mut durable = self.journal.durable();
-        let waited = timeout(DURABLE_WITHIN, durable.wait_for(|seq| *seq >= upto)).await;
-        match waited {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(DeviceError::Unavailable(
-                "the disk does not take the command".into(),
-            )),
-        }
-    }
-
-    async fn wait(&self, command: &mut watch::Receiver<Command>, until: Instant) {
-        loop {
-            let deadline_ms = {
-                let command = command.borrow_and_update();
-                if command.done_ms.is_some() {
-                    return;
-                }
-                command.deadline_ms
-            };
-            let left_ms = (deadline_ms - self.clock.now_ms()).max(0);
-            let deadline = Instant::now() + Duration::from_millis(left_ms.unsigned_abs());
-            tokio::select! {
-                changed = command.changed() => if changed.is_err() { return },
-                () = sleep_until(deadline) => self.devices.commands.expire(self.clock.now_ms().max(deadline_ms)),
-                () = sleep_until(until) => return,
-            }
-        }
-    }
-}
-
-fn not_known(id: &str) -> DeviceError {
-    DeviceError::NotFound(format!("there is no device {id:?} that announced itself"))
-}
-
-fn not_settable(device: &Device, metric: &str) -> DeviceError {
-    let settable = device.features.values().filter(|f| f.write.is_some());
-    let names: Vec<&str> = settable.map(|f| &*f.metric).collect();
-    let names = names.join(", ");
-    DeviceError::Bad(format!(
-        "{metric:?} cannot be set on this device; it has {names}"
-    ))
-}
-
-fn feature(feature: &KnownFeature) -> Feature {
-    let (takes, options) = match &feature.domain {
-        Domain::Any => ("any", Vec::new()),
-        Domain::Switch => ("switch", Vec::new()),
-        Domain::Number { .. } => ("number", Vec::new()),
-        Domain::Options(options) => ("option", options.clone()),
-        Domain::Text => ("text", Vec::new()),
-        Domain::Press => ("press", Vec::new()),
-        Domain::Object(keys) => ("object", keys.clone()),
-    };
-    let (min, max, step) = match feature.domain {
-        Domain::Number { min, max, step } => (min, max, step),
-        _ => (None, None, None),
-    };
-    Feature {
-        metric: feature.metric.to_string(),
-        component: feature.component.name().to_owned(),
-        name: feature.name.clone(),
-        class: feature.class.clone(),
-        unit: feature.unit.as_deref().map(str::to_owned),
-        raw_unit: feature.raw_unit.clone(),
-        state_class: feature.state_class.map(|class| class.name().to_owned()),
-        settable: feature.write.is_some(),
-        takes: takes.to_owned(),
-        min,
-        max,
-        step,
-        options,
-    }
-}
-
-fn faults(registry: &Registry, device: &str) -> Vec<DeviceFault> {
-    let at = |ms: i64| (ms > 0).then(|| moment(ms));
-    let fault = |record: &tarn_devices::registry::FaultRecord| DeviceFault {
-        kind: record.fault.kind.name().to_owned(),
-        detail: record.fault.detail.clone(),
-        topic: record.topic.clone(),
-        count: record.count,
-        first: at(record.first_ms),
-        last: at(record.last_ms),
-    };
-    registry.faults(device).map(fault).collect()
-}
-
-fn shape(command: &Command) -> CommandShape {
-    let (status, reason) = match &command.status {
-        Status::Delivered => ("delivered", None),
-        Status::Confirmed => ("confirmed", None),
-        Status::TimedOut => ("timed_out", None),
-        Status::Refused(reason) => ("refused", Some(reason.clone())),
-    };
-    CommandShape {
-        command: command.id.clone(),
-        device: command.device.to_string(),
-        metric: command.metric.clone(),
-        value: Any(command.value.clone()),
-        status: status.to_owned(),
-        reason,
-        topic: Some(command.topic.clone()).filter(|topic| !topic.is_empty()),
-        sent: moment(command.sent_ms),
-        deadline: moment(command.deadline_ms),
-        done: command.done_ms.map(moment),
     }
 }

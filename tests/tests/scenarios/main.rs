@@ -23,6 +23,8 @@ mod fuzz;
 mod harness;
 /// Power cuts under load lose nothing and store nothing twice.
 mod kill;
+/// What happens, as it happens.
+mod live;
 /// A message from a device to an analyst and to an app.
 mod main_road;
 /// What an operator sees and may do.
@@ -35,5 +37,9 @@ mod simulated;
 mod sleepers;
 /// No ack before the disk.
 mod sync_order;
+/// Twins in a bucket of a real S3 server.
+mod twin_store;
+/// Boxes and clouds that meet.
+mod uplink;
 /// Who may come in, and what each may do.
 mod users;

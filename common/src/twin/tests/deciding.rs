@@ -48,6 +48,7 @@ fn policy(rng: &mut StdRng) -> Policy {
     match rng.random_range(0..4) {
         0 => Policy::Safe {
             order: vec![json!("LOCK"), json!("UNLOCK")],
+            live: false,
         },
         1 => Policy::Max,
         2 => Policy::Min,

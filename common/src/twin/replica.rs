@@ -322,12 +322,7 @@ impl Replica {
         document: &Document,
         scalars: &[(Section, String, ScalarValue)],
     ) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        hash.update(self.rng.random::<[u8; 32]>());
-        hash.update(&self.me);
-        for head in document.heads() {
-            hash.update(head.0);
-        }
+        let mut hash = self.drawn(document);
         hash.update(format!("{scalars:?}"));
         let mut actor = [0; 16];
         actor.copy_from_slice(&hash.finalize()[..16]);
@@ -336,13 +331,18 @@ impl Replica {
 
     /// Draw otherwise from now on than somebody who drew alike up to now.
     fn part(&mut self, document: &Document) {
+        self.rng = StdRng::from_seed(self.drawn(document).finalize().into());
+    }
+
+    /// Something drawn, mixed with who we are and what we have.
+    fn drawn(&mut self, document: &Document) -> Sha256 {
         let mut hash = Sha256::new();
         hash.update(self.rng.random::<[u8; 32]>());
         hash.update(&self.me);
         for head in document.heads() {
             hash.update(head.0);
         }
-        self.rng = StdRng::from_seed(hash.finalize().into());
+        hash
     }
 
     /// Note what a document has become, with the bundle and the news of it.

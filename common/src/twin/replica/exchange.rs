@@ -7,7 +7,7 @@ use automerge::ChangeHash;
 
 use super::{Fault, FaultError, Replica, Staged, hashes, succession};
 use crate::twin::{
-    document::{Document, DocumentError, DocumentId, DocumentKey, guarded},
+    document::{Document, DocumentError, DocumentId, DocumentKey, EPOCH_MAX, guarded},
     replica::DOCUMENTS_MAX,
     sync::{BODY_BYTES, BODY_BYTES_MAX, Heads, Message, Payload},
 };
@@ -18,7 +18,7 @@ const INDEX_PART: usize = 1_000;
 const REPLIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// How many epochs a peer may be ahead of a document that we have: far more than any node stays away for, and far fewer than
 /// there are, so that nobody brings a document to its last epoch at once.
-pub(super) const EPOCHS_AHEAD_MAX: u32 = 100_000;
+const EPOCHS_AHEAD_MAX: u32 = 100_000;
 
 /// What came of a peer's messages.
 #[derive(Debug, Default)]
@@ -86,13 +86,13 @@ impl Replica {
     }
 
     /// Take in what a peer says. Whatever it is, this ends, and what is good stays as it is.
-    pub fn exchange(&mut self, messages: Vec<Message>, now_ms: i64) -> Exchanged {
+    pub fn exchange(&mut self, messages: Vec<Message>, _now_ms: i64) -> Exchanged {
         let mut done = Exchanged::default();
         for message in messages {
             let about = about(&message);
             // What a peer's changes do to Automerge may come out only when the document is looked at.
             let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                self.take(message, now_ms, &mut done);
+                self.take(message, &mut done);
             }));
             if taken.is_err() {
                 done.faults.push(Fault {
@@ -108,7 +108,7 @@ impl Replica {
         done
     }
 
-    fn take(&mut self, message: Message, now_ms: i64, done: &mut Exchanged) {
+    fn take(&mut self, message: Message, done: &mut Exchanged) {
         match message {
             Message::Digest { root } if root == self.root.0 => {}
             Message::Digest { .. } => {
@@ -134,7 +134,7 @@ impl Replica {
                 payload,
             } => {
                 let is_rest = matches!(payload, Payload::Rest(_));
-                match self.take_changes(&key, payload, now_ms, done) {
+                match self.take_changes(&key, payload, done) {
                     Ok(()) if more => {}
                     Ok(()) => self.after_changes(key, &heads, is_rest, done),
                     // Two histories of one actor are looked at whole, to go on from both.
@@ -283,7 +283,6 @@ impl Replica {
         &mut self,
         key: &DocumentKey,
         payload: Payload,
-        now_ms: i64,
         done: &mut Exchanged,
     ) -> Result<(), FaultError> {
         if !key.id.is_valid() {
@@ -301,7 +300,7 @@ impl Replica {
         } else if self.documents.len() + done.staged.documents.len() >= DOCUMENTS_MAX {
             return Err(FaultError::TooMany);
         }
-        if key.epoch > crate::twin::document::EPOCH_MAX {
+        if key.epoch > EPOCH_MAX {
             return Err(FaultError::Epoch);
         }
         let next = match (&before, &payload) {
@@ -335,9 +334,9 @@ impl Replica {
             return Ok(());
         }
         if next.key() != key {
-            self.part(&next);
+            // What each had differs, what both come to have does not.
+            self.part(before.as_ref().unwrap_or(&next));
         }
-        let _ = now_ms;
         self.stage(&mut done.staged, before.as_ref(), next);
         Ok(())
     }

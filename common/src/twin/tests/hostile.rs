@@ -183,12 +183,12 @@ fn what_no_node_does_is_refused() {
         tx.get(ROOT, "desired").expect("get").expect("section").1
     };
     check_refused(|automerge| {
-        transact(automerge, |tx| tx.delete(ROOT, "desired").expect("delete"))
+        transact(automerge, |tx| tx.delete(ROOT, "desired").expect("delete"));
     });
     check_refused(|automerge| transact(automerge, |tx| tx.put(ROOT, "desired", 7).expect("put")));
     check_refused(|automerge| {
         transact(automerge, |tx| {
-            drop(tx.put_object(ROOT, "desired", ObjType::Map).expect("put"))
+            drop(tx.put_object(ROOT, "desired", ObjType::Map).expect("put"));
         });
     });
     check_refused(|automerge| {
@@ -220,7 +220,7 @@ fn what_no_node_does_is_refused() {
     check_refused(|automerge| {
         transact(automerge, |tx| {
             tx.put(ROOT, "past", ScalarValue::Bytes(vec![9; 40]))
-                .expect("put")
+                .expect("put");
         });
     });
     check_refused(|automerge| {

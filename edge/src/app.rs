@@ -18,6 +18,7 @@ use tarn_broker::{
 use tarn_common::{
     clock::Clock,
     durable::RealDisk,
+    ids::{EdgeId, Seq},
     query::{Engine, QueryError},
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
@@ -32,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
+    copied::{SettleError, Settling},
     cut::{
         Cutter,
         stage::{CutStage, retire_cut},
@@ -43,7 +45,7 @@ use crate::{
         store::{DeviceStore, StoreError},
     },
     identity::{DataDir, DataDirError, Identity},
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, JournalStart},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -67,6 +69,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Data(#[from] DataDirError),
+    /// It cannot be settled whether the directory is a copy.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// The chunks on disk cannot be read.
     #[error(transparent)]
     Shelf(#[from] ShelfError),
@@ -101,6 +106,19 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+}
+
+/// Why a running box has to be started again. Nothing that it acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The router of messages is gone.
+    #[error(transparent)]
+    Router(#[from] RouterDied),
+    /// The next start takes a new id, which is all it needs.
+    #[error(
+        "another copy of this box writes to the same store; start it again, and it takes a new id"
+    )]
+    Copied,
 }
 
 /// A running box.
@@ -158,14 +176,25 @@ impl Edge {
             cut: CutMetrics::register(&mut registry),
             ship: ShipMetrics::register(&mut registry),
         };
-        let data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
+        let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
+        let mut settling = Settling {
+            data: &mut data,
+            store: settings.store.as_ref(),
+            clock: &*clock,
+            disk: &RealDisk,
+            fresh: &mut || EdgeId(rand::random()),
+        };
+        let is_confirmed = settling.settle().await?;
         let identity = data.identity.clone();
         let shelf = Arc::new(Shelf::open(&data.lake(), identity.clone())?);
         let (_, cut_upto) = shelf.view();
         let journal = Arc::new(Journal::open(
             &data.journal(),
-            identity.edge,
-            cut_upto,
+            JournalStart {
+                edge: identity.edge,
+                closed_upto: cut_upto.max(Seq(identity.first().0 - 1)),
+                begin_anew: !is_confirmed,
+            },
             settings.journal.clone(),
             clock.clone(),
             figures.journal.clone(),
@@ -376,8 +405,17 @@ impl Edge {
     }
 
     /// Resolves when the box can no longer work and its process must be started again.
-    pub async fn failed(&self) -> RouterDied {
-        self.broker.failed().await
+    pub async fn failed(&self) -> Failed {
+        let copied = async {
+            match &self.shipper {
+                Some(shipper) => shipper.copied().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            died = self.broker.failed() => died.into(),
+            () = copied => Failed::Copied,
+        }
     }
 
     /// Stop in the order of the flow: a word of farewell, no more publishes, the last cut, a while of shipping, the

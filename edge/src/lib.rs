@@ -8,6 +8,8 @@ pub mod app;
 pub mod bridge;
 /// The disk budget: what may be evicted, and when to refuse.
 pub mod budget;
+/// Whether the data directory is a copy, and under which ids it goes on.
+pub mod copied;
 /// A sealed journal segment becomes chunks and one commit log entry.
 pub mod cut;
 /// Journal records become readings.
@@ -30,6 +32,9 @@ pub mod shelf;
 pub mod ship;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
+
+#[cfg(test)]
+mod failing_disk;
 
 pub use app::Edge;
 pub use settings::Settings;

@@ -11,6 +11,8 @@ mod client_matrix;
 mod clients;
 /// The standard's statements, one by one.
 mod conformance;
+/// Backups that come back, clones, and boxes that replace others.
+mod copies;
 /// The demo that a newcomer runs first.
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.

@@ -163,7 +163,7 @@ impl Settling<'_> {
         let log = read_log(&self.data.lake(), &identity.home, conflict.writer)?;
         let index = identity.index_of(conflict.writer).unwrap_or_default();
         let is_kept = |entry: &&Entry| entry.number <= conflict.kept;
-        let kept = log.iter().filter(is_kept).next_back();
+        let kept = log.iter().rfind(is_kept);
         let before = Seq(identity.first_of(index).0 - 1);
         let kept = kept.map_or(before, |entry| entry.last);
         let ours = Ours {

@@ -209,7 +209,7 @@ impl Shipper {
     pub async fn copied(&self) {
         let mut copied = self.copied.subscribe();
         if copied.wait_for(|copied| *copied).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -118,6 +118,14 @@ pub(crate) struct EdgeArgs {
         default
     )]
     pub(crate) ship_timeout: Option<Duration>,
+    /// How long what was in the journal when a box was copied waits for the other copy to store it [default: 30m]
+    #[arg(long, env = "TARN_COPIED_WAIT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    pub(crate) copied_wait: Option<Duration>,
     /// Where MQTT clients without a user name may come from [default: loopback]
     #[arg(long, env = "TARN_ANONYMOUS", value_name = "FROM")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,6 +308,7 @@ impl EdgeArgs {
         let ship = ShipSettings {
             bytes_per_second: self.ship_rate.map(|s| s.as_u64()),
             object_timeout: self.ship_timeout.unwrap_or(defaults.object_timeout),
+            copied_wait: self.copied_wait.unwrap_or(defaults.copied_wait),
             ..defaults
         };
         Ok(Settings {

@@ -10,7 +10,10 @@ use tarn_common::{
     clock::SystemClock,
     durable::{self, RealDisk},
 };
-use tarn_edge::{Edge, app::StartError};
+use tarn_edge::{
+    Edge, Settings,
+    app::{Failed, StartError},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,7 +54,22 @@ pub(crate) struct CloudCommand {
 }
 
 pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Result<(), Failure> {
-    let settings = over_file(command.settings, command.common.config.as_ref())?.settings()?;
+    let args = over_file(command.settings, command.common.config.as_ref())?;
+    loop {
+        match run_edge(args.clone().settings()?, &command.common, &stop).await? {
+            None => return Ok(()),
+            // All that it needs is a new id, which it takes at its start.
+            Some(Failed::Copied) if !stop.is_cancelled() => {}
+            Some(failed) => return Err(Failure::broken(failed)),
+        }
+    }
+}
+
+async fn run_edge(
+    settings: Settings,
+    common: &Common,
+    stop: &CancellationToken,
+) -> Result<Option<Failed>, Failure> {
     allow_open_files(settings.broker.connections_max);
     let edge = Edge::start(settings, Arc::new(SystemClock))
         .await
@@ -66,13 +84,13 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
         .collect();
     addresses.insert("http".into(), json!(edge.http_addr().to_string()));
     let addresses = addresses.into();
-    tell_ready(&command.common, &addresses)?;
+    tell_ready(common, &addresses)?;
     let failed = tokio::select! {
         () = stop.cancelled() => None,
-        died = edge.failed() => Some(died),
+        failed = edge.failed() => Some(failed),
     };
     edge.shutdown().await;
-    failed.map_or(Ok(()), |died| Err(Failure::broken(died)))
+    Ok(failed)
 }
 
 pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Result<(), Failure> {

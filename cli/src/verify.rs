@@ -45,7 +45,7 @@ pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
 fn print(report: &Report) {
     for log in &report.writers {
         println!(
-            "home {}  edge {}  {} entries, records {} to {}{}",
+            "home {}  edge {}  {} entries, records {} to {}{}{}",
             log.home,
             log.writer,
             log.entries,
@@ -55,7 +55,9 @@ fn print(report: &Report) {
                 format!(", {} told as lost", log.lost_records)
             } else {
                 String::new()
-            }
+            },
+            log.after
+                .map_or_else(String::new, |after| format!(", after {after}"))
         );
     }
     println!(
@@ -68,6 +70,12 @@ fn print(report: &Report) {
         println!(
             "{} objects under readings/ are in no log entry",
             report.unlogged.len()
+        );
+    }
+    for twice in &report.twice {
+        println!(
+            "TWICE records {} to {} of home {}: {} and {} are copies of one box, and both have stored them",
+            twice.first, twice.last, twice.home, twice.writer, twice.other
         );
     }
     for fault in &report.faults {

@@ -76,6 +76,7 @@ impl Edge {
             lost_records: 0,
             adds: vec![Chunk::new(key.clone(), &encoded, vec![])],
             removes: vec![],
+            origin: None,
         };
         self.store
             .put(&entry.key().to_string(), entry.to_bytes().into())

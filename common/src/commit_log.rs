@@ -35,6 +35,46 @@ pub struct Entry {
     /// Chunks that go away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removes: Vec<ChunkKey>,
+    /// Where its journal came from, in every entry of a box that has changed its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What an id goes on from: a box that was copied or restored takes a new one, and its journal's
+/// sequence goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The id that the records before this writer's first one are under, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<EdgeId>,
+    /// Who else may have stored the same records: they were in the journal when it was copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<Shared>,
+    /// The entry has no chunks, because the logs of those in `shared` account for all of its records.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stored_elsewhere: bool,
+}
+
+/// Records of a journal that was copied, under the id that the other copy may have stored them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The id of then.
+    pub writer: EdgeId,
+    /// The last record that both copies have; what the other has after it is its own.
+    pub upto: Seq,
+}
+
+/// Whether these stretches of records, in any order, leave nothing out from `first` to `last`.
+#[must_use]
+pub fn covers(mut stretches: Vec<(Seq, Seq)>, first: Seq, last: Seq) -> bool {
+    stretches.sort_unstable();
+    let mut next = first;
+    for (from, to) in stretches {
+        if from <= next && to >= next {
+            next = to.next();
+        }
+    }
+    next > last
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -49,6 +89,21 @@ impl Entry {
             home: self.home.clone(),
             writer: self.writer,
             number: self.number,
+        }
+    }
+
+    /// The same entry with no chunks, for records that another writer has stored.
+    #[must_use]
+    pub fn stored_elsewhere(&self) -> Entry {
+        let origin = self.origin.clone().map(|origin| Origin {
+            stored_elsewhere: true,
+            ..origin
+        });
+        Entry {
+            adds: Vec::new(),
+            removes: Vec::new(),
+            origin,
+            ..self.clone()
         }
     }
 
@@ -180,5 +235,25 @@ mod hex_crc32 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
         let text = String::deserialize(deserializer)?;
         u32::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_cover_when_they_leave_nothing_out() {
+        let check = |stretches: &[(u64, u64)], expected| {
+            let stretches = stretches.iter().map(|&(a, b)| (Seq(a), Seq(b))).collect();
+            assert_eq!(covers(stretches, Seq(5), Seq(9)), expected);
+        };
+        check(&[], false);
+        check(&[(5, 9)], true);
+        check(&[(8, 20), (1, 7)], true);
+        check(&[(1, 6), (2, 3), (7, 9)], true);
+        check(&[(1, 6), (8, 9)], false);
+        check(&[(6, 9)], false);
+        check(&[(5, 8)], false);
     }
 }

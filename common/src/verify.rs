@@ -1,3 +1,6 @@
+/// What ids that go on from others say of those.
+mod origins;
+
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::{
@@ -9,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
+use self::origins::{Stretch, check_origins};
 use crate::{
     catalog::{read_entry, writers},
     chunk::{self, Digest},
@@ -39,6 +43,8 @@ pub struct Report {
     pub twins: u64,
     /// Objects under `readings/` that no log entry names: of cuts that are being shipped, or left over.
     pub unlogged: Vec<String>,
+    /// Records that two copies of one box have both stored, so that their readings are there twice.
+    pub twice: Vec<Twice>,
     /// Everything that is wrong.
     pub faults: Vec<Fault>,
 }
@@ -58,6 +64,25 @@ pub struct Writer {
     pub last_seq: Seq,
     /// Records that the writer itself told as lost to a damaged disk.
     pub lost_records: u64,
+    /// The id that the box had before, if it was copied or restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<EdgeId>,
+}
+
+/// Records that were in a journal when it was copied, and that both copies have stored since: each
+/// before the other's were in the store. Nothing is wrong with them but that they are there twice.
+#[derive(Debug, Serialize)]
+pub struct Twice {
+    /// The home.
+    pub home: HomeId,
+    /// Who stored them, and told that the other may have them.
+    pub writer: EdgeId,
+    /// The other.
+    pub other: EdgeId,
+    /// The first of them.
+    pub first: Seq,
+    /// The last of them.
+    pub last: Seq,
 }
 
 /// One thing that is wrong.
@@ -108,16 +133,20 @@ impl Report {
 pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut known: HashSet<ChunkKey> = HashSet::new();
+    let mut logs = BTreeMap::new();
     for (found, writer) in writers(store).await? {
         if home.is_none_or(|wanted| *wanted == found) {
             let entries = read_log(store, &found, writer, &mut report).await?;
             check_log(&found, writer, &entries, &mut report);
+            let log: Vec<Stretch> = entries.iter().map(Stretch::of).collect();
+            logs.insert((found.clone(), writer), log);
             for entry in &entries {
                 check_entry(store, entry, &mut report).await?;
                 known.extend(entry.adds.iter().map(|chunk| chunk.key.clone()));
             }
         }
     }
+    check_origins(&logs, &mut report);
     let prefix = home.map_or(READINGS.to_owned(), |home| {
         format!("{READINGS}/home={home}")
     });
@@ -193,6 +222,7 @@ async fn read_log(
 fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Report) {
     let log = log_prefix(home, writer);
     let (mut number, mut last) = (0, Seq::ZERO);
+    let after = entries.iter().find_map(|e| e.origin.as_ref()?.after);
     for entry in entries {
         if entry.number != number + 1 {
             report.fault(
@@ -200,7 +230,8 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
                 &log,
                 format!("entries {} to {} are missing", number + 1, entry.number - 1),
             );
-        } else if entry.first > last.next() {
+        } else if entry.first > last.next() && (number > 0 || after.is_none()) {
+            // What comes before the first entry of a new id is under the id before.
             report.fault(
                 FaultKind::Gap,
                 entry.key(),
@@ -230,6 +261,7 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
         first_seq: entries.first().map_or(Seq::ZERO, |e| e.first),
         last_seq: last,
         lost_records: entries.iter().map(|e| e.lost_records).sum(),
+        after,
     });
 }
 

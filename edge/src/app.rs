@@ -18,6 +18,7 @@ use tarn_broker::{
 use tarn_common::{
     clock::Clock,
     durable::RealDisk,
+    ids::{EdgeId, Seq},
     query::{Engine, QueryError},
     twin::store::TwinStoreError,
 };
@@ -40,6 +41,7 @@ use crate::{
     asked::Asked,
     bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
+    copied::{SettleError, Settling},
     cut::{
         Cutter,
         stage::{CutStage, retire_cut},
@@ -53,7 +55,7 @@ use crate::{
     },
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, JournalStart},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
@@ -81,6 +83,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Data(#[from] DataDirError),
+    /// It cannot be settled whether the directory is a copy.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// The chunks on disk cannot be read.
     #[error(transparent)]
     Shelf(#[from] ShelfError),
@@ -121,6 +126,19 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+}
+
+/// Why a running box has to be started again. Nothing that it acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The router of messages is gone.
+    #[error(transparent)]
+    Router(#[from] RouterDied),
+    /// The next start takes a new id, which is all it needs.
+    #[error(
+        "another copy of this box writes to the same store; start it again, and it takes a new id"
+    )]
+    Copied,
 }
 
 /// A running box.
@@ -179,14 +197,25 @@ impl Edge {
             cut: CutMetrics::register(&mut registry),
             ship: ShipMetrics::register(&mut registry),
         };
-        let data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
+        let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
+        let mut settling = Settling {
+            data: &mut data,
+            store: settings.store.as_ref(),
+            clock: &*clock,
+            disk: &RealDisk,
+            fresh: &mut || EdgeId(rand::random()),
+        };
+        let is_confirmed = settling.settle().await?;
         let identity = data.identity.clone();
         let shelf = Arc::new(Shelf::open(&data.lake(), identity.clone())?);
         let (_, cut_upto) = shelf.view();
         let journal = Arc::new(Journal::open(
             &data.journal(),
-            identity.edge,
-            cut_upto,
+            JournalStart {
+                edge: identity.edge,
+                closed_upto: cut_upto.max(Seq(identity.first().0 - 1)),
+                begin_anew: !is_confirmed,
+            },
             settings.journal.clone(),
             clock.clone(),
             figures.journal.clone(),
@@ -514,8 +543,17 @@ impl Edge {
     }
 
     /// Resolves when the box can no longer work and its process must be started again.
-    pub async fn failed(&self) -> RouterDied {
-        self.broker.failed().await
+    pub async fn failed(&self) -> Failed {
+        let copied = async {
+            match &self.shipper {
+                Some(shipper) => shipper.copied().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            died = self.broker.failed() => died.into(),
+            () = copied => Failed::Copied,
+        }
     }
 
     /// Stop in the order of the flow: a word of farewell, no more publishes, the last cut, a while of shipping, the

@@ -1,6 +1,11 @@
 use std::sync::Arc;
 
-use crate::{journal::Journal, metrics::ShipMetrics, shelf::Shelf, ship::Shipper};
+use crate::{
+    journal::Journal,
+    metrics::ShipMetrics,
+    shelf::{EntryId, Shelf},
+    ship::Shipper,
+};
 
 /// Keeps the box's disk within its budget: evicts the oldest shipped chunks, and when what is left
 /// is unshipped and fills the budget, has publishes refused so that devices keep them.
@@ -23,16 +28,16 @@ impl Budget {
     pub fn keep(&self) {
         let mut over = self.over();
         if over > 0 {
-            for number in self.shelf.numbers_on_disk() {
+            for entry in self.shelf.entries_on_disk() {
                 if over == 0 {
                     break;
                 }
                 if self
                     .shipper
                     .as_ref()
-                    .is_some_and(|shipper| shipper.is_shipped(number))
+                    .is_some_and(|shipper| shipper.is_shipped(entry))
                 {
-                    over = over.saturating_sub(self.evict(number));
+                    over = over.saturating_sub(self.evict(entry));
                 }
             }
         }
@@ -52,9 +57,9 @@ impl Budget {
         (self.shelf.bytes() + self.journal.bytes()).saturating_sub(self.bytes)
     }
 
-    fn evict(&self, number: u64) -> u64 {
+    fn evict(&self, entry: EntryId) -> u64 {
         let mut freed = 0;
-        for chunk in self.shelf.chunks(number) {
+        for chunk in self.shelf.chunks(entry) {
             match self.shelf.evict(&chunk.key) {
                 Ok(0) => {}
                 Ok(bytes) => {

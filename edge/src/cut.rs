@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use tarn_common::{
-    chunk::{self, ChunkError, ZSTD_LEVEL_BOX},
+    chunk::{self, ChunkError, Encoded, ZSTD_LEVEL_BOX},
     clock::Clock,
     commit_log::{Chunk, Entry, VERSION},
     durable::{self, Disk},
@@ -119,7 +119,7 @@ impl Cutter {
             written.push(self.write_aside(&rows, &part, segment)?);
         }
         drop(rows);
-        self.name_all(&written)?;
+        name_all(&*self.disk, &self.lake, &written)?;
         self.devices.cut(segment.last, &decoded)?;
         self.log(segment, number, written, damage)
     }
@@ -143,11 +143,12 @@ impl Cutter {
         adds: Vec<Chunk>,
         damage: Vec<Damage>,
     ) -> Result<Cut, CutError> {
+        let writer = self.identity.edge_at(segment.first);
         let lost_records = damage.iter().map(|d| d.records).sum();
         let entry = Entry {
             v: VERSION,
             home: self.identity.home.clone(),
-            writer: self.identity.edge,
+            writer,
             number,
             at_ms: self.clock.now_ms(),
             first: segment.first,
@@ -155,6 +156,7 @@ impl Cutter {
             lost_records,
             adds,
             removes: Vec::new(),
+            origin: self.identity.origin_of(writer),
         };
         let path = self.lake.join(entry.key().to_string());
         durable::put(&*self.disk, &path, &entry.to_bytes()).map_err(io_error("write", &path))?;
@@ -198,12 +200,12 @@ impl Cutter {
         Ok((decoded, damage))
     }
 
-    /// Encode a part, write it aside, sync it, and check what the disk gives back.
+    /// Encode a part and write it aside.
     fn write_aside(&self, rows: &Rows, part: &Part, segment: &Segment) -> Result<Chunk, CutError> {
         let key = ChunkKey {
             home: self.identity.home.clone(),
             day: part.day,
-            edge: self.identity.edge,
+            edge: self.identity.edge_at(segment.first),
             shard: part.shard,
             first: segment.first,
             last: segment.last,
@@ -217,43 +219,7 @@ impl Cutter {
             .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
         drop(batch);
-        let path = self.lake.join(key.to_string());
-        let aside = durable::aside(&path);
-        let dir = path.parent().unwrap_or(&self.lake);
-        durable::create_dirs(&*self.disk, dir).map_err(io_error("make", dir))?;
-        self.disk
-            .write(&aside, &encoded.bytes)
-            .map_err(io_error("write", &aside))?;
-        self.disk
-            .sync_file(&aside)
-            .map_err(io_error("sync", &aside))?;
-        let chunk = Chunk::new(key.clone(), &encoded, vec![MAIN.to_owned()]);
-        let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
-        chunk
-            .check(&back)
-            .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
-        let footer = chunk::footer(&back).map_err(chunk_error)?;
-        if footer.rows != chunk.rows {
-            let fault = format!("{} rows read back of {}", footer.rows, chunk.rows);
-            return Err(chunk_error(ChunkError::Fault(fault)));
-        }
-        Ok(chunk)
-    }
-
-    fn name_all(&self, chunks: &[Chunk]) -> Result<(), CutError> {
-        let mut dirs = Vec::new();
-        for chunk in chunks {
-            let path = self.lake.join(chunk.key.to_string());
-            self.disk
-                .rename(&durable::aside(&path), &path)
-                .map_err(io_error("name", &path))?;
-            let dir = path.parent().unwrap_or(&self.lake).to_owned();
-            if !dirs.contains(&dir) {
-                dirs.push(dir);
-            }
-        }
-        dirs.iter()
-            .try_for_each(|dir| self.disk.sync_dir(dir).map_err(io_error("sync", dir)))
+        write_aside(&*self.disk, &self.lake, key, &encoded)
     }
 
     fn count(&self, entry: &Entry) {
@@ -267,4 +233,52 @@ impl Cutter {
             .bytes
             .inc_by(entry.adds.iter().map(|c| c.bytes).sum());
     }
+}
+
+/// Write a chunk aside, sync it, and check what the disk gives back.
+pub(crate) fn write_aside(
+    disk: &dyn Disk,
+    lake: &Path,
+    key: ChunkKey,
+    encoded: &Encoded,
+) -> Result<Chunk, CutError> {
+    let name = key.to_string();
+    let chunk_error = |source| CutError::Chunk {
+        key: name.clone(),
+        source,
+    };
+    let path = lake.join(&name);
+    let aside = durable::aside(&path);
+    let dir = path.parent().unwrap_or(lake);
+    durable::create_dirs(disk, dir).map_err(io_error("make", dir))?;
+    disk.write(&aside, &encoded.bytes)
+        .map_err(io_error("write", &aside))?;
+    disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
+    let chunk = Chunk::new(key, encoded, vec![MAIN.to_owned()]);
+    let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
+    chunk
+        .check(&back)
+        .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
+    let footer = chunk::footer(&back).map_err(chunk_error)?;
+    if footer.rows != chunk.rows {
+        let fault = format!("{} rows read back of {}", footer.rows, chunk.rows);
+        return Err(chunk_error(ChunkError::Fault(fault)));
+    }
+    Ok(chunk)
+}
+
+/// Give chunks that were written aside their names, durably.
+pub(crate) fn name_all(disk: &dyn Disk, lake: &Path, chunks: &[Chunk]) -> Result<(), CutError> {
+    let mut dirs = Vec::new();
+    for chunk in chunks {
+        let path = lake.join(chunk.key.to_string());
+        disk.rename(&durable::aside(&path), &path)
+            .map_err(io_error("name", &path))?;
+        let dir = path.parent().unwrap_or(lake).to_owned();
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    dirs.iter()
+        .try_for_each(|dir| disk.sync_dir(dir).map_err(io_error("sync", dir)))
 }

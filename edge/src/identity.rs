@@ -1,3 +1,8 @@
+/// The ids of a directory, each with its stretch of the journal.
+mod eras;
+/// Marks of where a directory lives.
+mod place;
+
 use std::{
     fs::{self, File},
     io,
@@ -6,21 +11,60 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tarn_common::{
-    durable::{self, RealDisk},
+    durable::{self, Disk, RealDisk},
     ids::{EdgeId, HomeId},
 };
 
-/// What a data directory is, fixed when it is made. Kept in `box.json`.
+pub use self::{
+    eras::{Era, Renewal},
+    place::Place,
+};
+
+/// What a data directory is. Kept in `box.json`.
+///
+/// Home and shards are fixed when it is made. The id is, too, until the directory is copied, restored
+/// or moved: then what is written from there on gets another one, because the other copy goes on with
+/// the same sequences and log numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Format version of the directory.
     pub v: u32,
-    /// Random identity of this directory.
+    /// Random id of what is written now.
     pub edge: EdgeId,
     /// The home whose readings it holds.
     pub home: HomeId,
     /// Number of shards its readings are split into.
     pub shards: u16,
+    /// Where the directory was when it was last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// The ids of before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eras: Vec<Era>,
+}
+
+impl Identity {
+    /// The identity of a directory that is new.
+    #[must_use]
+    pub fn new(edge: EdgeId, home: HomeId, shards: u16) -> Identity {
+        Identity {
+            v: Identity::version(&[]),
+            edge,
+            home,
+            shards,
+            place: None,
+            eras: Vec::new(),
+        }
+    }
+
+    /// A tarn that knows of one id only must not take the records of others for its own.
+    fn version(eras: &[Era]) -> u32 {
+        if eras.is_empty() {
+            VERSION_ONE_ID
+        } else {
+            VERSION
+        }
+    }
 }
 
 /// A data directory that this process holds alone.
@@ -30,6 +74,9 @@ pub struct DataDir {
     pub path: PathBuf,
     /// What it is.
     pub identity: Identity,
+    /// Why it is not where it was when it was last used, if so.
+    pub moved: Option<&'static str>,
+    here: Place,
     _lock: File,
 }
 
@@ -70,7 +117,10 @@ pub enum DataDirError {
 }
 
 /// Version of the directory's format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The version before, which is still written where there has been one id only.
+const VERSION_ONE_ID: u32 = 1;
 
 impl DataDir {
     /// Open a data directory, made if absent, and hold it until dropped.
@@ -90,19 +140,16 @@ impl DataDir {
         let lock = File::create(path.join("lock")).map_err(io("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| DataDirError::InUse(path.to_owned()))?;
+        let here = Place::here(path, &lock);
         let file = path.join("box.json");
         let identity = match fs::read(&file) {
             Ok(bytes) => parse(&file, &bytes)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let edge = EdgeId(rand::random());
                 let identity = Identity {
-                    v: VERSION,
-                    edge,
-                    home: home.clone(),
-                    shards,
+                    place: Some(here.clone()),
+                    ..Identity::new(EdgeId(rand::random()), home.clone(), shards)
                 };
-                let json = serde_json::to_vec_pretty(&identity).unwrap_or_default();
-                durable::put(&RealDisk, &file, &json).map_err(io("write box.json in"))?;
+                save(&RealDisk, path, &identity)?;
                 identity
             }
             Err(e) => return Err(io("read box.json in")(e)),
@@ -115,11 +162,32 @@ impl DataDir {
                 wanted,
             });
         }
-        Ok(DataDir {
+        let left = identity.place.as_ref();
+        let moved = left.and_then(|place| place.left_for(&here));
+        let mut data = DataDir {
             path: path.to_owned(),
             identity,
+            moved,
+            here,
             _lock: lock,
-        })
+        };
+        if moved.is_none() && data.identity.place.as_ref() != Some(&data.here) {
+            // One that an earlier tarn made, or whose network adapters have changed a little.
+            data.become_now(data.identity.clone(), &RealDisk)?;
+        }
+        Ok(data)
+    }
+
+    /// Be this from now on, here: durable when this returns.
+    pub fn become_now(&mut self, identity: Identity, disk: &dyn Disk) -> Result<(), DataDirError> {
+        let identity = Identity {
+            place: Some(self.here.clone()),
+            ..identity
+        };
+        save(disk, &self.path, &identity)?;
+        self.identity = identity;
+        self.moved = None;
+        Ok(())
     }
 
     /// Where the journal lies.
@@ -159,13 +227,23 @@ impl DataDir {
     }
 }
 
+fn save(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), DataDirError> {
+    let json = serde_json::to_vec_pretty(identity).unwrap_or_default();
+    let written = durable::put(disk, &path.join("box.json"), &json);
+    written.map_err(|source| DataDirError::Io {
+        action: "write box.json in",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Identity, DataDirError> {
     let damaged = |reason: String| DataDirError::Damaged {
         path: path.to_owned(),
         reason,
     };
     let identity: Identity = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
-    if identity.v != VERSION {
+    if !matches!(identity.v, VERSION | VERSION_ONE_ID) {
         return Err(damaged(format!(
             "format version {} is not known to this tarn",
             identity.v

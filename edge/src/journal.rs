@@ -62,6 +62,30 @@ impl Default for JournalSettings {
     }
 }
 
+/// How a journal goes on from what is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalStart {
+    /// The id that new segments are marked with.
+    pub edge: EdgeId,
+    /// New records come after this one and share no segment with it: all up to there is cut, or is
+    /// stored under another id.
+    pub closed_upto: Seq,
+    /// Begin a segment of its own, where the newest one has publishes.
+    pub begin_anew: bool,
+}
+
+impl JournalStart {
+    /// Go on where the newest segment ends, and after what is cut.
+    #[must_use]
+    pub fn after(edge: EdgeId, cut_upto: Seq) -> JournalStart {
+        JournalStart {
+            edge,
+            closed_upto: cut_upto,
+            begin_anew: false,
+        }
+    }
+}
+
 /// A run of consecutive records in one file. A sealed one never changes again; one cut takes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -93,6 +117,35 @@ impl Segments {
             active: segment.clone(),
         }
     }
+}
+
+/// The segments as they lie on disk, oldest first, each up to its last whole record; nothing is changed.
+pub fn on_disk(dir: &Path) -> io::Result<Vec<Segment>> {
+    let files = match segment::list(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut segments = Vec::new();
+    for (index, (first, path)) in files.iter().enumerate() {
+        let bytes = fs::metadata(path)?.len();
+        let last = match files.get(index + 1) {
+            Some((next, _)) => Seq(next.0 - 1),
+            None => {
+                let bytes = fs::read(path)?;
+                let before = Seq(first.0 - 1);
+                let mut scan = Scan::new(&bytes, frame::SEGMENT_HEAD.min(bytes.len()), before);
+                scan.by_ref().for_each(drop);
+                scan.end().1
+            }
+        };
+        segments.push(Segment {
+            path: path.clone(),
+            first: *first,
+            last,
+            bytes,
+        });
+    }
+    Ok(segments)
 }
 
 /// The journal could not be opened.
@@ -158,19 +211,17 @@ struct Pending {
 
 impl Journal {
     /// Open the journal in `dir`, made if absent: cut a torn tail off, remember what may be
-    /// redelivered, start the writer thread. Records continue after the last whole one, and at
-    /// least after `cut_upto`.
+    /// redelivered, start the writer thread. Records continue after the last whole one.
     pub fn open(
         dir: &Path,
-        edge: EdgeId,
-        cut_upto: Seq,
+        start: JournalStart,
         settings: JournalSettings,
         clock: Arc<dyn Clock>,
         metrics: JournalMetrics,
     ) -> Result<Journal, JournalError> {
         durable::create_dirs(&durable::RealDisk, dir).map_err(JournalError::at("make", dir))?;
         let mut redelivery = Redelivery::default();
-        let (writer, segments) = Writer::open(dir, edge, cut_upto, &mut redelivery)?;
+        let (writer, segments) = Writer::open(dir, start, &mut redelivery)?;
         let last = segments.active.last;
         let shared = Arc::new(Shared {
             settings,

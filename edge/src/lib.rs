@@ -10,6 +10,8 @@ pub mod asked;
 pub mod bridge;
 /// The disk budget: what may be evicted, and when to refuse.
 pub mod budget;
+/// Whether the data directory is a copy, and under which ids it goes on.
+pub mod copied;
 /// A sealed journal segment becomes chunks and one commit log entry.
 pub mod cut;
 /// Journal records become readings.
@@ -43,6 +45,9 @@ pub mod uplink;
 
 /// What happens in the home, told to the cloud while somebody looks there.
 pub mod watched;
+
+#[cfg(test)]
+mod failing_disk;
 
 pub use app::Edge;
 pub use settings::Settings;

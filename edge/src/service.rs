@@ -67,9 +67,9 @@ impl BoxLake {
             let (chunks, cut_upto) = self.shelf.view();
             match self.tail.batches(&segments, cut_upto) {
                 Ok(batches) => {
-                    let uncut = |batch| UncutReadings {
+                    let uncut = |(first, batch)| UncutReadings {
                         home: self.identity.home.clone(),
-                        edge: self.identity.edge,
+                        edge: self.identity.edge_at(first),
                         batch,
                     };
                     return Ok(View {

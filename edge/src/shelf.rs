@@ -1,6 +1,10 @@
+/// Entries that another copy of the box has overtaken get another id.
+pub mod reissue;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,11 +13,22 @@ use parking_lot::Mutex;
 use tarn_common::{
     catalog::{Catalog, Snapshot},
     commit_log::{Chunk, Entry},
-    ids::Seq,
+    ids::{EdgeId, HomeId, Seq},
     layout::{ChunkKey, EntryKey, READINGS, log_prefix},
 };
 
 use crate::identity::Identity;
+
+/// An entry of the box's log, in the order that the box wrote them: by its ids, then by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryId {
+    /// Where the writer stands among the ids that the box has had.
+    pub era: usize,
+    /// The id that it is written under.
+    pub writer: EdgeId,
+    /// Its number under that id.
+    pub number: u64,
+}
 
 /// The box's own lake: its chunks, its commit log, and what is still on its disk.
 ///
@@ -28,8 +43,8 @@ pub struct Shelf {
 #[derive(Debug, Default)]
 struct Inner {
     catalog: Catalog,
-    /// The chunks that each entry adds, by entry number.
-    entries: BTreeMap<u64, Vec<Arc<Chunk>>>,
+    /// The chunks that each entry adds.
+    entries: BTreeMap<EntryId, Vec<Arc<Chunk>>>,
     /// Bytes of the chunks on this disk.
     on_disk: BTreeMap<ChunkKey, u64>,
     cut_upto: Seq,
@@ -74,9 +89,12 @@ impl Shelf {
     /// was not logged (it will be done again, to the same names).
     pub fn open(lake: &Path, identity: Identity) -> Result<Shelf, ShelfError> {
         let mut inner = Inner::default();
-        let log = read_log(lake, &identity)?;
+        let mut log = Vec::new();
+        for era in identity.stretches() {
+            log.extend(read_log(lake, &identity.home, era.edge)?);
+        }
         inner.catalog.apply_all(&log);
-        log.iter().for_each(|entry| inner.note(entry));
+        log.iter().for_each(|entry| inner.note(&identity, entry));
         inner.on_disk = sweep(lake, &identity, &inner.catalog)?;
         Ok(Shelf {
             lake: lake.to_owned(),
@@ -92,24 +110,19 @@ impl Shelf {
         (inner.catalog.snapshot(), inner.cut_upto)
     }
 
-    /// Number of the next log entry.
+    /// Number of the next log entry under an id.
     #[must_use]
-    pub fn next_number(&self) -> u64 {
-        self.inner
-            .lock()
-            .entries
-            .keys()
-            .next_back()
-            .copied()
-            .unwrap_or(0)
-            + 1
+    pub fn next_number(&self, writer: EdgeId) -> u64 {
+        let inner = self.inner.lock();
+        let last = inner.entries.keys().rev().find(|id| id.writer == writer);
+        last.map_or(0, |id| id.number) + 1
     }
 
     /// Take in an entry that is durable.
     pub fn take(&self, entry: &Entry) {
         let mut inner = self.inner.lock();
         inner.catalog.apply(entry);
-        inner.note(entry);
+        inner.note(&self.identity, entry);
         for chunk in &entry.adds {
             inner.on_disk.insert(chunk.key.clone(), chunk.bytes);
         }
@@ -122,52 +135,54 @@ impl Shelf {
         on_disk.then(|| self.lake.join(key.to_string()))
     }
 
-    /// Numbers of the log entries after one, oldest first.
+    /// The box.
     #[must_use]
-    pub fn numbers_after(&self, number: u64) -> Vec<u64> {
-        self.inner
-            .lock()
-            .entries
-            .range(number + 1..)
-            .map(|(number, _)| *number)
-            .collect()
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where the lake lies.
+    #[must_use]
+    pub fn lake(&self) -> &Path {
+        &self.lake
+    }
+
+    /// The log entries after one, oldest first; all of them after none.
+    #[must_use]
+    pub fn entries_after(&self, id: Option<EntryId>) -> Vec<EntryId> {
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let inner = self.inner.lock();
+        let entries = inner.entries.range((from, Bound::Unbounded));
+        entries.map(|(id, _)| *id).collect()
     }
 
     /// The chunks that an entry adds.
     #[must_use]
-    pub fn chunks(&self, number: u64) -> Vec<Arc<Chunk>> {
-        self.inner
-            .lock()
-            .entries
-            .get(&number)
-            .cloned()
-            .unwrap_or_default()
+    pub fn chunks(&self, id: EntryId) -> Vec<Arc<Chunk>> {
+        let inner = self.inner.lock();
+        inner.entries.get(&id).cloned().unwrap_or_default()
     }
 
     /// An entry's key and its bytes as they were written.
-    pub fn entry(&self, number: u64) -> Result<(EntryKey, Vec<u8>), ShelfError> {
+    pub fn entry(&self, id: EntryId) -> Result<(EntryKey, Vec<u8>), ShelfError> {
         let key = EntryKey {
             home: self.identity.home.clone(),
-            writer: self.identity.edge,
-            number,
+            writer: id.writer,
+            number: id.number,
         };
         let path = self.lake.join(key.to_string());
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
         Ok((key, bytes))
     }
 
-    /// Numbers of the entries that have chunks on this disk, oldest first.
+    /// The entries that have chunks on this disk, oldest first.
     #[must_use]
-    pub fn numbers_on_disk(&self) -> Vec<u64> {
+    pub fn entries_on_disk(&self) -> Vec<EntryId> {
         let inner = self.inner.lock();
         let has =
             |chunks: &Vec<Arc<Chunk>>| chunks.iter().any(|c| inner.on_disk.contains_key(&c.key));
-        inner
-            .entries
-            .iter()
-            .filter(|(_, chunks)| has(chunks))
-            .map(|(number, _)| *number)
-            .collect()
+        let entries = inner.entries.iter().filter(|(_, chunks)| has(chunks));
+        entries.map(|(id, _)| *id).collect()
     }
 
     /// Bytes of chunks on this disk.
@@ -191,16 +206,32 @@ impl Shelf {
 
 impl Inner {
     /// Remember what an entry that the catalog has taken in says of this disk.
-    fn note(&mut self, entry: &Entry) {
+    fn note(&mut self, identity: &Identity, entry: &Entry) {
         self.cut_upto = self.cut_upto.max(entry.last);
         let logged = |chunk: &Chunk| self.catalog.get(&chunk.key).cloned();
         let chunks = entry.adds.iter().filter_map(logged).collect();
-        self.entries.insert(entry.number, chunks);
+        let id = EntryId {
+            era: identity.index_of(entry.writer).unwrap_or(usize::MAX),
+            writer: entry.writer,
+            number: entry.number,
+        };
+        self.entries.insert(id, chunks);
     }
 }
 
-fn read_log(lake: &Path, identity: &Identity) -> Result<Vec<Entry>, ShelfError> {
-    let prefix = log_prefix(&identity.home, identity.edge);
+/// Numbers of the entries that one id has on this disk, lowest first.
+pub fn read_numbers(lake: &Path, home: &HomeId, writer: EdgeId) -> Result<Vec<u64>, ShelfError> {
+    let prefix = log_prefix(home, writer);
+    let numbers = files(&lake.join(&prefix))?.into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some(format!("{prefix}{name}").parse::<EntryKey>().ok()?.number)
+    });
+    Ok(numbers.collect())
+}
+
+/// The entries that one id has on this disk, oldest first; what a crash left aside is removed.
+pub fn read_log(lake: &Path, home: &HomeId, writer: EdgeId) -> Result<Vec<Entry>, ShelfError> {
+    let prefix = log_prefix(home, writer);
     let mut entries = Vec::new();
     for path in files(&lake.join(&prefix))? {
         let name = path
@@ -252,7 +283,7 @@ fn sweep(
                     let meta = fs::metadata(&path).map_err(io_error("stat", &path))?;
                     on_disk.insert(key, meta.len());
                 }
-                Ok(key) if key.edge == identity.edge => {
+                Ok(key) if identity.had(key.edge) => {
                     tracing::info!(chunk = %key, "removing a chunk of a cut that was not finished");
                     fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 }

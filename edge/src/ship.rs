@@ -1,29 +1,39 @@
+/// What the store says of the box's own log.
+pub mod compare;
+/// One entry goes to the store, after a look at what is there.
+mod entry;
+/// Which entries are in the store.
+pub mod memory;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use rand::Rng as _;
-use serde::{Deserialize, Serialize};
 use tarn_common::{
     clock::Clock,
-    commit_log::{Chunk, ContentFault},
-    durable::{self, RealDisk},
+    commit_log::{ContentFault, EntryError},
     store::{Store, StoreError},
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::ShipMetrics, shelf::Shelf};
+use self::memory::Shipped;
+use crate::{
+    metrics::ShipMetrics,
+    shelf::{EntryId, Shelf},
+};
 
 /// How shipping behaves.
 #[derive(Debug, Clone)]
@@ -40,6 +50,8 @@ pub struct ShipSettings {
     pub quarantine_retry: Duration,
     /// One object may take this long.
     pub object_timeout: Duration,
+    /// How long another copy of this box has time to store what both have, before this one does.
+    pub copied_wait: Duration,
 }
 
 impl Default for ShipSettings {
@@ -51,9 +63,14 @@ impl Default for ShipSettings {
             quarantine_after: 5,
             quarantine_retry: Duration::from_secs(600),
             object_timeout: Duration::from_secs(60),
+            // Twice the cut age: the other copy, if it runs, has cut and shipped by then.
+            copied_wait: Duration::from_secs(30 * 60),
         }
     }
 }
+
+/// How often at most it is looked whether another copy has stored what both have, while there is time for it.
+const COPIED_LOOKS: u32 = 30;
 
 /// Chunks of one entry that go up side by side.
 const PUTS_AT_ONCE: usize = 4;
@@ -65,6 +82,14 @@ enum ShipError {
     Store(#[from] StoreError),
     #[error("{0}: no answer in time")]
     Timeout(String),
+    /// Another copy of this box has written to the store under our id.
+    #[error("{0}: another copy of this box has written it")]
+    Copied(String),
+    /// Another copy of this box may still store the same records.
+    #[error("it waits for another copy of this box")]
+    Held,
+    #[error(transparent)]
+    Entry(#[from] EntryError),
     #[error("{key} on this disk: {fault}")]
     Damaged { key: String, fault: ContentFault },
     #[error("{action} {path}")]
@@ -94,28 +119,25 @@ pub struct Shipper {
     metrics: ShipMetrics,
     memory: PathBuf,
     clock: Arc<dyn Clock>,
+    started_ms: i64,
     shipped: Mutex<Shipped>,
     backlog: Mutex<Backlog>,
     waiting: watch::Sender<usize>,
+    /// Since it was last reached, the store was asked whether another copy has written to it.
+    asked: AtomicBool,
+    copied: watch::Sender<bool>,
 }
 
 /// What waits for the store.
 #[derive(Debug, Default)]
 struct Backlog {
     /// Entries up to this one have been looked at.
-    known_upto: u64,
+    known_upto: Option<EntryId>,
     /// Bytes of the chunks of each waiting entry.
-    entries: BTreeMap<u64, u64>,
+    entries: BTreeMap<EntryId, u64>,
+    /// Those of them that wait for another copy of the box.
+    held: BTreeSet<EntryId>,
     bytes: u64,
-}
-
-/// Which entries are in the store: all up to one, and some beyond. Kept as JSON.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Shipped {
-    /// The store that this is about; another store starts from nothing.
-    store: String,
-    upto: u64,
-    beyond: BTreeSet<u64>,
 }
 
 /// Failures of one entry.
@@ -130,7 +152,7 @@ struct Trouble {
 /// What the loop remembers between two tries.
 #[derive(Debug, Default)]
 struct Progress {
-    troubles: BTreeMap<u64, Trouble>,
+    troubles: BTreeMap<EntryId, Trouble>,
     store_failures: u32,
 }
 
@@ -145,7 +167,9 @@ impl Shipper {
         memory: PathBuf,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let shipped = Shipped::load(&memory, store.url().as_str());
+        let first = shelf.identity().stretches()[0].edge;
+        let shipped = Shipped::load(&memory, store.url().as_str(), first);
+        let started_ms = clock.monotonic_ms();
         Shipper {
             shelf,
             store,
@@ -153,32 +177,37 @@ impl Shipper {
             metrics,
             memory,
             clock,
+            started_ms,
             shipped: Mutex::new(shipped),
             backlog: Mutex::default(),
             waiting: watch::Sender::new(0),
+            asked: AtomicBool::new(false),
+            copied: watch::Sender::new(false),
         }
     }
 
     /// Whether an entry is in the store.
     #[must_use]
-    pub fn is_shipped(&self, number: u64) -> bool {
-        self.shipped.lock().contains(number)
+    pub fn is_shipped(&self, entry: EntryId) -> bool {
+        self.shipped.lock().contains(entry.writer, entry.number)
     }
 
-    /// Resolves when every entry is in the store.
+    /// Resolves when every entry is in the store that has not to wait for another copy of the box, or
+    /// when nothing more may be shipped.
     pub async fn drained(&self) {
-        let mut waiting = self.waiting.subscribe();
+        let (mut waiting, mut copied) = (self.waiting.subscribe(), self.copied.subscribe());
         while self.look_for_new() > 0 {
-            if waiting.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = waiting.changed() => if changed.is_err() { return },
+                _ = copied.wait_for(|copied| *copied) => return,
             }
         }
     }
 
     /// Resolves when every entry up to this one is in the store.
-    pub async fn drained_upto(&self, number: u64) {
+    pub async fn drained_upto(&self, entry: EntryId) {
         let mut waiting = self.waiting.subscribe();
-        while self.waiting_upto(number) > 0 {
+        while self.waiting_upto(entry) > 0 {
             if waiting.changed().await.is_err() {
                 return;
             }
@@ -187,23 +216,32 @@ impl Shipper {
 
     /// How many entries up to this one are not in the store.
     #[must_use]
-    pub fn waiting_upto(&self, number: u64) -> usize {
+    pub fn waiting_upto(&self, entry: EntryId) -> usize {
         self.look_for_new();
-        self.backlog.lock().entries.range(..=number).count()
+        self.backlog.lock().entries.range(..=entry).count()
     }
 
-    /// Take new entries into the backlog. Says how many wait.
+    /// Resolves when another copy of this box turns out to write to the store. Nothing is shipped from
+    /// there on: the box has to start again, under a new id.
+    pub async fn copied(&self) {
+        let mut copied = self.copied.subscribe();
+        if copied.wait_for(|copied| *copied).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Take new entries into the backlog. Says how many wait for the store.
     pub fn look_for_new(&self) -> usize {
         let (mut backlog, shipped) = (self.backlog.lock(), self.shipped.lock());
-        for number in self.shelf.numbers_after(backlog.known_upto) {
-            backlog.known_upto = number;
-            if !shipped.contains(number) {
-                let bytes = self.shelf.chunks(number).iter().map(|c| c.bytes).sum();
-                backlog.entries.insert(number, bytes);
+        for entry in self.shelf.entries_after(backlog.known_upto) {
+            backlog.known_upto = Some(entry);
+            if !shipped.contains(entry.writer, entry.number) {
+                let bytes = self.shelf.chunks(entry).iter().map(|c| c.bytes).sum();
+                backlog.entries.insert(entry, bytes);
                 backlog.bytes += bytes;
             }
         }
-        backlog.entries.len()
+        backlog.entries.len() - backlog.held.len()
     }
 
     /// Ship until stopped. `cuts` tells of new entries.
@@ -212,19 +250,25 @@ impl Shipper {
         loop {
             cuts.mark_unchanged();
             let wait = match self.next(&progress) {
-                Next::Ship(number) => {
+                Next::Ship(entry) => {
                     let shipped = tokio::select! {
-                        shipped = self.ship(number) => shipped,
+                        shipped = self.ship(entry) => shipped,
                         () = stop.cancelled() => return,
                     };
-                    self.judge(number, shipped, &mut progress)
+                    if let Err(ShipError::Copied(key)) = shipped {
+                        tracing::error!(store = %self.store.url(), %key, "another copy of this box has written to the store; nothing of it is touched, and this box starts again under a new id");
+                        self.copied.send_replace(true);
+                        return;
+                    }
+                    self.judge(entry, shipped, &mut progress)
                 }
                 Next::Wait(until) => Some(until),
                 Next::Nothing => None,
             };
-            let waiting = self.look_for_new();
+            self.look_for_new();
             self.tell_backlog(&progress);
-            if waiting == 0 {
+            let is_empty = self.backlog.lock().entries.is_empty();
+            if is_empty {
                 tokio::select! {
                     changed = cuts.changed() => if changed.is_err() { return },
                     () = stop.cancelled() => return,
@@ -245,14 +289,14 @@ impl Shipper {
         let now = Instant::now();
         self.look_for_new();
         let backlog = self.backlog.lock();
-        let not_before = |number: &u64| progress.troubles.get(number).and_then(|t| t.not_before);
+        let not_before = |entry: &EntryId| progress.troubles.get(entry).and_then(|t| t.not_before);
         let ready = backlog
             .entries
             .keys()
             .rev()
             .find(|n| not_before(n).is_none_or(|until| until <= now));
         match ready {
-            Some(number) => Next::Ship(*number),
+            Some(entry) => Next::Ship(*entry),
             None => backlog
                 .entries
                 .keys()
@@ -265,7 +309,7 @@ impl Shipper {
     /// Take note of how a try went. Says until when to wait, if the store is to be left alone.
     fn judge(
         &self,
-        number: u64,
+        entry: EntryId,
         result: Result<(), ShipError>,
         progress: &mut Progress,
     ) -> Option<Instant> {
@@ -275,17 +319,28 @@ impl Shipper {
                     tracing::info!(store = %self.store.url(), "store takes chunks again");
                 }
                 progress.store_failures = 0;
-                progress.troubles.remove(&number);
+                progress.troubles.remove(&entry);
                 progress
                     .troubles
                     .values_mut()
                     .for_each(|t| t.others_through += 1);
                 return None;
             }
+            Err(ShipError::Held) => {
+                let trouble = progress.troubles.entry(entry).or_default();
+                let look = self.settings.copied_wait / COPIED_LOOKS;
+                trouble.not_before = Some(Instant::now() + look.max(self.settings.pause_min));
+                self.backlog.lock().held.insert(entry);
+                self.waiting.send_replace(self.look_for_new());
+                return None;
+            }
             Err(error) => error,
         };
         self.metrics.errors.inc();
-        let trouble = progress.troubles.entry(number).or_default();
+        if error.is_the_stores() {
+            self.asked.store(false, Ordering::Release);
+        }
+        let trouble = progress.troubles.entry(entry).or_default();
         trouble.failures += 1;
         let poison = trouble.others_through > 0 || !error.is_the_stores();
         let quarantined = poison && trouble.failures >= self.settings.quarantine_after;
@@ -297,9 +352,9 @@ impl Shipper {
         trouble.not_before = Some(Instant::now() + pause);
         let report = Report(&error);
         if quarantined {
-            tracing::error!(entry = number, error = %report, "an entry keeps failing while others go through; it is put aside and tried again later");
+            tracing::error!(writer = %entry.writer, entry = entry.number, error = %report, "an entry keeps failing while others go through; it is put aside and tried again later");
         } else if progress.store_failures == 0 || !error.is_the_stores() {
-            tracing::warn!(entry = number, store = %self.store.url(), error = %report, "shipping failed; it is tried again");
+            tracing::warn!(writer = %entry.writer, entry = entry.number, store = %self.store.url(), error = %report, "shipping failed; it is tried again");
         }
         if !error.is_the_stores() {
             return None;
@@ -317,67 +372,13 @@ impl Shipper {
             .mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
-    async fn ship(&self, number: u64) -> Result<(), ShipError> {
-        let chunks = self.shelf.chunks(number);
-        let puts = chunks.into_iter().map(|chunk| self.ship_chunk(chunk));
-        stream::iter(puts)
-            .buffer_unordered(PUTS_AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
-        let (key, bytes) = self.shelf.entry(number).map_err(|e| ShipError::Disk {
-            action: "read log entry in",
-            path: self.memory.clone(),
-            source: io::Error::other(e),
-        })?;
-        self.put(key.to_string(), bytes.into()).await?;
-        self.metrics.entries.inc();
-        self.metrics.last_shipped_ms.set(self.clock.now_ms());
-        self.remember(number)
-    }
-
-    async fn ship_chunk(&self, chunk: Arc<Chunk>) -> Result<(), ShipError> {
-        let key = chunk.key.to_string();
-        let Some(path) = self.shelf.path(&chunk.key) else {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(ShipError::Disk {
-                action: "read",
-                path: key.into(),
-                source,
-            });
-        };
-        let bytes = tokio::fs::read(&path).await;
-        let bytes = bytes.map_err(|source| ShipError::Disk {
-            action: "read",
-            path,
-            source,
-        })?;
-        chunk.check(&bytes).map_err(|fault| ShipError::Damaged {
-            key: key.clone(),
-            fault,
-        })?;
-        self.put(key, bytes.into()).await?;
-        self.metrics.chunks.inc();
-        self.metrics.bytes.inc_by(chunk.bytes);
-        Ok(())
-    }
-
-    async fn put(&self, key: String, bytes: Bytes) -> Result<(), ShipError> {
-        let len = bytes.len();
-        let started = Instant::now();
-        let put = timeout(self.settings.object_timeout, self.store.put(&key, bytes)).await;
-        put.map_err(|_| ShipError::Timeout(key))??;
-        if let Some(rate) = self.settings.bytes_per_second {
-            sleep_until(started + Duration::from_secs_f64(len as f64 / rate.max(1) as f64)).await;
-        }
-        Ok(())
-    }
-
-    fn remember(&self, number: u64) -> Result<(), ShipError> {
+    fn remember(&self, entry: EntryId) -> Result<(), ShipError> {
         let saved = {
             let (mut backlog, mut shipped) = (self.backlog.lock(), self.shipped.lock());
-            let bytes = backlog.entries.remove(&number).unwrap_or(0);
+            let bytes = backlog.entries.remove(&entry).unwrap_or(0);
+            backlog.held.remove(&entry);
             backlog.bytes -= bytes;
-            shipped.insert(number);
+            shipped.insert(entry.writer, entry.number);
             shipped.save(&self.memory)
         };
         self.waiting.send_replace(self.look_for_new());
@@ -403,7 +404,7 @@ impl Shipper {
 }
 
 enum Next {
-    Ship(u64),
+    Ship(EntryId),
     Wait(Instant),
     Nothing,
 }
@@ -416,38 +417,6 @@ impl std::fmt::Display for Report<'_> {
         match std::error::Error::source(self.0) {
             Some(source) => write!(f, "{}: {source}", self.0),
             None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl Shipped {
-    fn load(path: &Path, store: &str) -> Shipped {
-        let known = std::fs::read(path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Shipped>(&bytes).ok());
-        let known = known.filter(|shipped| shipped.store == store);
-        known.unwrap_or_else(|| Shipped {
-            store: store.to_owned(),
-            ..Shipped::default()
-        })
-    }
-
-    fn save(&self, path: &Path) -> io::Result<()> {
-        durable::put(
-            &RealDisk,
-            path,
-            &serde_json::to_vec(self).unwrap_or_default(),
-        )
-    }
-
-    fn contains(&self, number: u64) -> bool {
-        number <= self.upto || self.beyond.contains(&number)
-    }
-
-    fn insert(&mut self, number: u64) {
-        self.beyond.insert(number);
-        while self.beyond.remove(&(self.upto + 1)) {
-            self.upto += 1;
         }
     }
 }

@@ -65,7 +65,13 @@ impl Tail {
     ///
     /// The segments must have been asked for before `cut_upto`: then a cut in between is seen in
     /// one of them and never in both or neither.
-    pub fn batches(&self, segments: &Segments, cut_upto: Seq) -> io::Result<Vec<RecordBatch>> {
+    ///
+    /// Each batch comes with the first record of its segment.
+    pub fn batches(
+        &self,
+        segments: &Segments,
+        cut_upto: Seq,
+    ) -> io::Result<Vec<(Seq, RecordBatch)>> {
         self.devices.catch_up(segments)?;
         let context = self.devices.context();
         let mut known = self.known.lock();
@@ -76,7 +82,8 @@ impl Tail {
                 continue;
             }
             let decoded = known.catch_up(segment, &context, &self.devices)?;
-            batches.extend(decoded.batches.iter().cloned());
+            let of_segment = decoded.batches.iter().cloned();
+            batches.extend(of_segment.map(|batch| (segment.first, batch)));
         }
         Ok(batches)
     }

@@ -60,6 +60,7 @@ async fn write_store(store: &Store) {
             lost_records: 0,
             adds: vec![Chunk::new(key, &encoded, vec!["main".into()])],
             removes: Vec::new(),
+            origin: None,
         };
         store
             .put(&entry.key().to_string(), entry.to_bytes().into())

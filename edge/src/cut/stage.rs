@@ -124,7 +124,8 @@ impl CutStage {
     }
 
     pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
-        let number = self.shelf.next_number();
+        let writer = self.cutter.identity.edge_at(segment.first);
+        let number = self.shelf.next_number(writer);
         let (cutter, taken, journal) = (self.cutter.clone(), segment.clone(), self.journal.clone());
         let work = move || {
             // What is known by now is better than what was known at the segment's end. Where a later segment

@@ -1,7 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use jiff::tz::TimeZone;
-use parking_lot::Mutex;
 use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
     clock::ManualClock,
@@ -14,137 +11,11 @@ use tarn_common::{
 use super::*;
 use crate::{
     decode::topic::Topics,
-    journal::{Journal, JournalSettings},
+    failing_disk::{FailingDisk, Fate},
+    journal::{Journal, JournalSettings, JournalStart},
     metrics::{DeviceMetrics, JournalMetrics},
     shelf::Shelf,
 };
-
-/// What a power cut does to what was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// The disk had written it anyway.
-    Kept,
-    /// Names and content are as they were before.
-    Lost,
-    /// The names are there, half of the content is.
-    Torn,
-}
-
-/// A real disk that loses power after a number of operations.
-#[derive(Debug)]
-struct FailingDisk {
-    operations_left: AtomicUsize,
-    unsynced: Mutex<Vec<Unsynced>>,
-}
-
-#[derive(Debug)]
-enum Unsynced {
-    Content(PathBuf),
-    Rename { from: PathBuf, to: PathBuf },
-    Dir(PathBuf),
-}
-
-impl FailingDisk {
-    fn after(operations: usize) -> Self {
-        FailingDisk {
-            operations_left: AtomicUsize::new(operations),
-            unsynced: Mutex::default(),
-        }
-    }
-
-    fn operate(&self, operation: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let left = self.operations_left.load(Ordering::SeqCst);
-        if left == 0 {
-            return Err(io::Error::other("power cut"));
-        }
-        self.operations_left.store(left - 1, Ordering::SeqCst);
-        operation()
-    }
-
-    /// What is found on the disk when the power is back.
-    fn power_is_back(&self, fate: Fate) {
-        for unsynced in self.unsynced.lock().drain(..).rev() {
-            match (fate, unsynced) {
-                (Fate::Kept, _) | (Fate::Torn, Unsynced::Rename { .. } | Unsynced::Dir(_)) => {}
-                (Fate::Torn, Unsynced::Content(path)) => {
-                    // A file that was renamed meanwhile is torn under its new name: not possible
-                    // here, because a cut syncs before it renames, and this would show it.
-                    let bytes = fs::read(&path).expect("written and not renamed");
-                    fs::write(&path, &bytes[..bytes.len() / 2]).expect("tears");
-                }
-                (Fate::Lost, Unsynced::Content(path)) => fs::write(&path, b"").expect("empties"),
-                (Fate::Lost, Unsynced::Rename { from, to }) => {
-                    fs::rename(to, from).expect("takes back");
-                }
-                (Fate::Lost, Unsynced::Dir(dir)) => fs::remove_dir_all(dir).expect("takes back"),
-            }
-        }
-    }
-}
-
-impl Disk for FailingDisk {
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.operate(|| {
-            self.unsynced
-                .lock()
-                .push(Unsynced::Content(path.to_owned()));
-            RealDisk.write(path, bytes)
-        })
-    }
-
-    fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.operate(|| {
-            self.unsynced
-                .lock()
-                .retain(|u| !matches!(u, Unsynced::Content(p) if p == path));
-            Ok(())
-        })
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.operate(|| {
-            let (from, to) = (from.to_owned(), to.to_owned());
-            RealDisk.rename(&from, &to)?;
-            self.unsynced.lock().push(Unsynced::Rename { from, to });
-            Ok(())
-        })
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.operate(|| {
-            self.unsynced.lock().retain(|u| match u {
-                Unsynced::Rename { to: path, .. } | Unsynced::Dir(path) => {
-                    path.parent() != Some(dir)
-                }
-                Unsynced::Content(_) => true,
-            });
-            Ok(())
-        })
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.operate(|| {
-            self.unsynced.lock().push(Unsynced::Dir(dir.to_owned()));
-            RealDisk.create_dir(dir)
-        })
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.operate(|| RealDisk.remove(path))
-    }
-
-    fn write_at(&self, _: &Path, _: u64, _: &[u8]) -> io::Result<()> {
-        unreachable!("a cut writes whole files")
-    }
-
-    fn truncate(&self, _: &Path, _: u64) -> io::Result<()> {
-        unreachable!("a cut writes whole files")
-    }
-
-    fn sync_data(&self, _: &Path) -> io::Result<()> {
-        unreachable!("a cut writes whole files")
-    }
-}
 
 /// Two days and several devices, so that a cut has many chunks.
 const DEVICES: usize = 6;
@@ -152,12 +23,7 @@ const PUBLISHES: usize = 40;
 const DAY_END_MS: i64 = 1_800_057_600_000 - 5;
 
 fn identity() -> Identity {
-    Identity {
-        v: 1,
-        edge: EdgeId(9),
-        home: "h".parse().expect("home"),
-        shards: 3,
-    }
+    Identity::new(EdgeId(9), "h".parse().expect("home"), 3)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -172,8 +38,7 @@ fn journal(dir: &Path) -> Journal {
     let (settings, metrics) = (JournalSettings::default(), JournalMetrics::default());
     let journal = Journal::open(
         &dir.join("journal"),
-        EdgeId(9),
-        Seq::ZERO,
+        JournalStart::after(EdgeId(9), Seq::ZERO),
         settings,
         clock.clone(),
         metrics,
@@ -236,7 +101,7 @@ fn a_power_cut_between_any_two_file_operations_is_mended_by_the_next_start() {
                     first_try.is_err(),
                     "what was reported as cut must be logged"
                 );
-                let number = shelf.next_number();
+                let number = shelf.next_number(EdgeId(9));
                 let cut = cutter(dir.path(), Arc::new(RealDisk))
                     .cut(&segment, number)
                     .expect("cuts");

@@ -3,7 +3,7 @@ use tarn_common::{clock::ManualClock, ids::EdgeId};
 
 use super::*;
 use crate::{
-    journal::{Journal, JournalSettings},
+    journal::{Journal, JournalSettings, JournalStart},
     metrics::JournalMetrics,
 };
 
@@ -13,8 +13,7 @@ fn journal(dir: &std::path::Path, clock: Arc<ManualClock>) -> Journal {
     let (settings, metrics) = (JournalSettings::default(), JournalMetrics::default());
     Journal::open(
         &dir.join("journal"),
-        EdgeId(7),
-        Seq::ZERO,
+        JournalStart::after(EdgeId(7), Seq::ZERO),
         settings,
         clock,
         metrics,

@@ -232,8 +232,10 @@ pub fn segment_head(edge: EdgeId, first: Seq) -> [u8; SEGMENT_HEAD] {
     head
 }
 
-/// Whether these bytes start with the head of that segment.
+/// Whether these bytes start with the head of the segment that begins with `first`, under whatever id
+/// the box had when it was made.
 #[must_use]
-pub fn is_segment(bytes: &[u8], edge: EdgeId, first: Seq) -> bool {
-    bytes.starts_with(&segment_head(edge, first))
+pub fn is_segment(bytes: &[u8], first: Seq) -> bool {
+    let edge = bytes.get(8..16).and_then(|id| id.try_into().ok());
+    edge.is_some_and(|id| bytes.starts_with(&segment_head(EdgeId(u64::from_le_bytes(id)), first)))
 }

@@ -12,8 +12,7 @@ fn open(dir: &Path) -> Journal {
     };
     Journal::open(
         dir,
-        EdgeId(7),
-        Seq::ZERO,
+        JournalStart::after(EdgeId(7), Seq::ZERO),
         settings,
         clock,
         JournalMetrics::default(),

@@ -19,7 +19,7 @@ use tarn_common::{
 use tokio::sync::oneshot;
 
 use super::{
-    JournalError, Pending, Segment, Segments, Shared,
+    JournalError, JournalStart, Pending, Segment, Segments, Shared,
     frame::{self, Kind, Record, SEGMENT_HEAD},
     redelivery::Redelivery,
     segment::{self, RECORDS_AT, Scan},
@@ -61,10 +61,10 @@ impl Writer {
     /// Open the newest segment for more, its torn tail cut off; a first one where there is none.
     pub(super) fn open(
         dir: &Path,
-        edge: EdgeId,
-        cut_upto: Seq,
+        start: JournalStart,
         redelivery: &mut Redelivery,
     ) -> Result<(Writer, Segments), JournalError> {
+        let edge = start.edge;
         let files = segment::list(dir).map_err(JournalError::at("list", dir))?;
         let mut sealed = VecDeque::new();
         for pair in files.windows(2) {
@@ -80,13 +80,27 @@ impl Writer {
             });
         }
         let newest = files.into_iter().next_back();
+        let started = JournalError::at("start", dir);
         let (active, publishes) = match newest {
-            Some((first, path)) => recover(&path, edge, first, redelivery)
-                .map_err(JournalError::at("recover", &path))?,
-            None => (
-                create(dir, edge, cut_upto.next(), &[]).map_err(JournalError::at("start", dir))?,
-                0,
-            ),
+            Some((first, path)) => {
+                let (found, publishes) = recover(&path, first, redelivery)
+                    .map_err(JournalError::at("recover", &path))?;
+                let is_others = found.first <= start.closed_upto;
+                if is_others || (start.begin_anew && publishes > 0) {
+                    let next = found.last.max(start.closed_upto).next();
+                    let (frames, last) = snapshot(redelivery, next);
+                    let mut fresh = create(dir, edge, next, &frames).map_err(started)?;
+                    fresh.last = last;
+                    sealed.push_back(found);
+                    (fresh, 0)
+                } else {
+                    (found, publishes)
+                }
+            }
+            None => {
+                let first = start.closed_upto.next();
+                (create(dir, edge, first, &[]).map_err(started)?, 0)
+            }
         };
         let file = OpenOptions::new().read(true).write(true).open(&active.path);
         let file = file.map_err(JournalError::at("open", &active.path))?;
@@ -155,7 +169,12 @@ impl Writer {
         let first = Seq(pending.next.0 - records);
         let full = self.active.bytes + frames.len() as u64 >= shared.settings.segment_bytes;
         let worth = full || self.publishes + publishes > 0;
-        let next_head = ((full || !rolls.is_empty()) && worth).then(|| snapshot(pending));
+        let next_head = ((full || !rolls.is_empty()) && worth).then(|| {
+            let next = pending.next;
+            let (frames, last) = snapshot(&pending.redelivery, next);
+            pending.next = last.next();
+            (next, frames, last)
+        });
         Batch {
             frames,
             records,
@@ -314,13 +333,12 @@ impl Writer {
     }
 }
 
-/// The redelivery table as records for the head of the next segment: exactly as of the records
-/// taken so far, none of which is lost if the next segment exists.
-fn snapshot(pending: &mut Pending) -> (Seq, Vec<u8>, Seq) {
+/// The redelivery table as records for the head of the segment that begins with `first`, and the last
+/// of them: exactly as of the records before, none of which is lost if the segment exists.
+fn snapshot(redelivery: &Redelivery, first: Seq) -> (Vec<u8>, Seq) {
     let mut frames = Vec::new();
-    let first = pending.next;
     let mut next = first;
-    for (client, payload) in pending.redelivery.snapshot() {
+    for (client, payload) in redelivery.snapshot() {
         let record = Record {
             payload: &payload,
             ..Record::control(Kind::Snapshot, next, client)
@@ -329,8 +347,7 @@ fn snapshot(pending: &mut Pending) -> (Seq, Vec<u8>, Seq) {
             next = next.next();
         }
     }
-    pending.next = next;
-    (first, frames, Seq(next.0 - 1))
+    (frames, Seq(next.0 - 1))
 }
 
 /// Put a new segment in place, whole and durable, with `frames` as its first records.
@@ -348,14 +365,9 @@ fn create(dir: &Path, edge: EdgeId, first: Seq, frames: &[u8]) -> io::Result<Seg
 }
 
 /// Find the end of the newest segment's whole records and cut off what is behind it.
-fn recover(
-    path: &Path,
-    edge: EdgeId,
-    first: Seq,
-    redelivery: &mut Redelivery,
-) -> io::Result<(Segment, u64)> {
+fn recover(path: &Path, first: Seq, redelivery: &mut Redelivery) -> io::Result<(Segment, u64)> {
     let bytes = fs::read(path)?;
-    if !frame::is_segment(&bytes, edge, first) {
+    if !frame::is_segment(&bytes, first) {
         tracing::error!(segment = %path.display(), "journal segment has a damaged or foreign head; its records are searched for");
     }
     let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), Seq(first.0 - 1));

@@ -31,7 +31,7 @@ use tarn_edge::{
     decode::{Decoder, state::State, topic::Topics},
     devices::Devices,
     identity::Identity,
-    journal::{Journal, JournalSettings, segment::Scan},
+    journal::{Journal, JournalSettings, JournalStart, segment::Scan},
     metrics::{CutMetrics, DeviceMetrics, JournalMetrics},
 };
 
@@ -178,8 +178,7 @@ fn cut(dir: &Path) -> serde_json::Value {
     };
     let journal = Journal::open(
         &dir.join("journal"),
-        EdgeId(1),
-        Seq::ZERO,
+        JournalStart::after(EdgeId(1), Seq::ZERO),
         settings,
         clock.clone(),
         JournalMetrics::default(),
@@ -216,12 +215,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         .expect("runtime");
     runtime.block_on(journal.roll());
     let segment = journal.segments().sealed.pop_front().expect("sealed");
-    let identity = Identity {
-        v: 1,
-        edge: EdgeId(1),
-        home: "bench".parse().expect("home"),
-        shards: 4,
-    };
+    let identity = Identity::new(EdgeId(1), "bench".parse().expect("home"), 4);
     let devices = Arc::new(Devices::new(
         Topics::default(),
         TimeZone::UTC,
@@ -326,6 +320,7 @@ fn make_lake(dir: &Path) {
             lost_records: 0,
             adds: vec![Chunk::new(key, &encoded, vec!["main".into()])],
             removes: Vec::new(),
+            origin: None,
         };
         durable::put(
             &RealDisk,

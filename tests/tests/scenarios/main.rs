@@ -15,6 +15,8 @@ mod clients;
 mod cloud_twins;
 /// The standard's statements, one by one.
 mod conformance;
+/// Backups that come back, clones, and boxes that replace others.
+mod copies;
 /// The demo that a newcomer runs first.
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.

@@ -29,6 +29,7 @@ use crate::{
     bridge::BridgeArgs,
     cloud_link::{CloudLinkArgs, MeetingArgs},
     exit::Failure,
+    lan::LanArgs,
     mqtt::MqttArgs,
 };
 
@@ -168,6 +169,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) cloud_link: CloudLinkArgs,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) lan: LanArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -302,10 +306,14 @@ impl EdgeArgs {
             object_timeout: self.ship_timeout.unwrap_or(defaults.object_timeout),
             ..defaults
         };
+        let mqtt = self.mqtt_args.listen(self.mqtt)?;
+        // The first listener is the plain one.
+        let lan = (self.lan).settings(self.cloud_link.home_key(), mqtt[0].address)?;
         Ok(Settings {
             data: self.data.ok_or_else(|| required("data"))?,
             home: home.clone(),
-            mqtt: self.mqtt_args.listen(self.mqtt)?,
+            mqtt,
+            lan,
             broker: self.mqtt_args.limits(BrokerLimits::default()),
             http: self
                 .http

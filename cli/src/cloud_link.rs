@@ -30,7 +30,7 @@ pub(crate) struct CloudLinkArgs {
     #[arg(long, env = "TARN_CLOUD_CA", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     cloud_ca: Option<PathBuf>,
-    /// Key of the home: the password that the box logs in with there, under the home's name, where the URL has no login
+    /// Key of the home: the password that the box logs in with at the cloud, under the home's name, where the URL has no login; and what boxes of the home on the LAN know each other by. Make it long and random
     #[arg(
         long,
         env = "TARN_HOME_KEY",
@@ -42,6 +42,11 @@ pub(crate) struct CloudLinkArgs {
 }
 
 impl CloudLinkArgs {
+    /// The home's key.
+    pub(crate) fn home_key(&self) -> Option<&str> {
+        self.home_key.as_deref()
+    }
+
     /// Check everything at once.
     pub(crate) fn settings(self, home: &HomeId) -> Result<Vec<MeetingPlace>, Failure> {
         let place = |url: &Url| {
@@ -115,7 +120,7 @@ impl MeetingArgs {
     }
 }
 
-fn place(flag: &str, url: &Url, ca: Option<PathBuf>) -> Result<MeetingPlace, Failure> {
+pub(crate) fn place(flag: &str, url: &Url, ca: Option<PathBuf>) -> Result<MeetingPlace, Failure> {
     let place = MeetingPlace::of_url(url).map_err(|e| Failure::usage(format!("{flag}: {e}")))?;
     Ok(MeetingPlace { ca, ..place })
 }

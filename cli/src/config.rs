@@ -29,6 +29,7 @@ use crate::{
     bridge::BridgeArgs,
     cloud_link::{CloudLinkArgs, MeetingArgs},
     exit::Failure,
+    lan::LanArgs,
     mqtt::MqttArgs,
 };
 
@@ -176,6 +177,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) cloud_link: CloudLinkArgs,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) lan: LanArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -311,10 +315,14 @@ impl EdgeArgs {
             copied_wait: self.copied_wait.unwrap_or(defaults.copied_wait),
             ..defaults
         };
+        let mqtt = self.mqtt_args.listen(self.mqtt)?;
+        // The first listener is the plain one.
+        let lan = (self.lan).settings(self.cloud_link.home_key(), mqtt[0].address)?;
         Ok(Settings {
             data: self.data.ok_or_else(|| required("data"))?,
             home: home.clone(),
-            mqtt: self.mqtt_args.listen(self.mqtt)?,
+            mqtt,
+            lan,
             broker: self.mqtt_args.limits(BrokerLimits::default()),
             http: self
                 .http

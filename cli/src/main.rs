@@ -5,6 +5,7 @@ mod cloud_link;
 mod config;
 mod demo;
 mod exit;
+mod lan;
 mod mqtt;
 mod serve;
 mod simulate;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_broker::{
     Broker, CheckpointError, Config, RouterDied, StartError as BrokerError,
-    auth::{FileError, Users},
+    auth::{Authenticator, FileError, Users, acl::AclError},
 };
 use tarn_common::{
     clock::Clock,
@@ -56,6 +56,7 @@ use crate::{
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError, JournalStart},
+    lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
@@ -98,8 +99,11 @@ pub enum StartError {
     /// The bridge to another broker cannot work.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// The rules of boxes on the LAN.
+    #[error("rules of boxes on the LAN")]
+    Rules(#[from] AclError),
     /// A meeting place cannot be gone to.
-    #[error("--cloud: {0}")]
+    #[error("--cloud or --peer: {0}")]
     Meet(#[from] MeetError),
     /// The query engine does not start.
     #[error("query engine")]
@@ -242,6 +246,7 @@ impl Edge {
         let bridge_token = settings.bridge.is_some().then(Arc::<BridgeToken>::default);
         let broker = start_broker(
             &settings,
+            &identity,
             data.broker(),
             journal.clone(),
             clock.clone(),
@@ -386,7 +391,7 @@ impl Edge {
             .spawn(twins::tidy(twins.clone(), others.stop.clone()));
         let node = Arc::new(TwinNode::new(
             twins.clone(),
-            settings.meeting_places.len() > 1,
+            settings.meeting_places.len() > 1 || settings.lan.is_some(),
         ));
         others.tasks.spawn(node.clone().run(others.stop.clone()));
         // Where there is a cloud it keeps the twins in the store; a box that has none yet takes them from either.
@@ -430,7 +435,7 @@ impl Edge {
             identity: identity.clone(),
             name: None,
             clock: clock.clone(),
-            state: box_state(health, clock),
+            state: box_state(health, clock.clone()),
             sync: node,
             asks: Arc::new(Asked {
                 home: identity.home.clone(),
@@ -442,6 +447,12 @@ impl Edge {
         let uplink = Arc::new(Uplink::new(parts, UplinkMetrics::register(&mut registry)));
         for place in settings.meeting_places {
             uplink.meet(place)?;
+        }
+        if let Some(lan) = settings.lan {
+            // The first listener is the plain one.
+            let own = broker.addresses()[0].1;
+            let lan = Lan::start(lan, identity.clone(), clock, uplink.clone(), own)?;
+            telling.tasks.spawn(lan.run(telling.stop.clone()));
         }
         // Set once, here.
         let _ = uplinked.set(uplink.clone());
@@ -665,6 +676,7 @@ fn box_state(
 
 async fn start_broker(
     settings: &Settings,
+    identity: &Identity,
     store: PathBuf,
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
@@ -674,7 +686,7 @@ async fn start_broker(
     let config = Config {
         listen: settings.mqtt.clone(),
         store: Some(store),
-        clock,
+        clock: clock.clone(),
         limits: settings.broker.clone(),
     };
     let mut users = settings.users.clone();
@@ -682,7 +694,11 @@ async fn start_broker(
         users.tokens = Some(token);
     }
     let users = Users::open(users)?;
-    let broker = Broker::start(config, journal, Arc::new(users), registry).await;
+    let users: Arc<dyn Authenticator> = match &settings.lan {
+        Some(lan) => Arc::new(Door::new(users, lan.key.clone(), identity.clone(), clock)?),
+        None => Arc::new(users),
+    };
+    let broker = Broker::start(config, journal, users, registry).await;
     broker.map_err(|error| match error {
         BrokerError::Bind { address, source } => StartError::Listen {
             what: "MQTT",

@@ -27,6 +27,7 @@ use rumqttc::{
     },
 };
 use tarn_broker::{Limits, auth::Tokens};
+use tarn_link::topic::is_between_boxes;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore,
@@ -267,6 +268,11 @@ impl Bridge {
                     subscribe(there, &self.settings.inward)?;
                 }
                 Event::Incoming(Incoming::Publish(publish)) => {
+                    // Where boxes meet at that broker, too, what they say there is not for ours.
+                    if is_between_boxes(&topic(&publish)) {
+                        there.client.try_ack(&publish)?;
+                        continue;
+                    }
                     if !self.fits(&publish) {
                         self.drop_one(&publish, "larger or deeper than our broker takes");
                         there.client.try_ack(&publish)?;

@@ -31,6 +31,7 @@ use tarn_devices::{
     fault::{Fault, FaultKind},
     template,
 };
+use tarn_link::topic::is_between_boxes;
 
 use self::{
     scalar::{Scalar, scalar},
@@ -188,6 +189,8 @@ enum Speech {
     Teacher(ConventionKind),
     /// A device that tells of the past, under its plain slot's device.
     Backlog(Arc<str>),
+    /// Boxes of the home among themselves, which is nobody's reading.
+    Boxes,
 }
 
 /// What is common to all readings of one record.
@@ -252,7 +255,7 @@ impl<'c> Decoder<'c> {
         let speech = self.speech(name);
         let plain = match &speech {
             Speech::Device(binding) => self.plain_slot(&voice, binding),
-            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) => {
+            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) | Speech::Boxes => {
                 self.slot(voice.scalar_device(), voice.scalar_metric())
             }
         };
@@ -261,7 +264,7 @@ impl<'c> Decoder<'c> {
                 let meanings = binding.templates.iter().map(|(_, meaning)| meaning);
                 meanings.map(|meaning| self.slot_of(meaning)).collect()
             }
-            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) => Vec::new(),
+            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) | Speech::Boxes => Vec::new(),
         };
         self.heard.push(Topic {
             voice,
@@ -284,6 +287,7 @@ impl<'c> Decoder<'c> {
                 .filter(|d| !d.is_empty())
             {
                 Some(device) => Speech::Backlog(schema.current(device).into()),
+                None if is_between_boxes(topic) => Speech::Boxes,
                 None => ConventionKind::teacher(topic).map_or(Speech::Plain, Speech::Teacher),
             },
         }
@@ -296,6 +300,7 @@ impl<'c> Decoder<'c> {
             Speech::Device(binding) => self.of_device(topic, binding, record, stamp),
             Speech::Teacher(kind) => self.lesson(topic, *kind, record, stamp),
             Speech::Backlog(device) => self.backlog(topic, device, record, stamp),
+            Speech::Boxes => {}
         }
         topic.speech = speech;
     }
@@ -412,7 +417,7 @@ impl<'c> Decoder<'c> {
         self.decoded.odd_payloads += 1;
         let device = match &topic.speech {
             Speech::Device(binding) => binding.device.clone(),
-            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) => {
+            Speech::Plain | Speech::Teacher(_) | Speech::Backlog(_) | Speech::Boxes => {
                 self.slots[topic.plain.0 as usize].device.clone()
             }
         };

@@ -33,6 +33,7 @@ use tarn_devices::{
     message::Message,
     registry::{Heard as Learnt, Registry},
 };
+use tarn_link::topic::is_between_boxes;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +242,9 @@ impl Devices {
                 return false;
             }
             Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note => return false,
+        }
+        if is_between_boxes(record.topic) {
+            return false;
         }
         if record.topic == self.home_assistant_status && record.payload == b"online" {
             self.home_assistant_started.notify_one();

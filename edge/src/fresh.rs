@@ -63,13 +63,14 @@ impl Fresher {
         match &self.shipper {
             None => missing.push("the box has no store".to_owned()),
             Some(shipper) => {
-                let upto = self.shelf.next_number().saturating_sub(1);
-                let shipped = timeout_at(deadline, shipper.drained_upto(upto)).await;
-                let waiting = shipper.waiting_upto(upto);
-                if shipped.is_err() && waiting > 0 {
-                    missing.push(format!(
-                        "cuts that were not in the store in time: {waiting}"
-                    ));
+                if let Some(upto) = self.shelf.entries_after(None).last().copied() {
+                    let shipped = timeout_at(deadline, shipper.drained_upto(upto)).await;
+                    let waiting = shipper.waiting_upto(upto);
+                    if shipped.is_err() && waiting > 0 {
+                        missing.push(format!(
+                            "cuts that were not in the store in time: {waiting}"
+                        ));
+                    }
                 }
             }
         }

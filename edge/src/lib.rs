@@ -20,10 +20,14 @@ pub mod decode;
 pub mod devices;
 /// Everything cut and shipped at once, for who cannot wait.
 pub mod fresh;
+/// The home's key, and what proves that a box knows it.
+pub mod home_key;
 /// The data directory: its lock and its identity.
 pub mod identity;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
+/// Boxes of one home that meet on the LAN, without a cloud.
+pub mod lan;
 /// Readings as they come, for who listens.
 pub mod live;
 /// Figures for `/metrics`.
@@ -42,7 +46,6 @@ pub mod tail;
 pub mod twins;
 /// The box among the other nodes of its home: cloud, and boxes.
 pub mod uplink;
-
 /// What happens in the home, told to the cloud while somebody looks there.
 pub mod watched;
 

@@ -11,7 +11,8 @@ use tarn_common::{
 use tarn_link::MeetingPlace;
 
 use crate::{
-    bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, ship::ShipSettings,
+    bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, lan::LanSettings,
+    ship::ShipSettings,
 };
 
 /// Settings of a box, checked.
@@ -51,6 +52,8 @@ pub struct Settings {
     pub bridge: Option<BridgeSettings>,
     /// Where the box meets the other nodes of its home.
     pub meeting_places: Vec<MeetingPlace>,
+    /// How it meets boxes on the LAN, if it does.
+    pub lan: Option<LanSettings>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

@@ -25,7 +25,7 @@ use tokio::{sync::broadcast, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{asks::Asks, meeting::Meeting, others::Others};
-use crate::identity::Identity;
+use crate::{home_key::HomeKey, identity::Identity};
 
 /// Meeting places of one box.
 const PLACES_MAX: usize = 64;
@@ -103,6 +103,14 @@ pub enum MeetError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlaceId(u64);
 
+#[cfg(test)]
+impl PlaceId {
+    /// One that was never met.
+    pub(crate) fn of_a_test(n: u64) -> PlaceId {
+        PlaceId(n)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Uplink {
@@ -115,7 +123,23 @@ pub struct Uplink {
 #[derive(Debug, Default)]
 struct Places {
     last: u64,
-    open: HashMap<PlaceId, (Link, CancellationToken)>,
+    open: HashMap<PlaceId, Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    link: Link,
+    stop: CancellationToken,
+    company: Company,
+}
+
+/// Who comes to a meeting place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Company {
+    /// Boxes, and replicas of the cloud, which are told how the box is and may ask it.
+    All,
+    /// Boxes alone, at the broker of one of them. They seal what they say with the home's key.
+    Boxes(HomeKey),
 }
 
 /// What all meeting places share.
@@ -172,26 +196,44 @@ impl Uplink {
     /// # Errors
     /// It cannot be gone to at all.
     pub fn meet(&self, place: MeetingPlace) -> Result<PlaceId, MeetError> {
+        self.go(place, Company::All)
+    }
+
+    /// The same where only boxes meet. They exchange the twins, sealed with the home's key, and see each
+    /// other, and ask each other nothing.
+    ///
+    /// # Errors
+    /// It cannot be gone to at all.
+    pub fn meet_boxes(&self, place: MeetingPlace, key: HomeKey) -> Result<PlaceId, MeetError> {
+        self.go(place, Company::Boxes(key))
+    }
+
+    fn go(&self, place: MeetingPlace, company: Company) -> Result<PlaceId, MeetError> {
         let mut places = self.places.lock();
         if places.open.len() >= PLACES_MAX {
             return Err(MeetError::TooMany);
         }
         places.last += 1;
         let id = PlaceId(places.last);
-        let (meeting, link, task) = Meeting::new(id, place, self.shared.clone())?;
+        let (meeting, link, task) = Meeting::new(id, place, company.clone(), self.shared.clone())?;
         let stop = self.stop.child_token();
         let link_stop = CancellationToken::new();
         self.tasks.spawn(task.run(link_stop.clone()));
         self.tasks.spawn(meeting.run(stop.clone(), link_stop));
-        places.open.insert(id, (link, stop));
+        let place = Place {
+            link,
+            stop,
+            company,
+        };
+        places.open.insert(id, place);
         self.shared.metrics.places.inc();
         Ok(id)
     }
 
     /// Leave a meeting place with a farewell.
     pub fn part(&self, id: PlaceId) {
-        if let Some((_, stop)) = self.places.lock().open.remove(&id) {
-            stop.cancel();
+        if let Some(place) = self.places.lock().open.remove(&id) {
+            place.stop.cancel();
             self.shared.metrics.places.dec();
         }
     }
@@ -209,12 +251,14 @@ impl Uplink {
         self.shared.others.all()
     }
 
-    /// Tell what happened to who looks, where we are connected. What cannot be sent at once is dropped.
+    /// Tell what happened to who looks, where we are connected and replicas come. What cannot be sent at once is dropped.
     pub fn tell_live(&self, events: Vec<Value>) {
         let links: Vec<Link> = {
             let places = self.places.lock();
-            let up = places.open.values().filter(|(link, _)| link.is_up());
-            up.map(|(link, _)| link.clone()).collect()
+            let up = places.open.values();
+            up.filter(|place| place.company == Company::All && place.link.is_up())
+                .map(|place| place.link.clone())
+                .collect()
         };
         if links.is_empty() {
             return;
@@ -231,7 +275,7 @@ impl Uplink {
     #[must_use]
     pub fn is_up(&self) -> bool {
         let places = self.places.lock();
-        places.open.values().any(|(link, _)| link.is_up())
+        places.open.values().any(|place| place.link.is_up())
     }
 
     /// Say farewell everywhere.

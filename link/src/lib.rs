@@ -26,6 +26,6 @@ pub use message::{
 };
 pub use metrics::LinkMetrics;
 pub use node::NodeId;
-pub use place::{MeetingPlace, PlaceError};
+pub use place::{FreshLogin, MeetingPlace, PlaceError};
 pub use service::{AskHandler, SyncNode};
 pub use topic::{Channel, Topic};

@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use percent_encoding::percent_decode_str;
@@ -21,9 +22,31 @@ pub struct MeetingPlace {
     pub tls: bool,
     /// User name and password.
     pub login: Option<(String, String)>,
+    /// What makes them anew for each connection instead, where a password is good for a short time only.
+    pub fresh_login: Option<FreshLogin>,
     /// Roots of its certificate, PEM; the system's where there are none.
     pub ca: Option<PathBuf>,
 }
+
+/// Makes a user name and a password for one connection.
+#[derive(Clone)]
+pub struct FreshLogin(Arc<dyn Fn() -> (String, String) + Send + Sync>);
+
+impl FreshLogin {
+    /// What this makes.
+    pub fn new(make: impl Fn() -> (String, String) + Send + Sync + 'static) -> FreshLogin {
+        FreshLogin(Arc::new(make))
+    }
+}
+
+/// The same maker, whatever it makes.
+impl PartialEq for FreshLogin {
+    fn eq(&self, other: &FreshLogin) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for FreshLogin {}
 
 /// A meeting place that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +94,19 @@ impl MeetingPlace {
                 port: url.port().unwrap_or(port),
                 tls,
                 login,
+                fresh_login: None,
                 ca: None,
             }),
             _ => Err(PlaceError::Url),
+        }
+    }
+
+    /// User name and password for the next connection.
+    #[must_use]
+    pub fn login_now(&self) -> Option<(String, String)> {
+        match &self.fresh_login {
+            Some(FreshLogin(make)) => Some(make()),
+            None => self.login.clone(),
         }
     }
 
@@ -90,6 +123,7 @@ impl MeetingPlace {
             port: listener.port(),
             tls: false,
             login,
+            fresh_login: None,
             ca: None,
         }
     }
@@ -138,6 +172,19 @@ mod tests {
         ] {
             assert!(matches!(parsed(url), Err(PlaceError::Url)), "{url}");
         }
+    }
+
+    #[test]
+    fn fresh_logins_are_made_each_time() {
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let mut place = parsed("mqtt://ann:pass@lake.example").expect("a place");
+        assert_eq!(place.login_now(), Some(("ann".into(), "pass".into())));
+        place.fresh_login = Some(FreshLogin::new(move || {
+            let n = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            ("bob".into(), n.to_string())
+        }));
+        assert_eq!(place.login_now(), Some(("bob".into(), "0".into())));
+        assert_eq!(place.login_now(), Some(("bob".into(), "1".into())));
     }
 
     #[test]

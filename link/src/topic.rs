@@ -136,6 +136,17 @@ pub fn of_a_box(home: &HomeId, edge: EdgeId) -> Vec<String> {
     ]
 }
 
+/// What a box subscribes to where only boxes meet, who ask each other nothing.
+#[must_use]
+pub fn of_a_box_among_boxes(home: &HomeId, edge: EdgeId) -> Vec<String> {
+    let own = |channel| Topic::new(home, channel).to_string();
+    vec![
+        own(Channel::SyncAll),
+        own(Channel::SyncTo(edge.into())),
+        format!("{ROOT}/{home}/box/+/presence"),
+    ]
+}
+
 /// What a replica subscribes to for the twins of all homes.
 #[must_use]
 pub fn of_a_replicas_sync(node: NodeId) -> Vec<String> {
@@ -163,6 +174,31 @@ pub fn rules_of_homes() -> String {
     format!("pattern readwrite {ROOT}/%u/#\n")
 }
 
+/// Everything of a home, as a filter.
+#[must_use]
+pub fn of_a_home(home: &HomeId) -> String {
+    format!("{ROOT}/{home}/#")
+}
+
+/// The twins' exchange of a home, as a filter: nobody but nodes has a word in it.
+#[must_use]
+pub fn exchange_of_a_home(home: &HomeId) -> String {
+    format!("{ROOT}/{home}/sync/#")
+}
+
+/// Whether nodes talk of themselves there, at a broker that is a home's, too: nothing of it is a reading.
+#[must_use]
+pub fn is_between_boxes(topic: &str) -> bool {
+    // Asked of every topic that a broker hears, of which hardly any begins so.
+    topic.starts_with("tarn/")
+        && topic.parse::<Topic>().is_ok_and(|topic| {
+            matches!(
+                topic.channel,
+                Channel::SyncAll | Channel::SyncTo(_) | Channel::Presence(_)
+            )
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +223,21 @@ mod tests {
             let topic = Topic::new(&home(), channel);
             assert_eq!(topic.to_string(), format!("tarn/lake-house/{expected}"));
             assert_eq!(topic.to_string().parse(), Ok(topic));
+        }
+    }
+
+    #[test]
+    fn what_boxes_say_to_each_other() {
+        for (text, expected) in [
+            ("tarn/lake-house/sync/all", true),
+            ("tarn/lake-house/sync/to/0123456789abcdef", true),
+            ("tarn/lake-house/box/0123456789abcdef/presence", true),
+            ("tarn/lake-house/box/0123456789abcdef/state", false),
+            ("tarn/backlog/garden", false),
+            ("tarn/lake-house/sync/never", false),
+            ("home/lamp", false),
+        ] {
+            assert_eq!(is_between_boxes(text), expected, "{text}");
         }
     }
 

@@ -100,6 +100,13 @@ impl Http {
         self.send_document(self.client.patch(url), url, document)
     }
 
+    /// Puts something at `url` that needs no more than its name.
+    #[must_use]
+    pub fn put(&self, url: &str) -> Answer {
+        self.send(self.client.put(url).header(ACCEPT, "application/json"))
+            .unwrap_or_else(|error| panic!("PUT {url}: {error}"))
+    }
+
     /// Deletes what is at `url`.
     #[must_use]
     pub fn delete(&self, url: &str) -> Answer {

@@ -106,6 +106,12 @@ impl Launch {
         self
     }
 
+    /// The MQTT port that it will have, if it is a service.
+    #[must_use]
+    pub fn mqtt_port(&self) -> Option<u16> {
+        self.mqtt_port
+    }
+
     /// Starts a service and waits until it serves.
     #[must_use]
     pub fn serve(self) -> Service {

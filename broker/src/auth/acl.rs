@@ -196,6 +196,8 @@ impl AclInForce {
 pub struct Access {
     /// `None` is everything.
     limited: Option<Arc<Limited>>,
+    /// What it may not do anything with, whatever rules say.
+    reserved: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -214,6 +216,19 @@ impl Access {
         Access::default()
     }
 
+    /// To do what these rules give to a client, and stay so.
+    #[must_use]
+    pub fn by(rules: Arc<Acl>, user: Option<&str>, client_id: &str) -> Access {
+        Access::of(&Arc::new(AclInForce::new(rules)), user, client_id)
+    }
+
+    /// The same without the topics of a filter, which are others'.
+    #[must_use]
+    pub fn without(mut self, filter: &Arc<str>) -> Access {
+        self.reserved = Some(filter.clone());
+        self
+    }
+
     pub(super) fn of(in_force: &Arc<AclInForce>, user: Option<&str>, client_id: &str) -> Access {
         Access {
             limited: Some(Arc::new(Limited {
@@ -222,23 +237,26 @@ impl Access {
                 client_id: client_id.to_owned(),
                 rules: RwLock::new((0, Vec::new())),
             })),
+            reserved: None,
         }
     }
 
     /// Whether it may publish to a topic.
     #[must_use]
     pub fn may_write(&self, topic: &str) -> bool {
-        self.allows(&[Right::Write, Right::ReadWrite], |filter| {
-            topics::matches(filter, topic)
-        })
+        !self.is_reserved(|filter| topics::matches(filter, topic))
+            && self.allows(&[Right::Write, Right::ReadWrite], |filter| {
+                topics::matches(filter, topic)
+            })
     }
 
     /// Whether it may get messages of a topic.
     #[must_use]
     pub fn may_read(&self, topic: &str) -> bool {
-        self.allows(&[Right::Read, Right::ReadWrite], |filter| {
-            topics::matches(filter, topic)
-        })
+        !self.is_reserved(|filter| topics::matches(filter, topic))
+            && self.allows(&[Right::Read, Right::ReadWrite], |filter| {
+                topics::matches(filter, topic)
+            })
     }
 
     /// Whether it may subscribe to a filter.
@@ -246,7 +264,12 @@ impl Access {
     pub fn may_subscribe(&self, filter: &str) -> bool {
         let asked = topics::share(filter).filter;
         let rights = [Right::Read, Right::ReadWrite, Right::Subscribe];
-        self.allows(&rights, |filter| covers(filter, asked))
+        !self.is_reserved(|filter| covers(filter, asked))
+            && self.allows(&rights, |filter| covers(filter, asked))
+    }
+
+    fn is_reserved(&self, applies: impl Fn(&str) -> bool) -> bool {
+        self.reserved.as_deref().is_some_and(applies)
     }
 
     fn allows(&self, rights: &[Right], applies: impl Fn(&str) -> bool) -> bool {
@@ -380,6 +403,22 @@ pattern write clients/%c/state
         assert!(access.may_read("a"));
         in_force.set(acl("topic read b"));
         assert!(!access.may_read("a") && access.may_read("b"));
+    }
+
+    #[test]
+    fn what_is_reserved_is_out_of_reach() {
+        let reserved = Arc::from("tarn/lake/sync/#");
+        let rules = Arc::new(Acl::parse("topic #").expect("is good"));
+        for access in [Access::everything(), Access::by(rules, None, "c")] {
+            let topic = "tarn/lake/sync/all";
+            assert!(access.may_write(topic) && access.may_read(topic));
+            let access = access.without(&reserved);
+            assert!(!access.may_write(topic) && !access.may_read(topic));
+            assert!(!access.may_subscribe("tarn/lake/sync/+"));
+            // What comes of it is what may be read.
+            assert!(access.may_subscribe("#"));
+            assert!(access.may_write("tarn/lake/box/x/state"));
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
     let store = store.map(|path| Store::open(&format!("file://{}", path.display())).unwrap());
     let settings = Settings {
         meeting_places: Vec::new(),
+        lan: None,
         data: folder.join("data"),
         home: "h".parse().unwrap(),
         mqtt: vec![Listen::tcp(any)],

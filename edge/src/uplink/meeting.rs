@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use rand::Rng as _;
 use tarn_common::ids::EdgeId;
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{PlaceId, Shared, asks::Taken};
+use super::{Company, PlaceId, Shared, asks::Taken};
 
 /// How often nodes compare what they have, even if nothing seems to be missing; each time up to a fifth sooner.
 const DIGEST_EVERY: Duration = Duration::from_secs(300);
@@ -27,6 +27,7 @@ const STATE_EVERY: Duration = Duration::from_secs(60);
 /// One meeting place, from its first connection to the farewell.
 pub(super) struct Meeting {
     id: PlaceId,
+    company: Company,
     shared: Arc<Shared>,
     link: Link,
     events: LinkEvents,
@@ -37,6 +38,7 @@ impl Meeting {
     pub(super) fn new(
         id: PlaceId,
         place: MeetingPlace,
+        company: Company,
         shared: Arc<Shared>,
     ) -> Result<(Meeting, Link, LinkTask), PlaceError> {
         let (home, edge) = (&shared.parts.identity.home, shared.edge());
@@ -48,11 +50,15 @@ impl Meeting {
                 topic: shared.topic(Channel::Presence(edge)),
                 payload: Arc::new(move || speaker.presence(false)),
             }),
-            subscriptions: topic::of_a_box(home, edge),
+            subscriptions: match &company {
+                Company::All => topic::of_a_box(home, edge),
+                Company::Boxes(_) => topic::of_a_box_among_boxes(home, edge),
+            },
         };
         let (link, events, task) = Link::new(settings, shared.metrics.link.clone())?;
         let meeting = Meeting {
             id,
+            company,
             shared,
             link: link.clone(),
             events,
@@ -114,7 +120,8 @@ impl Meeting {
     }
 
     async fn tell_state(&mut self, now: bool) {
-        if !self.link.is_up() {
+        // Its state is for replicas.
+        if self.company != Company::All || !self.link.is_up() {
             return;
         }
         let state = (self.shared.parts.state)();
@@ -154,6 +161,11 @@ impl Meeting {
     }
 
     async fn send_sync(&self, channel: Channel, body: &[u8]) {
+        let (home, edge) = (&self.shared.parts.identity.home, self.shared.edge());
+        let body = match &self.company {
+            Company::All => Cow::Borrowed(body),
+            Company::Boxes(key) => Cow::Owned(key.seal(home, edge, body)),
+        };
         if body.len() > BODY_BYTES_MAX {
             self.shared.metrics.link.drop_one("too_large");
             tracing::error!(
@@ -162,9 +174,12 @@ impl Meeting {
             );
             return;
         }
-        let from = self.shared.edge().into();
-        let envelope = Envelope { from, body }.encode();
-        self.publish(channel, envelope, Delivery::ACKED).await;
+        let envelope = Envelope {
+            from: edge.into(),
+            body: &body,
+        };
+        self.publish(channel, envelope.encode(), Delivery::ACKED)
+            .await;
     }
 
     async fn publish(&self, channel: Channel, payload: Vec<u8>, delivery: Delivery) {
@@ -184,12 +199,15 @@ impl Meeting {
         match topic.channel {
             Channel::SyncAll | Channel::SyncTo(_) => match Envelope::decode(&message.payload) {
                 Ok(envelope) if envelope.from == NodeId::from(own) => {}
-                Ok(envelope) => self.receive(envelope).await,
+                Ok(envelope) => match self.unsealed(envelope) {
+                    Some(body) => self.receive(envelope.from, body).await,
+                    None => self.odd(&message.topic, "its seal is wrong"),
+                },
                 Err(error) => self.odd(&message.topic, &error.to_string()),
             },
             Channel::Presence(edge) if edge == own => {}
             Channel::Presence(edge) => self.see(edge, &message),
-            Channel::Ask(edge) if edge == own => {
+            Channel::Ask(edge) if edge == own && self.company == Company::All => {
                 match message::from_json(&message.payload, JSON_BYTES_MAX) {
                     Ok(ask) => self.answer(ask).await,
                     Err(error) => self.odd(&message.topic, &error.to_string()),
@@ -199,10 +217,18 @@ impl Meeting {
         }
     }
 
-    async fn receive(&self, envelope: Envelope<'_>) {
-        let from = envelope.from;
+    /// What is said; none if that cannot be believed.
+    fn unsealed<'a>(&self, envelope: Envelope<'a>) -> Option<&'a [u8]> {
+        let home = &self.shared.parts.identity.home;
+        match &self.company {
+            Company::All => Some(envelope.body),
+            Company::Boxes(key) => key.unseal(home, envelope.from.edge(), envelope.body),
+        }
+    }
+
+    async fn receive(&self, from: NodeId, body: &[u8]) {
         let sync = &self.shared.parts.sync;
-        for reply in sync.receive(&from.to_string(), envelope.body).await {
+        for reply in sync.receive(&from.to_string(), body).await {
             self.send_sync(Channel::SyncTo(from), &reply).await;
         }
     }

@@ -242,9 +242,7 @@ impl LinkTask {
     }
 
     fn options(&self) -> MqttOptions {
-        let MeetingPlace {
-            host, port, login, ..
-        } = &self.settings.place;
+        let MeetingPlace { host, port, .. } = &self.settings.place;
         let mut options = MqttOptions::new(&self.settings.client_id, host, *port);
         options
             .set_transport(self.transport.clone())
@@ -258,7 +256,7 @@ impl LinkTask {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
-        if let Some((user, password)) = login {
+        if let Some((user, password)) = self.settings.place.login_now() {
             options.set_credentials(user, password);
         }
         if let Some(Will { topic, payload }) = &self.settings.will {

@@ -27,6 +27,8 @@ mod fuzz;
 mod harness;
 /// Power cuts under load lose nothing and store nothing twice.
 mod kill;
+/// Boxes that meet without a cloud.
+mod lan;
 /// What happens, as it happens.
 mod live;
 /// A message from a device to an analyst and to an app.

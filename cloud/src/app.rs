@@ -1,5 +1,6 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tarn_common::{
@@ -8,15 +9,24 @@ use tarn_common::{
     query::{Engine, EngineSettings, Limits, QueryError},
     store::Store,
 };
-use tarn_openapi::{HttpSettings, Kind, Service, SharedRegistry, serve};
+use tarn_openapi::{
+    DeviceService, HttpSettings, Kind, Service, SharedRegistry,
+    live::{LiveHub, LiveMetrics},
+    serve,
+    service::Freshness,
+};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    downlink::{Downlink, DownlinkError, MeetingSettings, NoSync, OwnBroker},
+    devices::CloudDevices,
+    downlink::{Downlink, DownlinkError, MeetingSettings, OwnBroker},
     follow::Follow,
+    fresh,
     lake::StoreLake,
+    live::CloudLive,
     metrics::Metrics,
+    twins::CloudTwins,
 };
 
 /// How often the age of the catalog is brought up to now.
@@ -125,8 +135,12 @@ struct Host {
     clock: Arc<dyn Clock>,
     limits: Limits,
     follow: Arc<Follow>,
+    devices: Arc<CloudDevices>,
+    live: Arc<CloudLive>,
+    downlink: Arc<Downlink>,
 }
 
+#[async_trait]
 impl Service for Host {
     fn kind(&self) -> Kind {
         Kind::Cloud
@@ -142,6 +156,25 @@ impl Service for Host {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn devices(&self) -> Option<Arc<dyn DeviceService>> {
+        Some(self.devices.clone())
+    }
+
+    fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
+        self.live.hub(&home.parse().ok()?)
+    }
+
+    async fn fresh(&self, home: &str, wait: Duration) -> Freshness {
+        fresh::fresh(
+            home,
+            wait,
+            &self.downlink,
+            &self.follow,
+            self.clock.as_ref(),
+        )
+        .await
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -160,7 +193,7 @@ impl Cloud {
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
         let follow = Follow::new(
-            settings.stores,
+            settings.stores.clone(),
             settings.refresh_every,
             settings.refresh_timeout,
             metrics.clone(),
@@ -174,22 +207,39 @@ impl Cloud {
         };
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let (_sync_out, outbox) = mpsc::channel(SYNC_OUT_MAX);
+        let twins = Arc::new(CloudTwins::new(
+            settings.stores[0].clone(),
+            clock.clone(),
+            &mut registry,
+        ));
+        let (sync_out, outbox) = mpsc::channel(SYNC_OUT_MAX);
         let downlink = Downlink::start(
             settings.meeting,
-            Arc::new(NoSync),
+            twins.clone(),
             outbox,
             clock.clone(),
             &mut registry,
         );
         let downlink = Arc::new(downlink.await?);
+        let live_metrics = LiveMetrics::register(&mut registry);
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
         let stop = CancellationToken::new();
+        let live = CloudLive::new(downlink.clone(), clock.clone(), live_metrics, stop.clone());
+        let live = Arc::new(live);
+        let devices = CloudDevices {
+            twins: twins.clone(),
+            downlink: downlink.clone(),
+            engine: engine.clone(),
+            clock: clock.clone(),
+        };
         let host = Arc::new(Host {
             engine: engine.clone(),
             clock,
             limits: settings.limits,
             follow: follow.clone(),
+            devices: Arc::new(devices),
+            live: live.clone(),
+            downlink: downlink.clone(),
         });
         let server = serve(
             listener,
@@ -201,6 +251,9 @@ impl Cloud {
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
+            tokio::spawn(live.run(twins.changes())),
+            tokio::spawn(twins.clone().tell(sync_out, stop.clone())),
+            tokio::spawn(twins.run(stop.clone())),
             tokio::spawn(async move {
                 if let Err(error) = server.await {
                     tracing::error!(%error, "the HTTP server failed");

@@ -64,6 +64,9 @@ pub trait CloudSync: Send + Sync + 'static {
     /// A message has come from a node of a home: what is to be answered to that node alone. Called for many homes at one
     /// time, and for one home, too.
     async fn receive(&self, home: &HomeId, from: &str, body: &[u8]) -> Vec<Vec<u8>>;
+
+    /// Another replica has stored something.
+    async fn learn(&self, home: &HomeId, from: &str, body: &[u8]);
 }
 
 /// A message of the twins' exchange that the cloud sends by itself.
@@ -362,17 +365,3 @@ impl Drop for Downlink {
         self.stop.cancel();
     }
 }
-
-/// A cloud without twins.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSync;
-
-#[async_trait]
-impl CloudSync for NoSync {
-    async fn receive(&self, _: &HomeId, _: &str, _: &[u8]) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,14 +4,22 @@
 
 /// Starting, serving and stopping.
 pub mod app;
+/// What is asked of devices, and done by their boxes.
+mod devices;
 /// The cloud among the boxes of many homes.
 pub mod downlink;
 /// Following the commit log of the stores.
 mod follow;
+/// Readings that boxes have not shipped yet, on demand.
+mod fresh;
 /// The lake that the service answers from: the catalog, and chunks through the cache.
 mod lake;
+/// What happens in homes that somebody listens to.
+mod live;
 /// The metrics `tarn_cloud_…`.
 mod metrics;
+/// The twins of all homes.
+mod twins;
 
 pub use app::{Cloud, Settings, StartError};
 pub use downlink::{Downlink, MeetingSettings, OwnBroker};

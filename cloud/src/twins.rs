@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tarn_common::{
     clock::Clock,
     ids::HomeId,
@@ -17,14 +19,19 @@ use tarn_common::{
     twin::{
         home::{self, Change, Changes, HomeTwins},
         store::{TwinStoreError, bucket::BucketStore},
-        sync,
     },
 };
 use tokio::{
-    sync::{OnceCell, broadcast},
+    sync::{
+        OnceCell,
+        broadcast::{self, error::RecvError},
+        mpsc,
+    },
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::downlink::{CloudSync, SyncOut, SyncTo};
 
 /// Homes whose documents are in memory; beyond it those that nobody asked for the longest go.
 pub const HOMES_LOADED_MAX: usize = 1_000;
@@ -43,6 +50,8 @@ pub(crate) struct CloudTwins {
     clock: Arc<dyn Clock>,
     homes: Mutex<Homes>,
     changes: Changes,
+    loaded: Gauge,
+    known: Gauge,
     /// Counts uses, so that the one longest ago is known.
     uses: AtomicU64,
 }
@@ -62,9 +71,23 @@ struct Loaded {
 }
 
 impl CloudTwins {
-    pub(crate) fn new(me: String, store: Store, clock: Arc<dyn Clock>) -> CloudTwins {
+    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>, registry: &mut Registry) -> CloudTwins {
+        let (loaded, known) = (Gauge::default(), Gauge::default());
+        let figures = registry.sub_registry_with_prefix("tarn_twins");
+        figures.register(
+            "homes_loaded",
+            "Homes whose twins are in memory",
+            loaded.clone(),
+        );
+        figures.register(
+            "homes_known",
+            "Homes of which only a digest is in memory",
+            known.clone(),
+        );
         CloudTwins {
-            me,
+            me: format!("{:016x}", rand::random::<u64>()),
+            loaded,
+            known,
             store,
             clock,
             homes: Mutex::default(),
@@ -92,12 +115,21 @@ impl CloudTwins {
                 used_ms,
             });
             (loaded.used, loaded.used_ms) = (used, used_ms);
-            loaded.twins.clone()
+            let twins = loaded.twins.clone();
+            self.loaded.set(homes.loaded.len() as i64);
+            twins
         };
         let open = || async {
             let store = Arc::new(BucketStore::new(self.store.clone(), home.clone()));
-            let twins =
-                HomeTwins::open(home.clone(), &self.me, false, store, self.clock.clone(), self.changes.clone()).await?;
+            let twins = HomeTwins::open(
+                home.clone(),
+                &self.me,
+                false,
+                store,
+                self.clock.clone(),
+                self.changes.clone(),
+            )
+            .await?;
             Ok(Arc::new(twins))
         };
         let twins = cell.get_or_try_init(open).await.cloned();
@@ -112,7 +144,12 @@ impl CloudTwins {
     }
 
     /// Take in what a box says; gives the answers.
-    pub(crate) async fn receive(&self, home: &HomeId, from: &str, body: &[u8]) -> Result<Vec<Vec<u8>>, TwinStoreError> {
+    pub(crate) async fn receive(
+        &self,
+        home: &HomeId,
+        from: &str,
+        body: &[u8],
+    ) -> Result<Vec<Vec<u8>>, TwinStoreError> {
         if self.is_known_digest(home, body) {
             return Ok(Vec::new());
         }
@@ -121,11 +158,19 @@ impl CloudTwins {
     }
 
     /// Take in what another replica has put into the bucket.
-    pub(crate) async fn learn(&self, home: &HomeId, from: &str, body: &[u8]) -> Result<(), TwinStoreError> {
+    pub(crate) async fn learn(
+        &self,
+        home: &HomeId,
+        from: &str,
+        body: &[u8],
+    ) -> Result<(), TwinStoreError> {
         let twins = {
             let mut homes = self.homes.lock();
             homes.digests.remove(home);
-            homes.loaded.get(home).and_then(|loaded| loaded.twins.get().cloned())
+            homes
+                .loaded
+                .get(home)
+                .and_then(|loaded| loaded.twins.get().cloned())
         };
         match twins {
             Some(twins) => twins.learn(from, body).await,
@@ -140,7 +185,11 @@ impl CloudTwins {
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             let loaded: Vec<Arc<HomeTwins>> = {
                 let homes = self.homes.lock();
-                homes.loaded.values().filter_map(|loaded| loaded.twins.get().cloned()).collect()
+                homes
+                    .loaded
+                    .values()
+                    .filter_map(|loaded| loaded.twins.get().cloned())
+                    .collect()
             };
             for twins in loaded {
                 if let Err(error) = twins.tidy().await {
@@ -148,8 +197,39 @@ impl CloudTwins {
                         "twins are not tidied; it is tried again");
                 }
             }
-            let idle_ms = self.clock.monotonic_ms() - i64::try_from(IDLE.as_millis()).unwrap_or(i64::MAX);
+            let idle_ms =
+                self.clock.monotonic_ms() - i64::try_from(IDLE.as_millis()).unwrap_or(i64::MAX);
             self.let_go(|loaded| loaded.used_ms < idle_ms);
+        }
+    }
+
+    /// Tell other nodes what changes, until stopped.
+    pub(crate) async fn tell(self: Arc<Self>, out: mpsc::Sender<SyncOut>, stop: CancellationToken) {
+        let mut changes = self.changes();
+        loop {
+            let change = match stop.run_until_cancelled(changes.recv()).await {
+                Some(Ok(change)) => change,
+                // Boxes compare from time to time, and replicas have the bucket.
+                Some(Err(RecvError::Lagged(missed))) => {
+                    tracing::warn!(missed, "changes of twins are not told at once");
+                    continue;
+                }
+                Some(Err(RecvError::Closed)) | None => return,
+            };
+            for body in &change.bodies {
+                // What a box has changed it tells the other boxes of its home itself.
+                let all = change.from.is_none().then_some(SyncTo::All);
+                for to in all.into_iter().chain([SyncTo::Replicas]) {
+                    let told = SyncOut {
+                        home: change.home.clone(),
+                        body: body.clone(),
+                        to,
+                    };
+                    if out.send(told).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
 
@@ -176,7 +256,10 @@ impl CloudTwins {
         }
         loaded.retain(|home, loaded| {
             let is_free = |twins: &Arc<HomeTwins>| Arc::strong_count(twins) == 1;
-            if !goes(loaded) || Arc::strong_count(&loaded.twins) > 1 || !loaded.twins.get().is_none_or(is_free) {
+            if !goes(loaded)
+                || Arc::strong_count(&loaded.twins) > 1
+                || !loaded.twins.get().is_none_or(is_free)
+            {
                 return true;
             }
             if let Some(twins) = loaded.twins.get() {
@@ -184,11 +267,27 @@ impl CloudTwins {
             }
             false
         });
+        self.loaded.set(loaded.len() as i64);
+        self.known.set(digests.len() as i64);
+    }
+}
+
+#[async_trait]
+impl CloudSync for CloudTwins {
+    async fn receive(&self, home: &HomeId, from: &str, body: &[u8]) -> Vec<Vec<u8>> {
+        match CloudTwins::receive(self, home, from, body).await {
+            Ok(replies) => replies,
+            Err(error) => {
+                tracing::warn!(%home, peer = from, error = &error as &dyn std::error::Error, "what a peer sent is not stored");
+                Vec::new()
+            }
+        }
     }
 
-    /// Homes in memory, and homes of which only the digest is.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let homes = self.homes.lock();
-        (homes.loaded.len(), homes.digests.len())
+    async fn learn(&self, home: &HomeId, from: &str, body: &[u8]) {
+        if let Err(error) = CloudTwins::learn(self, home, from, body).await {
+            tracing::warn!(%home, peer = from, error = &error as &dyn std::error::Error,
+                "what another replica has stored cannot be read now");
+        }
     }
 }

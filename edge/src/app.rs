@@ -54,7 +54,7 @@ use crate::{
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError},
-    live::{LiveFeed, records_counter},
+    live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -420,6 +420,12 @@ impl Edge {
         }
         // Set once, here.
         let _ = uplinked.set(uplink.clone());
+        let changes = tell_changes(
+            service.live.clone(),
+            service.devices.twins.clone(),
+            others.stop.clone(),
+        );
+        others.tasks.spawn(changes);
         let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
         others.tasks.spawn(told);
         let registry = Arc::new(Mutex::new(registry));

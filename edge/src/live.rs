@@ -2,12 +2,12 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tarn_broker::log::PublishLog;
-use tarn_common::reading::Quality;
+use tarn_common::{reading::Quality, twin::home::HomeTwins};
 use tarn_openapi::{
     live::{LiveEvent, LiveHub, LivePresence, LiveReading},
     types::moment,
 };
-use tokio::time::sleep;
+use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -193,5 +193,18 @@ impl LiveFeed {
             }
         }
         changed
+    }
+}
+
+/// Tell listeners what changes in twins, until stopped.
+pub async fn tell_changes(hub: Arc<LiveHub>, twins: Arc<HomeTwins>, stop: CancellationToken) {
+    let mut changes = twins.changes();
+    loop {
+        let change = match stop.run_until_cancelled(changes.recv()).await {
+            Some(Ok(change)) => change,
+            Some(Err(RecvError::Lagged(_))) => continue,
+            Some(Err(RecvError::Closed)) | None => return,
+        };
+        hub.push_all(LiveEvent::of_change(&change));
     }
 }

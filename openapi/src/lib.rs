@@ -45,7 +45,7 @@ pub use devices::{
     Twin, Wanted, WantedValue, check_heads, heads,
 };
 pub use document::{cloud_document, edge_document};
-pub use poem_openapi::types::{Any, ToJSON};
+pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
 

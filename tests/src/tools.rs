@@ -26,6 +26,14 @@ pub fn weed() -> PathBuf {
     required("TARN_WEED")
 }
 
+/// The packages of Node.js that `scripts/setup.sh` installs, beside the Python environment.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    let python = python();
+    let environment = python.parent().and_then(Path::parent);
+    environment.expect("an environment").join("node_modules")
+}
+
 /// A script under `tests/python`.
 #[must_use]
 pub fn script(name: &str) -> PathBuf {

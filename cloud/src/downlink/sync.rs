@@ -68,6 +68,10 @@ impl SyncStage {
             return;
         }
         let from = envelope.from.to_string();
+        if topic.channel == Channel::SyncReplicas {
+            self.sync.learn(&topic.home, &from, envelope.body).await;
+            return;
+        }
         for reply in self.sync.receive(&topic.home, &from, envelope.body).await {
             self.send(&topic.home, Channel::SyncTo(envelope.from), &reply)
                 .await;

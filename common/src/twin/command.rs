@@ -400,25 +400,5 @@ pub fn live_ttl(
     Ok(ttl.map(seconds))
 }
 
-/// The same for an attribute of a device's document, which says also whether its unsafe side is for now only. An attribute whose
-/// policy does not say it is taken to be.
-///
-/// # Errors
-/// The author wants longer than that.
-pub fn wanted_ttl(
-    document: Option<&Document>,
-    attribute: &str,
-    value: &Value,
-    ttl: Option<Duration>,
-) -> Result<Option<u32>, LiveError> {
-    let policy = document.map(|document| document.policy(Section::Desired, attribute));
-    let text = document.and_then(|document| document.scalar(Section::Policy, attribute));
-    let text = text.as_ref().and_then(|text| text.as_str());
-    let said: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
-    let may_wait = said.is_some_and(|said| said["live"] == Value::Bool(false));
-    let policy = policy.filter(|_| !may_wait).unwrap_or_default();
-    live_ttl(&policy, value, ttl)
-}
-
 #[cfg(test)]
 mod tests;

@@ -504,6 +504,21 @@ impl Document {
         Some(last.scalar).filter(|scalar| !scalar.is_null())
     }
 
+    /// Attributes that are other than they were, like `desired.state`.
+    #[must_use]
+    pub fn differences(&self, before: Option<&Document>) -> Vec<String> {
+        let mut differences = Vec::new();
+        for &section in self.key.id.sections() {
+            for attribute in self.attributes(section) {
+                let is = self.scalar(section, &attribute);
+                if before.and_then(|before| before.scalar(section, &attribute)) != is {
+                    differences.push(format!("{}.{attribute}", section.name()));
+                }
+            }
+        }
+        differences
+    }
+
     /// The writes that stand beside each other for an attribute: those that no other one has seen and replaced.
     #[must_use]
     pub fn writes(&self, section: Section, attribute: &str) -> Vec<Write> {

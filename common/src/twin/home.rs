@@ -43,8 +43,8 @@ pub fn changes() -> Changes {
 pub struct Change {
     /// The home.
     pub home: HomeId,
-    /// The documents.
-    pub documents: Vec<DocumentId>,
+    /// The documents, each with its attributes that have changed where that is known.
+    pub documents: Vec<(DocumentId, Vec<String>)>,
     /// The peer that it came from; none for one that was made here.
     pub from: Option<String>,
     /// What tells it to peers.
@@ -136,8 +136,10 @@ impl HomeTwins {
             tracing::error!(home = %self.home, document, error = &error as &dyn std::error::Error,
                 "a part of a stored document cannot be used");
         }
-        let mut documents: Vec<DocumentId> =
-            bundles.into_iter().map(|bundle| bundle.key.id).collect();
+        let mut documents: Vec<(DocumentId, Vec<String>)> = bundles
+            .into_iter()
+            .map(|bundle| (bundle.key.id, Vec::new()))
+            .collect();
         documents.sort_unstable();
         documents.dedup();
         self.tell(documents, None, &[]);
@@ -219,7 +221,7 @@ impl HomeTwins {
             let _turn = self.turn.lock().await;
             let mut replica = self.replica.lock();
             let exchanged = replica.exchange(messages, self.clock.now_ms());
-            let documents: Vec<DocumentId> = exchanged.staged.changed().cloned().collect();
+            let documents = replica.differences(&exchanged.staged);
             replica.commit(exchanged.staged, self.clock.now_ms());
             drop(replica);
             if !documents.is_empty() {
@@ -300,10 +302,14 @@ impl HomeTwins {
             self.replica.lock().abandon(&staged);
             return Err(error);
         }
-        let documents = staged.changed().cloned().collect();
         let news = staged.news.clone();
         gone.extend(staged.replaced.iter().cloned());
-        self.replica.lock().commit(staged, self.clock.now_ms());
+        let documents = {
+            let mut replica = self.replica.lock();
+            let documents = replica.differences(&staged);
+            replica.commit(staged, self.clock.now_ms());
+            documents
+        };
         self.tell(documents, from, &news);
         Ok(())
     }
@@ -316,7 +322,12 @@ impl HomeTwins {
         }
     }
 
-    fn tell(&self, documents: Vec<DocumentId>, from: Option<&str>, news: &[Message]) {
+    fn tell(
+        &self,
+        documents: Vec<(DocumentId, Vec<String>)>,
+        from: Option<&str>,
+        news: &[Message],
+    ) {
         let change = Change {
             home: self.home.clone(),
             documents,

@@ -144,6 +144,16 @@ impl Staged {
 }
 
 impl Replica {
+    /// Documents that what is staged changes, each with its attributes that are other than now, like `desired.state`.
+    #[must_use]
+    pub fn differences(&self, staged: &Staged) -> Vec<(DocumentId, Vec<String>)> {
+        let of = |(id, document): (&DocumentId, &Document)| {
+            let attributes = document.differences(self.documents.get(id));
+            (id.clone(), attributes)
+        };
+        staged.documents.iter().map(of).collect()
+    }
+
     /// A replica without documents. `seed` is for ids and actors: never the same twice.
     #[must_use]
     pub fn new(me: &str, is_box: bool, seed: [u8; 32]) -> Replica {

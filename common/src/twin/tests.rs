@@ -308,3 +308,34 @@ fn what_has_expired_or_lies_ahead_takes_nothing_along_into_an_epoch() {
         assert_eq!(node.wanted("state", NOW + 61_000), Some(json!(false)));
     }
 }
+
+#[test]
+fn what_follows_from_two_stored_epochs_is_stored_with_the_next_change() {
+    let mut a = Node::new("a", 1);
+    a.want("state", 1, "app", NOW);
+    // The next epoch is stored, and before that is known the older one is written to.
+    let staged = a.replica.roll(&device()).expect("roll");
+    a.stored.extend(staged.bundles.iter().cloned());
+    a.replica.abandon(&staged);
+    a.want("brightness", 2, "app", NOW + 1);
+    for (seed, attribute) in [(2, "color"), (3, "effect")] {
+        let mut again = Node::new("a", seed);
+        assert!(again.replica.restore(&a.stored, NOW + 2).is_empty());
+        again.stored = a.stored.clone();
+        again.want(attribute, 3, "app", NOW + 3);
+        // Without the older epoch, as after it was tidied away.
+        let newer = |bundle: &Bundle| bundle.key.epoch == 1;
+        let stored: Vec<Bundle> = again
+            .stored
+            .iter()
+            .filter(|one| newer(one))
+            .cloned()
+            .collect();
+        let mut newest = Node::new("a", 9);
+        assert!(newest.replica.restore(&stored, NOW + 4).is_empty());
+        assert_eq!(newest.replica.root(), again.replica.root());
+        assert_eq!(newest.wanted("brightness", NOW + 4), Some(json!(2)));
+        assert_eq!(newest.wanted(attribute, NOW + 4), Some(json!(3)));
+        a = again;
+    }
+}

@@ -113,7 +113,10 @@ impl Actuator {
                     self.write_down(&mut unwritten).await;
                 }
                 change = changes.recv() => match change {
-                    Ok(change) => self.act_on(change.documents.iter().cloned()).await,
+                    Ok(change) => {
+                        let documents = change.documents.iter();
+                        self.act_on(documents.map(|(document, _)| document.clone())).await;
+                    }
                     Err(RecvError::Lagged(_)) => {
                         let all = self.twins.read(|replica| ids(replica.documents()));
                         self.act_on(all.into_iter()).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tarn_common::{
     clock::Clock,
     twin::{
-        command::{CommandState, commands_of, find, state_of, wanted_ttl},
+        command::{CommandState, commands_of, find, live_ttl, state_of},
         document::{DocumentId, Section},
         edit::Edit,
         home::HomeTwins,
@@ -43,7 +43,10 @@ impl Wanted<'_> {
         let document = replica.document(&id);
         check_heads(document, request.if_match.as_deref())?;
         let edit = |(metric, value): &(String, Value)| {
-            let ttl_s = wanted_ttl(document, metric, value, request.ttl)
+            let policy = document
+                .map(|document| document.policy(Section::Desired, metric))
+                .unwrap_or_default();
+            let ttl_s = live_ttl(&policy, value, request.ttl)
                 .map_err(|error| DeviceError::Bad(format!("{metric}: {error}")))?;
             Ok(Edit::new(id.clone(), Section::Desired, metric, value.clone()).for_s(ttl_s))
         };

@@ -2,6 +2,7 @@ use std::fmt;
 
 use poem_openapi::{Enum, Object, Union};
 use serde::{Deserialize, Serialize};
+use tarn_common::twin::home::Change;
 
 use crate::types::moment;
 
@@ -106,6 +107,19 @@ pub struct LiveGap {
 pub struct LiveReset {
     /// Why.
     pub reason: String,
+}
+
+impl LiveEvent {
+    /// What listeners are told of a change of twins.
+    #[must_use]
+    pub fn of_change(change: &Change) -> Vec<LiveEvent> {
+        let devices = change.documents.iter().filter_map(|(document, changed)| {
+            let device = document.as_device()?.to_owned();
+            let changed = changed.clone();
+            Some(LiveEvent::Twin(LiveTwin { device, changed }))
+        });
+        devices.collect()
+    }
 }
 
 impl LivePresence {

@@ -247,7 +247,7 @@ impl Fixture {
             clock,
             twins: twins_served,
         };
-        let policy = r#"{"policy":"safe","order":["LOCK","UNLOCK"]}"#;
+        let policy = r#"{"policy":"safe","order":["LOCK","UNLOCK"],"live":true}"#;
         let lamp = DocumentId::device("lamp");
         let edits = [
             (Section::Meta, OWNER, json!(BOX)),

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod devices;
+mod twins;
 
 use std::{
     fs::{self, File},
@@ -41,11 +42,12 @@ fn main() {
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));
-    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices]"));
+    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices | twins]"));
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
         Some("make-lake") => return make_lake(&dir),
         Some("devices") => return println!("{}", devices::devices()),
+        Some("twins") => return println!("{}", twins::twins()),
         _ => {}
     }
     let disk = disk(&dir, 4096, 1500);
@@ -61,6 +63,7 @@ fn main() {
             "bare_group_commit_50_per_s": group,
             "cut": cut,
             "devices": devices::devices(),
+            "twins": twins::twins(),
         })
     );
 }

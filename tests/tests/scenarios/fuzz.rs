@@ -22,6 +22,11 @@ fn the_devices_survive_any_message() {
     fuzz("devices");
 }
 
+#[test]
+fn twins_survive_any_peer() {
+    fuzz("twins");
+}
+
 /// Runs a fuzz target from the packets of the corpus on. Any panic, a session that hangs and memory
 /// beyond the bound end it with a failure and the input that did it.
 fn fuzz(target: &str) {

@@ -1,5 +1,7 @@
 //! Every scenario of Tarn, in one test binary: it links once and shares one S3 server.
 
+/// Twins as Automerge's own package for JavaScript sees them.
+mod automerge_js;
 /// A store that refuses, breaks, lies or hangs.
 mod bad_disk;
 mod bad_store;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ack, CommandStatus, commands_of, find, live_ttl, state_of, wanted_of, wanted_ttl};
+use super::{Ack, CommandStatus, commands_of, find, live_ttl, state_of, wanted_of};
 use crate::twin::{
     document::{Document, DocumentId, Section},
     edit::Edit,
@@ -215,34 +215,15 @@ fn what_is_unsafe_lives_for_a_short_time_only() {
     assert_eq!(check(&safe, json!("OPEN"), None), Ok(Some(30)));
     let refused = check(&safe, json!("UNLOCK"), Some(31)).expect_err("too long");
     assert!(refused.contains("POST …/call"), "{refused}");
+    // What is safe of heat or water may be wanted for later all the same.
+    let heat = Policy::Safe {
+        order: vec![json!("off"), json!("heat")],
+        live: false,
+    };
+    assert_eq!(check(&heat, json!("heat"), Some(3600)), Ok(Some(3600)));
     assert_eq!(check(&Policy::Latest, json!("UNLOCK"), None), Ok(None));
     assert_eq!(
         live_ttl(&Policy::Max, &json!(1), Some(Duration::from_millis(1))),
         Ok(Some(1))
-    );
-}
-
-#[test]
-fn an_attribute_may_say_that_its_unsafe_side_can_wait() {
-    let mut node = replica(1);
-    let hour = Some(Duration::from_secs(3600));
-    for (live, expected) in [
-        ("", None),
-        (r#","live":true"#, None),
-        (r#","live":false"#, Some(Some(3600))),
-    ] {
-        let policy = format!(r#"{{"policy":"safe","order":["off","heat"]{live}}}"#);
-        edit(
-            &mut node,
-            Edit::new(lamp(), Section::Policy, "mode", policy),
-            "node",
-            NOW,
-        );
-        let ttl = wanted_ttl(Some(document(&node)), "mode", &json!("heat"), hour);
-        assert_eq!(ttl.ok(), expected, "{live}");
-    }
-    assert_eq!(
-        wanted_ttl(None, "mode", &json!("heat"), hour),
-        Ok(Some(3600))
     );
 }

@@ -1,5 +1,5 @@
 //! Replicas of one home on a network that loses, repeats and reorders, with restarts, backups, copies and wrong clocks.
-//! All of it follows from a seed: `TARN_SEED=<seed>` runs that one alone.
+//! All of it follows from a seed: `TARN_SEED=<seed>` runs that one alone, `TARN_SEEDS=<count>` so many.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::twin::{
 };
 
 /// Seeds that are run where none is named.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 400;
 /// Rounds in which all pairs of a healed network have become equal.
 const ROUNDS_MAX: usize = 12;
 const DAY_MS: i64 = 86_400_000;

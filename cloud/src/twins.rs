@@ -34,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use crate::downlink::{CloudSync, SyncOut, SyncTo};
 
 /// Homes whose documents are in memory; beyond it those that nobody asked for the longest go.
-pub const HOMES_LOADED_MAX: usize = 1_000;
+pub(crate) const HOMES_LOADED_MAX: usize = 1_000;
 /// Homes of which the digest is remembered.
-pub const HOMES_KNOWN_MAX: usize = 200_000;
+pub(crate) const HOMES_KNOWN_MAX: usize = 200_000;
 /// How often homes are tidied and let go.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How long a home that nobody asks for stays in memory.

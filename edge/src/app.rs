@@ -377,6 +377,9 @@ impl Edge {
         others
             .tasks
             .spawn(devices.clone().run(journal.clone(), others.stop.clone()));
+        // What devices said before the box stopped belongs to that time: it goes into the twins before anybody is met who may
+        // know what was wanted since.
+        devices.caught_up().await;
         let mirror = Mirror {
             identity: identity.clone(),
             twins: twins.clone(),
@@ -384,6 +387,7 @@ impl Edge {
             presence,
             clock: clock.clone(),
         };
+        mirror.look(true).await;
         others.tasks.spawn(mirror.run(others.stop.clone()));
         others.tasks.spawn(actuator.run(others.stop.clone()));
         others

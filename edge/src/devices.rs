@@ -34,7 +34,10 @@ use tarn_devices::{
     registry::{Heard as Learnt, Registry},
 };
 use tarn_link::topic::is_between_boxes;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{commands::Commands, store::DeviceStore};
@@ -83,6 +86,8 @@ pub struct Devices {
     /// Topic on which Home Assistant says that it has started.
     home_assistant_status: String,
     home_assistant_started: Arc<Notify>,
+    /// Whether what the journal had at the start is read.
+    caught_up: watch::Sender<bool>,
     metrics: DeviceMetrics,
 }
 
@@ -126,6 +131,7 @@ impl Devices {
             saving: Mutex::default(),
             home_assistant_status: format!("{discovery_prefix}/status"),
             home_assistant_started: Arc::default(),
+            caught_up: watch::Sender::new(false),
             metrics,
         }
     }
@@ -326,12 +332,21 @@ impl Devices {
                 // A cut may have taken the segment meanwhile, after it has learnt from it itself.
                 tracing::debug!(error = %e, "a journal segment was gone before it was read");
             }
+            if !self.caught_up.send_replace(true) {
+                self.heard.go_live();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = durable.changed() => if changed.is_err() { return },
             }
             sleep(FOLLOW_PAUSE).await;
         }
+    }
+
+    /// Wait until what the journal had when [`Devices::run`] began is read.
+    pub async fn caught_up(&self) {
+        // The sender lives as long as this.
+        let _ = self.caught_up.subscribe().wait_for(|done| *done).await;
     }
 
     /// Save the registry now, because somebody was told that it is.

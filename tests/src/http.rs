@@ -21,6 +21,8 @@ pub struct Answer {
     pub status: u16,
     /// The media type.
     pub content_type: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -114,6 +116,27 @@ impl Http {
             .unwrap_or_else(|error| panic!("DELETE {url}: {error}"))
     }
 
+    /// Sends a request with these headers and this body.
+    ///
+    /// # Panics
+    /// No answer comes, or there is no such method.
+    #[must_use]
+    pub fn request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let method = method.parse().expect("a method of HTTP");
+        let mut request = self.client.request(method, url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request)
+            .unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
     fn send_document(
         &self,
         request: reqwest::RequestBuilder,
@@ -146,10 +169,16 @@ impl Http {
                 .unwrap_or_default()
                 .to_owned();
             let status = response.status().as_u16();
+            let headers = response.headers().iter();
+            let headers = headers.filter_map(|(name, value)| {
+                Some((name.to_string(), value.to_str().ok()?.to_owned()))
+            });
+            let headers = headers.collect();
             let body = response.bytes().await?.to_vec();
             Ok(Answer {
                 status,
                 content_type,
+                headers,
                 body,
             })
         })
@@ -157,6 +186,14 @@ impl Http {
 }
 
 impl Answer {
+    /// A header by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(header, _)| header == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> String {

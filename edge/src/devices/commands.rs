@@ -85,7 +85,7 @@ impl Commands {
         self.inner.lock().sent.contains_key(id)
     }
 
-    /// Whether a command to a metric of a device, or to one that contains it, waits to be confirmed.
+    /// Whether a command to a metric of a device waits to be confirmed.
     pub(crate) fn is_under_way(&self, device: &str, metric: &str) -> bool {
         let inner = self.inner.lock();
         let mut waiting = inner.sent.values().filter(|sent| !sent.expected.is_empty());

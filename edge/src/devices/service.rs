@@ -6,18 +6,21 @@ use tarn_common::{
     clock::Clock,
     ids::{EdgeId, HomeId, Seq},
     twin::{
+        command::{LIVE_TTL_MAX, LiveError, live_ttl},
         document::{DocumentId, Section},
         edit::Edit,
         home::HomeTwins,
         replica::{OWNER, Replica},
+        resolve::Policy,
     },
 };
 use tarn_devices::{
-    registry::{EditError, Registry},
+    registry::{EditError, Feature, Registry},
     twin,
 };
 use tarn_openapi::{
     BoxInfo, Command as CommandShape, DeviceError, DeviceService, KnownDevice, SetRequest, Wanted,
+    check_heads,
 };
 use tokio::time::Instant;
 
@@ -115,12 +118,13 @@ impl DeviceService for BoxDevices {
         let writes = self.writes(&id, &request)?;
         let until = Instant::now() + wait;
         let edits = |replica: &Replica| self.edits(replica, &id, &writes, &request);
-        let mut ids = self.twins.edit_if(edits, &request.by).await?.into_iter();
-        self.actuator.act(&id, request.timeout);
+        let write = self.twins.edit_if(edits, &request.by);
+        let ids = self.actuator.want(&id, request.timeout, write).await?;
+        let mut ids = ids.into_iter();
         let mut commands = Vec::new();
         for (_, write) in writes {
             commands.push(match write {
-                Write::Wanted(_) => ids.find(|id| !id.is_empty()).unwrap_or_default(),
+                Write::Wanted { .. } => ids.find(|id| !id.is_empty()).unwrap_or_default(),
                 Write::Refused(command) => {
                     let id = command.id.clone();
                     self.devices.commands.add(*command, Vec::new());
@@ -182,8 +186,8 @@ impl DeviceService for BoxDevices {
 
 /// A value of a request.
 enum Write {
-    /// It goes into the twin.
-    Wanted(Value),
+    /// It goes into the twin, and may be carried out for so many seconds.
+    Wanted { value: Value, ttl_s: Option<u32> },
     /// The device does not take it.
     Refused(Box<Command>),
 }
@@ -243,7 +247,11 @@ impl BoxDevices {
                 .ok_or_else(|| not_settable(device, metric))?;
             let is_settable = feature.write.is_some();
             let write = match twin::canonical(feature, value) {
-                Ok(value) if is_settable => Write::Wanted(value),
+                Ok(value) if is_settable => {
+                    let ttl_s = ttl_s(feature, &value, request.ttl)
+                        .map_err(|error| DeviceError::Bad(format!("{metric}: {error}")))?;
+                    Write::Wanted { value, ttl_s }
+                }
                 refused => {
                     let reason = refused.err().map_or_else(
                         || format!("{metric} is only measured, it cannot be set"),
@@ -277,16 +285,16 @@ impl BoxDevices {
         writes: &[(String, Write)],
         request: &SetRequest,
     ) -> Result<Vec<Edit>, DeviceError> {
-        let values = writes.iter().filter_map(|(metric, write)| match write {
-            Write::Wanted(value) => Some((metric.clone(), value.clone())),
+        let document = DocumentId::device(id);
+        check_heads(replica.document(&document), request.if_match.as_deref())?;
+        let wanted = writes.iter().filter_map(|(metric, write)| match write {
+            Write::Wanted { value, ttl_s } => {
+                let edit = Edit::new(document.clone(), Section::Desired, metric, value.clone());
+                Some(edit.for_s(*ttl_s))
+            }
             Write::Refused(_) => None,
         });
-        let request = SetRequest {
-            values: values.collect(),
-            ..request.clone()
-        };
-        let mut edits = self.others().edits(replica, id, &request)?;
-        let document = DocumentId::device(id);
+        let mut edits: Vec<Edit> = wanted.collect();
         if let Claim::Take = claim(
             replica,
             &document,
@@ -319,7 +327,10 @@ impl BoxDevices {
                     commands.push(command);
                 }
                 // Something came before it was sent; the twin knows what.
-                None => commands.extend(self.others().command(&id, Duration::ZERO).await),
+                None => {
+                    let wait = until.saturating_duration_since(Instant::now());
+                    commands.extend(self.others().command(&id, wait).await);
+                }
             }
         }
         tracing::debug!(device, commands = commands.len(), "commands");
@@ -351,4 +362,19 @@ impl BoxDevices {
             Err(panic) => Err(DeviceError::Unavailable(panic.to_string())),
         }
     }
+}
+
+/// How long a value may wait to be carried out. What must not come late is known by the device, whether its twin says it yet or not.
+fn ttl_s(
+    feature: &Feature,
+    value: &Value,
+    ttl: Option<Duration>,
+) -> Result<Option<u32>, LiveError> {
+    let policy = twin::safety(feature).map_or(Policy::Latest, |safety| Policy::Safe {
+        order: safety.order,
+        live: safety.is_live,
+    });
+    // Nobody wants a press to be made up for.
+    let usual = twin::is_deed(feature, value).then_some(LIVE_TTL_MAX);
+    live_ttl(&policy, value, ttl.or(usual))
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -10,29 +10,33 @@ use tarn_common::{
     clock::Clock,
     ids::EdgeId,
     twin::{
+        command::{Ack, CommandStatus},
         document::{Document, DocumentId, Section},
-        edit::{Edit, value as scalar_value},
-        home::HomeTwins,
+        edit::Edit,
+        home::{HomeTwins, TwinError},
+        replica::Replica,
         write::{DEVICE, Write},
     },
 };
-use tarn_devices::twin;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
-    time::interval,
+    time::{Instant, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    decode::time::PLAUSIBLE_FROM_MS,
-    devices::{
-        commands::{COMMANDS_MAX, Command, Status},
-        send::CommandSender,
-    },
+use self::fate::{Circumstances, Fate, Unacked};
+use crate::devices::{
+    commands::{COMMANDS_MAX, Command, Status},
+    send::CommandSender,
 };
 
-/// How often it is tried to send what was left from before this process.
-const LEFT_EVERY: Duration = Duration::from_secs(10);
+/// What is to be done about a write.
+mod fate;
+
+/// How often it is tried to send what was left from before this process, and to write down what could not be.
+const AGAIN_EVERY: Duration = Duration::from_secs(2);
+/// How long what was left waits for its device to say something, where nothing tells that it is away.
+const LEFT_WAIT: Duration = Duration::from_secs(60);
 
 /// Sends what is wanted of this box's devices, once, and writes down what became of it.
 pub struct Actuator {
@@ -40,10 +44,11 @@ pub struct Actuator {
     twins: Arc<HomeTwins>,
     sender: Arc<CommandSender>,
     clock: Arc<dyn Clock>,
+    started: Instant,
     /// Held while it is decided what to send, so that nothing is sent twice.
-    deciding: Mutex<()>,
-    /// Writes that were there before this process and wait until their device is heard.
-    left: Mutex<HashSet<String>>,
+    deciding: tokio::sync::Mutex<()>,
+    /// Writes that were there before this process and wait until their device is heard, each with the device.
+    left: Mutex<HashMap<String, String>>,
     done: mpsc::Sender<Done>,
     outcomes: Mutex<Option<mpsc::Receiver<Done>>>,
     waiting: TaskTracker,
@@ -54,15 +59,9 @@ pub struct Actuator {
 struct Done {
     document: DocumentId,
     attribute: String,
-    ack: String,
+    ack: Ack,
     /// What the attribute is at the device, where a late write must not stand over it.
     instead: Option<Value>,
-}
-
-/// What is to be done about a write.
-enum Fate {
-    Send(Write),
-    Refuse(Write, &'static str, Option<Value>),
 }
 
 impl Actuator {
@@ -76,17 +75,14 @@ impl Actuator {
     ) -> Actuator {
         let (done, outcomes) = mpsc::channel(COMMANDS_MAX);
         let now_ms = clock.now_ms();
-        let left = twins.read(|replica| {
-            let documents = replica.documents();
-            let unacked = documents.flat_map(|document| unacked(document, now_ms));
-            unacked.map(|(_, write)| write.id).collect()
-        });
+        let left = twins.read(|replica| fate::left(replica.documents(), now_ms));
         Actuator {
             edge,
             twins,
             sender,
             clock,
-            deciding: Mutex::default(),
+            started: Instant::now(),
+            deciding: tokio::sync::Mutex::default(),
             left: Mutex::new(left),
             done,
             outcomes: Mutex::new(Some(outcomes)),
@@ -100,48 +96,82 @@ impl Actuator {
             return;
         };
         let mut changes = self.twins.changes();
-        let mut left = interval(LEFT_EVERY);
-        left.tick().await;
+        let mut again = interval(AGAIN_EVERY);
+        let mut unwritten = Vec::new();
         loop {
             tokio::select! {
-                _ = left.tick() => if !self.left.lock().is_empty() {
-                    self.act_on_all();
-                },
                 () = stop.cancelled() => return,
+                _ = again.tick() => {
+                    self.write_down(&mut unwritten).await;
+                    self.act_on_left().await;
+                }
                 Some(done) = outcomes.recv() => {
-                    let mut all = vec![done];
+                    unwritten.push(done);
                     while let Ok(done) = outcomes.try_recv() {
-                        all.push(done);
+                        unwritten.push(done);
                     }
-                    self.write_down(all).await;
+                    self.write_down(&mut unwritten).await;
                 }
                 change = changes.recv() => match change {
                     Ok(change) => {
-                        let mut documents = change.documents.iter().filter_map(|(document, _)| document.as_device());
-                        documents.by_ref().for_each(|device| { self.act(device, None); });
+                        let documents = change.documents.iter();
+                        self.act_on(documents.map(|(document, _)| document.clone())).await;
                     }
-                    Err(RecvError::Lagged(_)) => self.act_on_all(),
+                    Err(RecvError::Lagged(_)) => {
+                        let all = self.twins.read(|replica| ids(replica.documents()));
+                        self.act_on(all.into_iter()).await;
+                    }
                     Err(RecvError::Closed) => return,
                 },
             }
         }
     }
 
-    fn act_on_all(&self) {
-        let all: Vec<DocumentId> = self.twins.read(|replica| {
-            replica
-                .documents()
-                .map(|document| document.key().id.clone())
-                .collect()
-        });
-        for device in all.iter().filter_map(DocumentId::as_device) {
-            self.act(device, None);
+    /// Write what is wanted of a device, and send it before anybody else does. `timeout` is how long the device may take, where
+    /// whoever wants it says so.
+    ///
+    /// # Errors
+    /// It is not written; nothing is sent.
+    pub async fn want<E>(
+        &self,
+        device: &str,
+        timeout: Option<Duration>,
+        write: impl Future<Output = Result<Vec<String>, E>>,
+    ) -> Result<Vec<String>, E> {
+        let _deciding = self.deciding.lock().await;
+        let ids = write.await?;
+        self.act(device, timeout, &ids);
+        Ok(ids)
+    }
+
+    async fn act_on(&self, documents: impl Iterator<Item = DocumentId>) {
+        let _deciding = self.deciding.lock().await;
+        for document in documents {
+            if let Some(device) = document.as_device() {
+                self.act(device, None, &[]);
+            }
         }
     }
 
-    /// Send what is newly wanted of a device. `timeout` is how long it may take, where whoever wants it says so.
-    pub fn act(&self, device: &str, timeout: Option<Duration>) {
-        let _deciding = self.deciding.lock();
+    async fn act_on_left(&self) {
+        if self.left.lock().is_empty() {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        let still = self
+            .twins
+            .read(|replica| fate::left(replica.documents(), now_ms));
+        let devices: BTreeSet<String> = {
+            let mut left = self.left.lock();
+            left.retain(|id, _| still.contains_key(id));
+            left.values().cloned().collect()
+        };
+        let documents = devices.iter().map(|device| DocumentId::device(device));
+        self.act_on(documents).await;
+    }
+
+    /// Send what is newly wanted of a device; `own` are the ids of writes that were made here just now.
+    fn act(&self, device: &str, timeout: Option<Duration>, own: &[String]) {
         let now_ms = self.clock.now_ms();
         let id = DocumentId::device(device);
         let fates = self.twins.read(|replica| {
@@ -150,98 +180,92 @@ impl Actuator {
                 .is_some_and(|owner| owner == self.edge.to_string());
             let document = replica.document(&id).filter(|_| is_ours);
             document
-                .map(|document| self.fates(device, document, now_ms))
+                .map(|document| self.fates(device, document, own, now_ms))
                 .unwrap_or_default()
         });
-        for (attribute, fate) in fates {
-            self.carry_out(&id, device, attribute, fate, timeout);
+        for (attribute, write, fate) in fates {
+            match fate {
+                Fate::Wait => {}
+                Fate::Send => self.send(&id, device, attribute, write, timeout),
+                Fate::End {
+                    status,
+                    reason,
+                    instead,
+                } => self.end(Done {
+                    document: id.clone(),
+                    attribute,
+                    ack: Ack {
+                        id: write.id,
+                        status,
+                        reason: reason.map(str::to_owned),
+                    },
+                    instead,
+                }),
+            }
         }
     }
 
-    fn fates(&self, device: &str, document: &Document, now_ms: i64) -> Vec<(String, Fate)> {
-        let registry = self.sender.devices.registry.read();
+    fn fates(
+        &self,
+        device: &str,
+        document: &Document,
+        own: &[String],
+        now_ms: i64,
+    ) -> Vec<(String, Write, Fate)> {
+        let devices = &self.sender.devices;
+        let registry = devices.registry.read();
         let Some(known) = registry.device(device) else {
             return Vec::new();
         };
-        let mut fates = Vec::new();
-        for (attribute, write) in unacked(document, now_ms) {
-            if self.sender.devices.commands.has(&write.id) {
-                continue;
-            }
-            let reported = document
-                .scalar(Section::Reported, &attribute)
-                .map(|scalar| scalar_value(&scalar));
-            let feature = known.features.get(attribute.as_str());
-            let is_there = feature
-                .zip(reported.as_ref())
-                .is_some_and(|(feature, reported)| {
-                    twin::wanted(feature, reported)
-                        .is_some_and(|now| !twin::is_change(feature, &now, &write.v))
-                });
-            let is_live = document
-                .policy(Section::Desired, &attribute)
-                .is_live(&write.v)
-                || feature.is_some_and(|feature| twin::is_deed(feature, &write.v));
-            let was_left = self.left.lock().contains(&write.id);
-            let fate = if now_ms < PLAUSIBLE_FROM_MS {
-                Fate::Refuse(write, "clock_not_set", None)
-            } else if was_left && is_live {
-                Fate::Refuse(write, "box_restarted", None)
-            } else if was_left && !registry.is_online(known).unwrap_or(true) {
-                continue;
-            } else if write.late && !is_there && reported.is_some() {
-                let instead = feature
-                    .zip(reported)
-                    .and_then(|(feature, reported)| twin::wanted(feature, &reported));
-                Fate::Refuse(write, "changed_at_device", instead)
-            } else {
-                Fate::Send(write)
+        let has_waited = self.started.elapsed() > LEFT_WAIT;
+        let is_there = devices.heard.spoke(device)
+            || (has_waited && registry.is_online(known).unwrap_or(true));
+        let unacked = Unacked::of(document, now_ms).into_iter();
+        let new = unacked.filter(|unacked| !devices.commands.has(&unacked.write.id));
+        let fates = new.map(|unacked| {
+            let pending = devices.heard.pending(device, &unacked.attribute);
+            let about = Circumstances {
+                feature: known.features.get(unacked.attribute.as_str()),
+                pending: pending.as_ref(),
+                is_own: own.contains(&unacked.write.id),
+                is_left: self.left.lock().contains_key(&unacked.write.id),
+                is_there,
+                now_ms,
             };
-            fates.push((attribute, fate));
-        }
-        fates
+            let fate = unacked.fate(document, &about);
+            (unacked.attribute, unacked.write, fate)
+        });
+        fates.collect()
     }
 
-    fn carry_out(
+    fn send(
         &self,
-        id: &DocumentId,
+        document: &DocumentId,
         device: &str,
         attribute: String,
-        fate: Fate,
+        write: Write,
         timeout: Option<Duration>,
     ) {
-        match fate {
-            Fate::Refuse(write, reason, instead) => {
-                self.left.lock().remove(&write.id);
-                let ack = format!("{}:refused:{reason}", write.id);
-                self.end(Done {
-                    document: id.clone(),
-                    attribute,
-                    ack,
-                    instead,
-                });
-            }
-            Fate::Send(write) => {
-                self.left.lock().remove(&write.id);
-                match self.sender.send(
-                    write.id.clone(),
-                    device,
-                    attribute.clone(),
-                    write.v,
-                    timeout,
-                ) {
-                    Ok(command) => self.follow(id.clone(), attribute, command),
-                    Err(error) => {
-                        let ack = format!("{}:refused:{error}", write.id);
-                        self.end(Done {
-                            document: id.clone(),
-                            attribute,
-                            ack,
-                            instead: None,
-                        });
-                    }
-                }
-            }
+        self.left.lock().remove(&write.id);
+        let sent = self.sender.send(
+            write.id.clone(),
+            device,
+            attribute.clone(),
+            write.v,
+            timeout,
+        );
+        match sent {
+            Ok(command) => self.follow(document.clone(), attribute, command),
+            Err(error) => self.end(Done {
+                document: document.clone(),
+                attribute,
+                ack: Ack {
+                    id: write.id,
+                    status: CommandStatus::Refused,
+                    reason: Some(error.to_string()),
+                },
+                instead: None,
+            }),
         }
     }
 
@@ -255,15 +279,7 @@ impl Actuator {
         let (sender, done) = (self.sender.clone(), self.done.clone());
         self.waiting.spawn(async move {
             sender.outcome(&mut command).await;
-            let ack = {
-                let command = command.borrow();
-                match &command.status {
-                    Status::Delivered => format!("{}:delivered", command.id),
-                    Status::Confirmed => format!("{}:confirmed", command.id),
-                    Status::TimedOut => format!("{}:timed_out", command.id),
-                    Status::Refused(reason) => format!("{}:refused:{reason}", command.id),
-                }
-            };
+            let ack = ack(&command.borrow());
             // Whoever takes it stops before the box does.
             let _ = done
                 .send(Done {
@@ -279,54 +295,78 @@ impl Actuator {
     fn end(&self, done: Done) {
         if self.done.try_send(done).is_err() {
             tracing::warn!(
-                "too many commands ended at once; one is not acknowledged and is sent again"
+                "too many commands ended at once; one is decided again with the next change"
             );
         }
     }
 
-    async fn write_down(&self, all: Vec<Done>) {
-        let mut edits = Vec::new();
-        let mut seen = BTreeSet::new();
-        // The latest of an attribute counts.
-        for done in all.into_iter().rev() {
-            if !seen.insert((done.document.clone(), done.attribute.clone())) {
-                continue;
-            }
-            edits.push(Edit::new(
-                done.document.clone(),
-                Section::Ack,
-                &done.attribute,
-                done.ack,
-            ));
-            if let Some(instead) = done.instead {
-                edits.push(
-                    Edit::new(done.document, Section::Desired, &done.attribute, instead).by(DEVICE),
+    /// Write down what became of writes. What cannot be stored is tried again.
+    async fn write_down(&self, unwritten: &mut Vec<Done>) {
+        if unwritten.is_empty() {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        let decide = |replica: &Replica| Ok::<_, TwinError>(edits(replica, unwritten, now_ms));
+        match self.twins.edit_if(decide, &self.edge.to_string()).await {
+            Ok(_) => unwritten.clear(),
+            Err(error) => {
+                let excess = unwritten.len().saturating_sub(COMMANDS_MAX);
+                unwritten.drain(..excess);
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "what became of commands is not written down; it is tried again"
                 );
             }
-        }
-        if let Err(error) = self.twins.edit(&edits, &self.edge.to_string()).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "what became of commands is not written down"
-            );
         }
     }
 }
 
-/// What is wanted of a device, and not acknowledged yet.
-fn unacked(document: &Document, now_ms: i64) -> Vec<(String, Write)> {
-    let attributes = document.attributes(Section::Desired).into_iter();
-    let wanted = attributes.filter_map(|attribute| {
-        let write = document
-            .resolve(Section::Desired, &attribute, now_ms)
-            .winner?;
-        let ack = document.scalar(Section::Ack, &attribute);
-        let is_acked = ack
-            .as_ref()
-            .and_then(|ack| ack.as_str())
-            .is_some_and(|ack| ack.starts_with(&write.id));
-        let is_wanted = !is_acked && !write.is_devices() && !write.v.is_null();
-        is_wanted.then_some((attribute, write))
-    });
-    wanted.collect()
+fn ids<'a>(documents: impl Iterator<Item = &'a Document>) -> Vec<DocumentId> {
+    documents
+        .map(|document| document.key().id.clone())
+        .collect()
+}
+
+fn ack(command: &Command) -> Ack {
+    let (status, reason) = match &command.status {
+        Status::Delivered => (CommandStatus::Delivered, None),
+        Status::Confirmed => (CommandStatus::Confirmed, None),
+        Status::TimedOut => (CommandStatus::TimedOut, None),
+        Status::Refused(reason) => (CommandStatus::Refused, Some(reason.clone())),
+    };
+    Ack {
+        id: command.id.clone(),
+        status,
+        reason,
+    }
+}
+
+/// What became of writes as edits. The ack of what holds now stands last; one of what was replaced meanwhile is only passed
+/// through, and left out where it would hide that.
+fn edits(replica: &Replica, all: &[Done], now_ms: i64) -> Vec<Edit> {
+    let (mut past, mut present) = (Vec::new(), Vec::new());
+    for done in all {
+        let Some(document) = replica.document(&done.document) else {
+            continue;
+        };
+        let resolved = document.resolve(Section::Desired, &done.attribute, now_ms);
+        let holds = resolved.winner.as_ref().map(|write| write.id.as_str());
+        let edit = |section, value: Value| {
+            Edit::new(done.document.clone(), section, &done.attribute, value)
+        };
+        let ack = edit(Section::Ack, done.ack.to_text().into());
+        if holds == Some(done.ack.id.as_str()) {
+            present.push(ack);
+            let instead = done.instead.clone();
+            present.extend(instead.map(|instead| edit(Section::Desired, instead).by(DEVICE)));
+            continue;
+        }
+        let is_acked =
+            Ack::of(document, &done.attribute).is_some_and(|ack| holds == Some(ack.id.as_str()));
+        if !is_acked {
+            past.push(ack);
+        }
+    }
+    past.extend(present);
+    past
 }

@@ -9,7 +9,7 @@ use tarn_common::{
         store::{TwinStoreError, bucket::BucketStore},
     },
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Name of the store as a peer.
@@ -19,6 +19,8 @@ const GATHER: Duration = Duration::from_secs(5);
 /// Pauses between tries at a store that fails.
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(300);
+/// How long a stopping box tries to store what was changed last.
+const AT_STOP: Duration = Duration::from_secs(5);
 /// Turns of a conversation, which ends after a few.
 const TURNS_MAX: usize = 50;
 
@@ -41,16 +43,24 @@ pub struct Backup {
 impl Backup {
     /// Keep the store like the box until stopped.
     pub async fn run(self, stop: CancellationToken) {
-        // What was changed last is stored by the next start.
-        let _ = stop.run_until_cancelled(self.keep()).await;
+        let mut peer = None;
+        let is_met = stop.run_until_cancelled(self.keep(&mut peer)).await;
+        if is_met.is_none() {
+            // What does not get there in time is stored by the next start.
+            let last = timeout(AT_STOP, self.meet(&mut peer)).await;
+            if !matches!(last, Ok(Ok(()))) {
+                tracing::info!(
+                    "stopping with twins that are not in the store; they go at the next start"
+                );
+            }
+        }
     }
 
-    async fn keep(self) {
+    async fn keep(&self, peer: &mut Option<HomeTwins>) {
         let mut pause = RETRY_MIN;
         let mut changes = self.twins.changes();
-        let mut peer = None;
         loop {
-            match self.meet(&mut peer).await {
+            match self.meet(peer).await {
                 Ok(()) if self.once => return,
                 Ok(()) => {
                     pause = RETRY_MIN;

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -12,6 +12,9 @@ use tarn_devices::{
 };
 use tokio::sync::Notify;
 
+/// States by device and metric.
+pub(crate) type States = BTreeMap<(Arc<str>, Arc<str>), Value>;
+
 /// What devices said since it was last taken: the latest state of each attribute that twins keep.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -21,7 +24,13 @@ pub struct Heard {
 
 #[derive(Debug, Default)]
 struct Inner {
-    states: BTreeMap<(Arc<str>, Arc<str>), Value>,
+    states: States,
+    /// What was taken and is not in the twins yet.
+    taken: States,
+    /// Whether what is heard happens now, and was not read from the journal of an earlier process.
+    is_live: bool,
+    /// Devices that were heard since.
+    spoke: HashSet<Arc<str>>,
     /// Whether a topic says anything that twins keep, as of this generation of the schema.
     topics: HashMap<Box<str>, bool>,
     generation: u64,
@@ -65,12 +74,33 @@ impl Heard {
             return;
         }
         if let Some(state) = twin::reported(feature, value, text) {
-            self.inner
-                .lock()
-                .states
-                .insert((device.id.clone(), metric.clone()), state);
+            let mut inner = self.inner.lock();
+            if inner.is_live && !inner.spoke.contains(&device.id) {
+                inner.spoke.insert(device.id.clone());
+            }
+            let place = (device.id.clone(), metric.clone());
+            inner.states.insert(place, state);
+            drop(inner);
             self.more.notify_one();
         }
+    }
+
+    /// From now on devices are heard as they speak.
+    pub(crate) fn go_live(&self) {
+        self.inner.lock().is_live = true;
+    }
+
+    /// Whether a device has told a state while this process runs.
+    pub(crate) fn spoke(&self, device: &str) -> bool {
+        self.inner.lock().spoke.contains(device)
+    }
+
+    /// A state that was heard and may not be in the twin yet.
+    pub(crate) fn pending(&self, device: &str, metric: &str) -> Option<Value> {
+        let place = (device.into(), metric.into());
+        let inner = self.inner.lock();
+        let state = inner.states.get(&place);
+        state.or_else(|| inner.taken.get(&place)).cloned()
     }
 
     /// Something other than a state has changed that twins keep.
@@ -83,15 +113,22 @@ impl Heard {
         self.more.notified().await;
     }
 
-    /// Take what was said.
-    pub(crate) fn take(&self) -> BTreeMap<(Arc<str>, Arc<str>), Value> {
-        std::mem::take(&mut self.inner.lock().states)
+    /// Take what was said, to put it into the twins; [`Heard::is_kept`] or [`Heard::give_back`] says what came of it.
+    pub(crate) fn take(&self) -> States {
+        let mut inner = self.inner.lock();
+        inner.taken = std::mem::take(&mut inner.states);
+        inner.taken.clone()
     }
 
-    /// Give back what could not be kept, beneath what was said meanwhile.
-    pub(crate) fn give_back(&self, states: BTreeMap<(Arc<str>, Arc<str>), Value>) {
+    /// What was taken is in the twins.
+    pub(crate) fn is_kept(&self) {
+        self.inner.lock().taken.clear();
+    }
+
+    /// What was taken could not be kept: it lies beneath what was said meanwhile.
+    pub(crate) fn give_back(&self) {
         let mut inner = self.inner.lock();
-        for (place, state) in states {
+        for (place, state) in std::mem::take(&mut inner.taken) {
             inner.states.entry(place).or_insert(state);
         }
     }

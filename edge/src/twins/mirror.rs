@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tarn_common::{
@@ -20,7 +20,7 @@ use tarn_openapi::about;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Presence;
+use super::{Presence, heard::States};
 use crate::{devices::Devices, identity::Identity};
 
 /// What is said within this time becomes one change of its document.
@@ -76,7 +76,9 @@ impl Mirror {
                 error = &error as &dyn std::error::Error,
                 "what devices said is not in their twins yet"
             );
-            self.devices.heard.give_back(heard);
+            self.devices.heard.give_back();
+        } else {
+            self.devices.heard.is_kept();
         }
     }
 
@@ -225,8 +227,6 @@ pub(crate) fn claim(
         _ => Claim::Take,
     }
 }
-
-type States = BTreeMap<(Arc<str>, Arc<str>), Value>;
 
 /// Whose a device is.
 pub(crate) enum Claim {

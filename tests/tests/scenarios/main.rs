@@ -45,6 +45,8 @@ mod sleepers;
 mod sync_order;
 /// Twins in a bucket of a real S3 server.
 mod twin_store;
+/// The box's twins: what is named, told and wanted, over power cuts, peers and a bucket.
+mod twins;
 /// Boxes and clouds that meet.
 mod uplink;
 /// Who may come in, and what each may do.

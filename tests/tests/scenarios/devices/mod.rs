@@ -35,19 +35,19 @@ use tarn_tests::process::{Launch, Service};
 use tarn_tests::{python, tools, wait};
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A box with a store of its own, and who talks to it.
-struct House {
-    name: &'static str,
-    folder: TempDir,
-    edge: Service,
-    http: Http,
+pub(crate) struct House {
+    pub(crate) name: &'static str,
+    pub(crate) folder: TempDir,
+    pub(crate) edge: Service,
+    pub(crate) http: Http,
 }
 
 impl House {
     /// A box that cuts whenever it has had readings for a second.
-    fn new(name: &'static str) -> House {
+    pub(crate) fn new(name: &'static str) -> House {
         House::cutting_after(name, "1s")
     }
 
@@ -57,7 +57,7 @@ impl House {
     }
 
     /// A box with these arguments.
-    fn started(name: &'static str, with: impl FnOnce(Launch) -> Launch) -> House {
+    pub(crate) fn started(name: &'static str, with: impl FnOnce(Launch) -> Launch) -> House {
         let folder = tools::folder(name);
         let store = format!("file://{}/store", folder.path().display());
         let launch = Launch::edge(folder.path(), name).store(&store, &[]);
@@ -70,17 +70,17 @@ impl House {
         }
     }
 
-    fn store(&self) -> String {
+    pub(crate) fn store(&self) -> String {
         format!("file://{}/store", self.folder.path().display())
     }
 
     /// A client that only publishes.
-    fn publisher(&self) -> Device {
+    pub(crate) fn publisher(&self) -> Device {
         Device::silent(self.edge.mqtt_port(), &client_id())
     }
 
     /// A device that listens to this topic and answers.
-    fn device(
+    pub(crate) fn device(
         &self,
         filter: &str,
         answer: impl Fn(&str, &[u8]) -> Answers + Send + 'static,
@@ -89,7 +89,7 @@ impl House {
     }
 
     /// Publishes these and waits until the box has them.
-    fn publish(&self, messages: &[(&str, &[u8])]) {
+    pub(crate) fn publish(&self, messages: &[(&str, &[u8])]) {
         let client = self.publisher();
         for (topic, payload) in messages {
             client.publish(topic, *payload);
@@ -98,12 +98,12 @@ impl House {
     }
 
     /// The URL of a path below the home.
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         self.edge.url(&format!("/v1/homes/{}{path}", self.name))
     }
 
     /// The URL of a path below a device.
-    fn device_url(&self, id: &str, path: &str) -> String {
+    pub(crate) fn device_url(&self, id: &str, path: &str) -> String {
         self.url(&format!("/devices/{}{path}", id.replace('/', "%2F")))
     }
 
@@ -118,7 +118,7 @@ impl House {
     }
 
     /// What is known of a device by its announcements or faults; null where nothing is.
-    fn announced(&self, id: &str) -> Value {
+    pub(crate) fn announced(&self, id: &str) -> Value {
         let answer = self.http.get(&self.device_url(id, ""), "application/json");
         if answer.status == 404 {
             return Value::Null;
@@ -127,7 +127,7 @@ impl House {
     }
 
     /// Waits for the device with this identifier and gives what it announced.
-    fn wait_device(&self, identifier: &str) -> Value {
+    pub(crate) fn wait_device(&self, identifier: &str) -> Value {
         let what = format!("{identifier} should be known");
         wait::until(LIMIT, what, || {
             let ids = self.ids().into_iter();
@@ -140,13 +140,13 @@ impl House {
     }
 
     /// Waits for the device with this identifier and gives its id.
-    fn wait_id(&self, identifier: &str) -> String {
+    pub(crate) fn wait_id(&self, identifier: &str) -> String {
         let device = self.wait_device(identifier);
         device["device"].as_str().expect("an id").to_owned()
     }
 
     /// Waits until a metric of a device can be set.
-    fn wait_settable(&self, id: &str, metric: &str) {
+    pub(crate) fn wait_settable(&self, id: &str, metric: &str) {
         let what = format!("{metric} of {id} should be settable");
         wait::until_true(LIMIT, what, || {
             let announced = self.announced(id);
@@ -157,13 +157,19 @@ impl House {
     }
 
     /// Asks for a metric to be set: the status and the answer.
-    fn set(&self, id: &str, metric: &str, value: &Value, query: &str) -> Answer {
+    pub(crate) fn set(&self, id: &str, metric: &str, value: &Value, query: &str) -> Answer {
         let url = self.device_url(id, &format!("/desired?{query}"));
         self.http.patch(&url, &json!({ metric: value }))
     }
 
     /// The only command of a good answer.
-    fn set_command(&self, id: &str, metric: &str, value: &Value, query: &str) -> (u16, Value) {
+    pub(crate) fn set_command(
+        &self,
+        id: &str,
+        metric: &str,
+        value: &Value,
+        query: &str,
+    ) -> (u16, Value) {
         let answer = self.set(id, metric, value, query);
         let document = answer.json(&format!("{id} {metric}"));
         let commands = document["commands"].as_array().expect("commands");
@@ -258,13 +264,13 @@ fn values(rows: &[Row], device: &str, metric: &str) -> Vec<f64> {
 }
 
 /// An id that no other client of this test binary has.
-fn client_id() -> String {
+pub(crate) fn client_id() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("client-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A device that answers nothing.
-fn mute(_: &str, _: &[u8]) -> Answers {
+pub(crate) fn mute(_: &str, _: &[u8]) -> Answers {
     Vec::new()
 }
 

@@ -365,3 +365,6 @@ impl Drop for Downlink {
         self.stop.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(found(&[]), []);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_comes_back_soon_is_not_left() {
+    #[test]
+    fn who_comes_back_soon_is_not_left() {
         let uplink_place = PlaceId::of_a_test(1);
         let (mut near, now) = (neighbours(), Instant::now());
         let here = || advert("lake", 6, &["10.0.0.2"], 1883);
@@ -248,8 +248,8 @@ mod tests {
         assert_eq!(near.overdue(now + GONE_AFTER), []);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_takes_the_place_of_a_box_that_is_there() {
+    #[test]
+    fn nobody_takes_the_place_of_a_box_that_is_there() {
         let (mut near, now) = (neighbours(), Instant::now());
         assert_eq!(
             near.found("x".into(), advert("lake", 6, &["10.0.0.2"], 1))

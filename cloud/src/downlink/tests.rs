@@ -18,6 +18,8 @@ impl CloudSync for Mirror {
         turned.reverse();
         vec![turned, home.as_str().as_bytes().to_vec()]
     }
+
+    async fn learn(&self, _: &HomeId, _: &str, _: &[u8]) {}
 }
 
 /// A replica with its own broker, and a box that a test plays.

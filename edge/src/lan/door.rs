@@ -139,12 +139,7 @@ mod tests {
             certificate_names: true,
             tokens: None,
         });
-        let identity = Identity {
-            v: 1,
-            edge: B,
-            home: home(),
-            shards: 1,
-        };
+        let identity = Identity::new(B, home(), 1);
         let key = HomeKey::new("of the lake".to_owned());
         let clock = Arc::new(ManualClock::at(NOW));
         Door::new(users.expect("users"), key, identity, clock).expect("a door")

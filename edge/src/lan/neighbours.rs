@@ -167,12 +167,7 @@ mod tests {
     use super::*;
 
     fn neighbours() -> Neighbours {
-        let own = Identity {
-            v: 1,
-            edge: EdgeId(5),
-            home: "lake".parse().expect("a home"),
-            shards: 1,
-        };
+        let own = Identity::new(EdgeId(5), "lake".parse().expect("a home"), 1);
         Neighbours::new(own, HashSet::from([EdgeId(9)]))
     }
 
@@ -219,8 +214,8 @@ mod tests {
         assert_eq!(found(&[]), []);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_comes_back_soon_is_not_left() {
+    #[test]
+    fn who_comes_back_soon_is_not_left() {
         let uplink_place = PlaceId::of_a_test(1);
         let (mut near, now) = (neighbours(), Instant::now());
         let here = || advert("lake", 6, &["10.0.0.2"], 1883);
@@ -248,8 +243,8 @@ mod tests {
         assert_eq!(near.overdue(now + GONE_AFTER), []);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_takes_the_place_of_a_box_that_is_there() {
+    #[test]
+    fn nobody_takes_the_place_of_a_box_that_is_there() {
         let (mut near, now) = (neighbours(), Instant::now());
         assert_eq!(
             near.found("x".into(), advert("lake", 6, &["10.0.0.2"], 1))

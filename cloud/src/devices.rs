@@ -29,6 +29,7 @@ const CALL_MARGIN: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The devices of all homes, by their twins; what is done to them is done by their boxes.
+#[derive(Debug)]
 pub(crate) struct CloudDevices {
     pub(crate) twins: Arc<CloudTwins>,
     pub(crate) downlink: Arc<Downlink>,

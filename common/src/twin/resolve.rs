@@ -32,7 +32,7 @@ impl Policy {
             Policy::Latest => 0.0,
             Policy::Safe { order, .. } => order
                 .iter()
-                .position(|safe| safe == value)
+                .position(|safe| is_same(safe, value))
                 .map_or(f64::INFINITY, |place| place as f64),
             Policy::Max => number(-1.0),
             Policy::Min => number(1.0),
@@ -42,7 +42,17 @@ impl Policy {
     /// Whether a value is only carried out at once.
     #[must_use]
     pub fn is_live(&self, value: &Value) -> bool {
-        matches!(self, Policy::Safe { order, live: true } if order.first() != Some(value))
+        let is_safest = |order: &[Value]| order.first().is_some_and(|safe| is_same(safe, value));
+        matches!(self, Policy::Safe { order, live: true } if !is_safest(order))
+    }
+}
+
+/// Whether a value is one that a policy names. Words are the same however they are written, as they are to devices: `LOCK` is as safe as
+/// `lock`, whoever wrote it and whatever that node knew of the device's options.
+fn is_same(named: &Value, value: &Value) -> bool {
+    match (named.as_str(), value.as_str()) {
+        (Some(named), Some(value)) => named.eq_ignore_ascii_case(value),
+        _ => named == value,
     }
 }
 

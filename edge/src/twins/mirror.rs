@@ -16,7 +16,7 @@ use tarn_devices::{
     registry::{Device, Feature},
     twin,
 };
-use tarn_openapi::about;
+use tarn_openapi::{about, types::moment};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,9 @@ const COALESCE: Duration = Duration::from_millis(500);
 const CLAIM_EVERY: Duration = Duration::from_secs(30);
 /// Documents that one change of the store concerns at most.
 const DOCUMENTS_AT_ONCE: usize = 500;
+
+/// Attribute of [`Section::Meta`] that says when a device went.
+const DELETED_AT: &str = "deleted_at";
 
 /// Keeps the twins of this box's devices true to what is known of them.
 pub struct Mirror {
@@ -95,7 +98,31 @@ impl Mirror {
             };
             self.twins.edit_if(decide, &me).await?;
         }
+        if all {
+            let decide = |replica: &Replica| Ok::<_, TwinError>(self.gone(replica));
+            self.twins.edit_if(decide, &me).await?;
+        }
         Ok(())
+    }
+
+    /// Devices of this box that took back what they announced, or became part of another one: they are marked, and their twins stay.
+    fn gone(&self, replica: &Replica) -> Vec<Edit> {
+        let now_ms = self.clock.now_ms();
+        let me = self.identity.edge.to_string();
+        let registry = self.devices.registry.read();
+        let is_known = |id: &str| registry.device(id).is_some_and(|device| &*device.id == id);
+        let documents = replica.documents().filter(|document| {
+            let id = &document.key().id;
+            id.as_device().is_some_and(|device| !is_known(device))
+                && replica.owner(id, now_ms).as_ref() == Some(&me)
+                && document.value(Section::Meta, DELETED_AT, now_ms).is_none()
+        });
+        documents
+            .map(|document| {
+                let id = document.key().id.clone();
+                Edit::new(id, Section::Meta, DELETED_AT, moment(now_ms))
+            })
+            .collect()
     }
 
     /// Devices, each with what its document says about it.
@@ -137,6 +164,16 @@ impl Mirror {
             }
         }
         let document = replica.document(&id);
+        if document
+            .is_some_and(|document| document.value(Section::Meta, DELETED_AT, now_ms).is_some())
+        {
+            edits.push(Edit::new(
+                id.clone(),
+                Section::Meta,
+                DELETED_AT,
+                Value::Null,
+            ));
+        }
         let is = |section, attribute: &str| {
             document
                 .and_then(|d| d.scalar(section, attribute))

@@ -152,3 +152,25 @@ fn a_policy_decides_whatever_the_time() {
         }
     });
 }
+
+/// A node that does not know a lock's options may write them as it likes: to lock prevails all the same.
+#[test]
+fn words_are_as_safe_however_they_are_written() {
+    let policy = Policy::Safe {
+        order: vec![json!("lock"), json!("unlock")],
+        live: true,
+    };
+    assert!(!policy.is_live(&json!("LOCK")));
+    assert!(policy.is_live(&json!("UNLOCK")));
+    let write = |value: &str, ms: i64| Write {
+        v: json!(value),
+        by: "app".into(),
+        at: Stamp { ms, count: 0 },
+        ttl_s: None,
+        id: format!("{value}-{ms}"),
+        late: false,
+    };
+    let writes = [write("LOCK", NOW - 2), write("unlock", NOW - 1)];
+    let winner = resolve(&writes, &policy, NOW).winner.expect("one holds");
+    assert_eq!(winner.v, json!("LOCK"));
+}

@@ -67,7 +67,7 @@ fn what_was_not_done_before_a_power_cut_is_done_once_where_that_is_safe() {
     let deaf = house.device("g/+/set", mute);
     let ids: Vec<String> = [
         ("dial", json!(22)),
-        ("door", json!("UNLOCK")),
+        ("door", json!("unlock")),
         ("plug", json!("toggle")),
         ("blind", json!("STOP")),
     ]
@@ -120,7 +120,7 @@ fn to_unlock_is_for_now() {
     let house = House::new("twin-unlock");
     let id = announce(&house);
     let device = gadget(&house);
-    let refused = want(&house, &id, "?ttl=1h", &[], &json!({"door": "UNLOCK"}));
+    let refused = want(&house, &id, "?ttl=1h", &[], &json!({"door": "unlock"}));
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("/call"), "{}", refused.text());
     let locked = want(
@@ -128,7 +128,7 @@ fn to_unlock_is_for_now() {
         &id,
         "?ttl=1h&wait=10s",
         &[],
-        &json!({"door": "LOCK"}),
+        &json!({"door": "lock"}),
     );
     assert_eq!(locked.status, 200, "{}", locked.text());
     let unlocked = want(
@@ -143,7 +143,7 @@ fn to_unlock_is_for_now() {
     let wanted: Value = twin(&house, &id)["desired"]["door"].clone();
     assert_eq!(
         (&wanted["value"], &wanted["ttl_s"]),
-        (&json!("UNLOCK"), &json!(30)),
+        (&json!("unlock"), &json!(30)),
         "{wanted:#}"
     );
     let url = house.device_url(&id, "/call");
@@ -151,7 +151,7 @@ fn to_unlock_is_for_now() {
         "POST",
         &url,
         &[("content-type", "application/json")],
-        json!({"door": "LOCK"}).to_string(),
+        json!({"door": "lock"}).to_string(),
     );
     assert_eq!(called.json("call")["commands"][0]["status"], "confirmed");
     assert_eq!(told(&device, "g/door/set"), ["LOCK", "UNLOCK", "LOCK"]);

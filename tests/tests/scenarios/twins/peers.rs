@@ -129,8 +129,8 @@ fn a_dial_that_was_turned_before_unknown_to_the_app_stands() {
 #[test]
 fn a_lock_is_locked_where_they_disagree() {
     for (name, at_box, at_peer) in [
-        ("twin-lock", "LOCK", "UNLOCK"),
-        ("twin-unlocked", "UNLOCK", "LOCK"),
+        ("twin-lock", "lock", "unlock"),
+        ("twin-unlocked", "unlock", "lock"),
     ] {
         let house = House::new(name);
         let id = announce(&house);
@@ -156,34 +156,34 @@ fn a_lock_is_locked_where_they_disagree() {
         peer.meet(&house);
         settle(&house, &id);
         let wanted = twin(&house, &id)["desired"]["door"].clone();
-        assert_eq!(wanted["value"], "LOCK", "{wanted:#}");
-        wait_reported(&house, &id, "door", &json!("LOCKED"));
+        assert_eq!(wanted["value"], "lock", "{wanted:#}");
+        wait_reported(&house, &id, "door", &json!("locked"));
         let published = told(&device, "g/door/set");
         match at_box {
-            "LOCK" => assert_eq!(published, ["LOCK"]),
+            "lock" => assert_eq!(published, ["LOCK"]),
             _ => assert_eq!(published, ["UNLOCK", "LOCK"]),
         }
         let conflicts = conflicts(&house, &id);
         let [conflict] = &conflicts[..] else {
             panic!("{conflicts:#?}")
         };
-        let (locks, unlocks) = if at_box == "LOCK" {
+        let (locks, unlocks) = if at_box == "lock" {
             ("porter", "visitor")
         } else {
             ("visitor", "porter")
         };
         assert_eq!(
             (&conflict["winner"]["value"], &conflict["winner"]["by"]),
-            (&json!("LOCK"), &json!(locks)),
+            (&json!("lock"), &json!(locks)),
             "{conflict:#}"
         );
         let loser = &conflict["losers"][0];
         assert_eq!(
             (&loser["value"], &loser["by"], &loser["why"]),
-            (&json!("UNLOCK"), &json!(unlocks), &json!("policy")),
+            (&json!("unlock"), &json!(unlocks), &json!("policy")),
             "{conflict:#}"
         );
-        if at_peer == "UNLOCK" {
+        if at_peer == "unlock" {
             assert_eq!(command(&house, &wish)["status"], "refused");
         }
         house.edge.assert_quiet(&["journal"]);
@@ -200,7 +200,7 @@ fn what_comes_too_late_is_not_done() {
     // It has never met the box, so that its clock stands where we say.
     let then_ms = SystemClock.now_ms() - 120_000;
     let dial = peer.want_at(&id, "dial", &json!(25), "app", then_ms, Some(10));
-    let door = peer.want_at(&id, "door", &json!("UNLOCK"), "app", then_ms, None);
+    let door = peer.want_at(&id, "door", &json!("unlock"), "app", then_ms, None);
     let plug = peer.want_at(&id, "plug", &json!(false), "app", then_ms, Some(3600));
     peer.meet(&house);
     wait_status(&house, &plug, "confirmed");

@@ -19,7 +19,7 @@ fn states_are_in_the_twin_and_measurements_are_not() {
     for (metric, value) in [
         ("plug", json!(true)),
         ("dial", json!(20)),
-        ("door", json!("LOCKED")),
+        ("door", json!("locked")),
     ] {
         wait_reported(&house, &id, metric, &value);
     }
@@ -37,7 +37,7 @@ fn states_are_in_the_twin_and_measurements_are_not() {
     let twin = twin(&house, &id);
     assert_eq!(
         twin["reported"],
-        json!({"plug": false, "dial": 20, "door": "LOCKED"}),
+        json!({"plug": false, "dial": 20, "door": "locked"}),
         "{twin:#}"
     );
     let now = history(&house, &id);

@@ -148,9 +148,12 @@ impl Neighbours {
             let lost_at = near.lost_at.as_ref();
             lost_at.is_some_and(|&at| now.duration_since(at) >= GONE_AFTER)
         };
-        let gone = self.near.extract_if(.., |_, near| is_overdue(near));
-        gone.filter_map(|(edge, near)| Some(Step::Part(edge, near.place?)))
-            .collect()
+        let gone = self.near.iter().filter(|(_, near)| is_overdue(near));
+        let steps = gone
+            .filter_map(|(&edge, near)| Some(Step::Part(edge, near.place?)))
+            .collect();
+        self.near.retain(|_, near| !is_overdue(near));
+        steps
     }
 }
 

@@ -49,12 +49,13 @@ fn twin_of_lamp(http: &Http, side: &Service) -> String {
         let answer = http.get(&side.url("/v1/homes/lake/devices"), "application/json");
         let list: Value = serde_json::from_slice(&answer.body).ok()?;
         let devices = list["devices"].as_array()?.clone();
-        let is_lamp = |device: &Value| device["announced"]["identifiers"] == json!(["ha:lamp"]);
-        let id = devices.iter().find(|device| is_lamp(device))?["device"]
-            .as_str()?
-            .to_owned();
-        let device = device(http, side, &id)?;
-        (device["twin"]["reported"]["light"] == false).then_some(id)
+        let mut ids = devices.iter().filter_map(|known| known["device"].as_str());
+        ids.find(|id| {
+            let device = device(http, side, id).unwrap_or_default();
+            let is_lamp = device["announced"]["identifiers"] == json!(["ha:lamp"]);
+            is_lamp && device["twin"]["reported"]["light"] == false
+        })
+        .map(str::to_owned)
     })
 }
 

@@ -176,14 +176,6 @@ impl DeviceService for CloudDevices {
     }
 }
 
-impl std::fmt::Debug for CloudDevices {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CloudDevices")
-            .field("twins", &self.twins)
-            .finish_non_exhaustive()
-    }
-}
-
 impl CloudDevices {
     fn wanted<'a>(&'a self, twins: &'a HomeTwins) -> Wanted<'a> {
         Wanted {

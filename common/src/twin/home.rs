@@ -250,7 +250,7 @@ impl HomeTwins {
                 Ok(staged) => self.store(staged, None, &mut gone).await?,
                 Err(error) => {
                     tracing::error!(home = %self.home, document = %id, error = &error as &dyn std::error::Error,
-                    "a document cannot go on in a new epoch")
+                    "a document cannot go on in a new epoch");
                 }
             }
         }

@@ -128,7 +128,7 @@ pub(crate) async fn check(open: impl Fn() -> Arc<dyn TwinStore>) {
     };
     writer
         .store
-        .compact(&[], &[gone.clone()])
+        .compact(&[], std::slice::from_ref(&gone))
         .await
         .expect("compact");
     let after = restored(&*open()).await;

@@ -196,7 +196,7 @@ fn live(disk: Arc<dyn Disk>, path: &Path) -> (BTreeSet<Vec<u8>>, bool) {
         let whole = snapshot("a");
         // Until it is done either is there.
         let (a1, a2) = (acked.take(&b"a1"[..]), acked.take(&b"a2"[..]));
-        if let Err(error) = log.compact(&[whole.clone()], &[]) {
+        if let Err(error) = log.compact(std::slice::from_ref(&whole), &[]) {
             let after = contents(&mut reopened(path));
             let is_old = [a1, a2]
                 .into_iter()

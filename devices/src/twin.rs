@@ -98,6 +98,13 @@ pub fn wanted(feature: &Feature, reported: &Value) -> Option<Value> {
     }
 }
 
+/// Whether a feature that was set to a value is in this state.
+#[must_use]
+pub fn leads_to(feature: &Feature, value: &Value, state: &Value) -> bool {
+    let value = canonical(feature, value).unwrap_or_else(|_| value.clone());
+    wanted(feature, state).is_some_and(|wanted| !is_change(feature, &value, &wanted))
+}
+
 /// A wanted value in the form in which it is compared with states.
 ///
 /// # Errors

@@ -17,6 +17,9 @@ use crate::journal::frame::Record;
 /// Commands that are remembered at most, those that are done included.
 pub const COMMANDS_MAX: usize = 1_000;
 
+/// How long after its confirmation a command explains what its device says.
+const EXPLAINS_MS: i64 = 5_000;
+
 /// How far a command is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
@@ -85,13 +88,25 @@ impl Commands {
         self.inner.lock().sent.contains_key(id)
     }
 
-    /// Whether a command to a metric of a device waits to be confirmed.
-    pub(crate) fn is_under_way(&self, device: &str, metric: &str) -> bool {
+    /// Whether commands explain what a device says of a metric: one waits to be confirmed, or was confirmed a short while
+    /// ago and leads to what it says.
+    pub(crate) fn explain(
+        &self,
+        device: &str,
+        metric: &str,
+        now_ms: i64,
+        leads_there: impl Fn(&Value) -> bool,
+    ) -> bool {
         let inner = self.inner.lock();
-        let mut waiting = inner.sent.values().filter(|sent| !sent.expected.is_empty());
-        waiting.any(|sent| {
+        inner.sent.values().any(|sent| {
             let command = sent.command.borrow();
-            &*command.device == device && command.metric == metric
+            let is_fresh = command
+                .done_ms
+                .is_some_and(|done_ms| now_ms - done_ms < EXPLAINS_MS);
+            let is_confirmed = command.status == Status::Confirmed && is_fresh;
+            let explains =
+                !sent.expected.is_empty() || (is_confirmed && leads_there(&command.value));
+            &*command.device == device && command.metric == metric && explains
         })
     }
 

@@ -18,6 +18,7 @@ use tarn_common::{
         write::{DEVICE, Write},
     },
 };
+use tarn_devices::twin;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
     time::{Instant, interval},
@@ -223,9 +224,19 @@ impl Actuator {
         let unacked = Unacked::of(document, now_ms).into_iter();
         let new = unacked.filter(|unacked| !devices.commands.has(&unacked.write.id));
         let fates = new.map(|unacked| {
-            let pending = devices.heard.pending(device, &unacked.attribute);
+            let attribute = unacked.attribute.as_str();
+            let feature = known.features.get(attribute);
+            // The effect of a command is nobody's deed at the device.
+            let pending = devices.heard.pending(device, attribute).filter(|state| {
+                let leads_there = |value: &Value| {
+                    feature.is_some_and(|feature| twin::leads_to(feature, value, state))
+                };
+                !devices
+                    .commands
+                    .explain(device, attribute, now_ms, leads_there)
+            });
             let about = Circumstances {
-                feature: known.features.get(unacked.attribute.as_str()),
+                feature,
                 pending: pending.as_ref(),
                 is_own: own.contains(&unacked.write.id),
                 is_left: self.left.lock().contains_key(&unacked.write.id),

@@ -229,9 +229,17 @@ impl Mirror {
         )];
         let is_first = was.is_none();
         let device = id.as_device().unwrap_or_default();
-        let is_under_way = self.devices.commands.is_under_way(device, metric);
-        let wanted = twin::wanted(feature, state)
-            .filter(|_| feature.write.is_some() && !is_first && !is_under_way);
+        let wanted = twin::wanted(feature, state).filter(|_| {
+            // A command's own effect is heard a moment later, when something else may be wanted already.
+            let leads_there = |value: &Value| twin::leads_to(feature, value, state);
+            let now_ms = self.clock.now_ms();
+            let is_settable = feature.write.is_some() && !is_first;
+            is_settable
+                && !self
+                    .devices
+                    .commands
+                    .explain(device, metric, now_ms, leads_there)
+        });
         if let Some(wanted) = wanted {
             let now = document.and_then(|document| {
                 document

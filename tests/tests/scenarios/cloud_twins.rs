@@ -120,6 +120,33 @@ fn a_home_is_one_on_both_sides() {
     let called = http.post(&url(&cloud, &id, "/call"), &json!({"light": false}));
     assert_eq!(called["commands"][0]["status"], "confirmed", "{called}");
 
+    // One after the other, faster than the twin follows: the last one holds.
+    for n in 0..6 {
+        let answer = http.patch(&url(&cloud, &id, "/desired"), &json!({"light": n % 2 == 0}));
+        assert!((200..300).contains(&answer.status), "{}", answer.text());
+        std::thread::sleep(Duration::from_millis(70));
+    }
+    let last = http.patch(
+        &url(&cloud, &id, "/desired?wait=15s"),
+        &json!({"light": true}),
+    );
+    assert_eq!(
+        last.json("desired")["commands"][0]["status"],
+        "confirmed",
+        "{}",
+        last.text()
+    );
+    let off = http.patch(
+        &url(&cloud, &id, "/desired?wait=15s"),
+        &json!({"light": false}),
+    );
+    assert_eq!(
+        off.json("desired")["commands"][0]["status"],
+        "confirmed",
+        "{}",
+        off.text()
+    );
+
     // What happens, as it happens, and the freshest readings.
     let mut app = Sse::open(&cloud.url("/v1/homes/lake/live?kind=reading"), None);
     wait::until_true(LIMIT, "the cloud should hear what happens", || {

@@ -12,16 +12,14 @@ mod others;
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use serde_json::Value;
 use tarn_common::{clock::Clock, ids::EdgeId};
 use tarn_link::{
-    AnswerKind, AskHandler, AskKind, BoxState, Channel, Delivery, Link, LinkMetrics, LiveBatch,
-    MeetingPlace, PlaceError, Presence, SyncNode, Topic, message,
+    AskHandler, BoxState, Channel, Delivery, Link, LinkMetrics, LiveBatch, MeetingPlace,
+    PlaceError, Presence, SyncNode, Topic, message,
 };
-use tokio::{sync::broadcast, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{asks::Asks, meeting::Meeting, others::Others};
@@ -283,43 +281,5 @@ impl Uplink {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-}
-
-/// A side of the twins' exchange that has nothing and wants nothing.
-#[derive(Debug)]
-pub struct NoSync(broadcast::Sender<Arc<Vec<u8>>>);
-
-impl Default for NoSync {
-    fn default() -> Self {
-        NoSync(broadcast::Sender::new(1))
-    }
-}
-
-#[async_trait]
-impl SyncNode for NoSync {
-    async fn receive(&self, _: &str, _: &[u8]) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-
-    fn digest(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn news(&self) -> broadcast::Receiver<Arc<Vec<u8>>> {
-        self.0.subscribe()
-    }
-}
-
-/// A box that can be asked nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoAsks;
-
-#[async_trait]
-impl AskHandler for NoAsks {
-    async fn ask(&self, _: AskKind, _: Instant) -> AnswerKind {
-        AnswerKind::Failed {
-            reason: "this box cannot be asked anything".to_owned(),
-        }
     }
 }

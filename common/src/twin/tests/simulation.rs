@@ -17,7 +17,7 @@ use crate::twin::{
 };
 
 /// Seeds that are run where none is named.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
 /// Rounds in which all pairs of a healed network have become equal.
 const ROUNDS_MAX: usize = 12;
 const DAY_MS: i64 = 86_400_000;

@@ -10,7 +10,7 @@ mod section;
 mod vet;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -23,8 +23,11 @@ use automerge::{
 };
 use sha2::{Digest, Sha256};
 
-use self::chunks::{ChunkKind, chunks};
 pub(super) use self::past::{Carried, Dot, EPOCHS_KNOWN, Known, PAST, Past, PastText};
+use self::{
+    chunks::{ChunkKind, chunks},
+    vet::Numbers,
+};
 pub use self::{
     key::{DocumentId, DocumentKey, NAME_BYTES_MAX},
     section::Section,
@@ -190,9 +193,9 @@ impl Document {
             if automerge.get_change_by_hash(&genesis.genesis.1).is_none() {
                 return Err(DocumentError::Shape(key.clone()));
             }
-            let mut operation = 0;
+            let mut numbers = Numbers::after(0);
             for change in automerge.get_changes(&[]) {
-                genesis.vet(&change, &mut operation)?;
+                genesis.vet(&change, &mut numbers)?;
             }
             Document {
                 automerge: Arc::new(automerge),
@@ -322,9 +325,8 @@ impl Document {
         }
         let mut next = self.clone();
         guarded(|| {
-            let mut known: HashSet<ChangeHash> = HashSet::new();
             let mut ready = Vec::new();
-            let mut operation = self.last_operation();
+            let mut numbers = Numbers::after(self.last_operation());
             for bytes in changes {
                 let [chunk] = chunks(bytes)?[..] else {
                     return Err(DocumentError::Bytes("it is not one change"));
@@ -332,13 +334,12 @@ impl Document {
                 chunk.bounded(ChunkKind::Change)?;
                 let change = Change::from_bytes(bytes.clone())?;
                 let is_known = |hash: &ChangeHash| {
-                    known.contains(hash) || self.automerge.get_change_meta_by_hash(hash).is_some()
+                    numbers.has(hash) || self.automerge.get_change_meta_by_hash(hash).is_some()
                 };
                 if is_known(&change.hash()) || !change.deps().iter().all(is_known) {
                     continue;
                 }
-                self.vet(&change, &mut operation)?;
-                known.insert(change.hash());
+                self.vet(&change, &mut numbers)?;
                 ready.push(change);
             }
             if ready.is_empty() {
@@ -369,7 +370,7 @@ impl Document {
         Arc::make_mut(&mut self.automerge).apply_changes_batch(added)
     }
 
-    /// The number of the last operation.
+    /// The number of the last operation: that of a head, because every change goes on behind those that it stands on.
     fn last_operation(&self) -> u64 {
         let heads = self.automerge.get_heads();
         let metas = heads

@@ -14,6 +14,8 @@ use crate::twin::{
     sync::{self, Message, Payload},
 };
 
+/// When the fuzzer's documents are written.
+const FOUND_AT_MS: i64 = 1_800_000_000_000;
 /// Mutated changes and documents that are delivered.
 const MUTATIONS: u64 = 3_000;
 
@@ -77,7 +79,7 @@ fn changes(payload: Payload) -> Message {
 
 /// Deliver messages; gives whether any of it was taken, and how many faults there were.
 fn deliver(node: &mut Node, messages: Vec<Message>) -> (bool, Vec<String>) {
-    let done = node.replica.exchange(messages, NOW);
+    let done = node.replica.exchange(messages);
     let faults = done
         .faults
         .iter()
@@ -343,8 +345,28 @@ fn names_of_other_documents_absurd_ranges_and_endless_questions_are_borne() {
         entries: vec![(key(0), heads); 50],
     });
     let begun = std::time::Instant::now();
-    let done = node.replica.exchange(messages, NOW);
+    let done = node.replica.exchange(messages);
     let bytes: usize = sync::encode(&done.replies).iter().map(Vec::len).sum();
     assert!(bytes < 20 << 20, "{bytes}");
     assert!(begun.elapsed().as_secs() < 20);
+}
+
+/// Found by the fuzzer: a change without operations, numbered as the first of all, on top of everything. Taken in, it would make
+/// whatever an honest peer says next look as if it were numbered too high.
+#[test]
+fn a_change_that_is_numbered_before_what_it_stands_on_is_refused() {
+    let content = hex::decode(concat!(
+        "016d793a908557958831cd2bff7bb4ec796e93a649190cb4665b56d598ec8af4bc107afa3d6dad00fd4ff91f543e62f23f4c",
+        "01010000000000000000000000000000ecd608010202030901023456420242aaaaaaaaaaaaaaaa4d434335524d30304e5139",
+        "58513041484147335034415436227d00000000000023400200"
+    ));
+    let (mut good, mut other) = (Node::new("n1", 1), Node::new("n2", 2));
+    good.want("state", 1, "app", FOUND_AT_MS);
+    good.want("brightness", 2, "app", FOUND_AT_MS);
+    other.want("color", 3, "app", FOUND_AT_MS);
+    let change = chunk(1, &content.expect("hex"));
+    let (is_taken, faults) = deliver(&mut good, vec![changes(Payload::Changes(vec![change]))]);
+    assert!(!is_taken && faults.len() == 1, "{is_taken} {faults:?}");
+    assert!(faults[0].contains("numbered too low"), "{faults:?}");
+    meet(&mut good, &mut other, FOUND_AT_MS);
 }

@@ -7,7 +7,7 @@ use tarn_common::{
     ids::{EdgeId, HomeId},
     query::Engine,
     twin::{
-        document::{DocumentId, Section},
+        document::{Document, DocumentId, Section},
         home::HomeTwins,
         replica::Replica,
     },
@@ -73,19 +73,19 @@ impl DeviceService for CloudDevices {
             return itself;
         };
         twins.read(|replica| {
-            let own = replica
-                .document(&DocumentId::device(id))
-                .and_then(about::device);
-            // The twin of one that was merged into another may still be there.
-            let mut others = replica.documents().filter_map(about::device);
-            let into = others.find(|device| device.aliases.iter().any(|alias| alias == id));
-            match into.or(own) {
-                Some(device) => {
-                    let ids = [vec![device.device.clone()], device.aliases].concat();
-                    (device.device, ids)
-                }
-                None => itself,
-            }
+            // The twin of one that was merged into another may still be there. Only lists of ids are looked into: this comes
+            // before whatever is asked of a device.
+            let is_merged = |document: &&Document| {
+                document.key().id.as_device().is_some()
+                    && about::aliases(document).iter().any(|alias| alias == id)
+            };
+            let own = || replica.document(&DocumentId::device(id));
+            let Some(document) = replica.documents().find(is_merged).or_else(own) else {
+                return itself;
+            };
+            let present = document.key().id.as_device().unwrap_or(id).to_owned();
+            let ids = [vec![present.clone()], about::aliases(document)].concat();
+            (present, ids)
         })
     }
 

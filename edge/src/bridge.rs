@@ -8,7 +8,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -27,13 +26,12 @@ use rumqttc::{
     },
 };
 use tarn_broker::{Limits, auth::Tokens};
-use tarn_link::topic::is_between_boxes;
-use tokio::time::{Instant, sleep};
-use tokio_rustls::rustls::{
-    self, ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem, pem::PemObject},
+use tarn_link::{
+    tls::{self, TlsError},
+    topic::is_between_boxes,
 };
+use tokio::time::{Instant, sleep};
+use tokio_rustls::rustls::{self, pki_types::pem};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::BridgeMetrics;
@@ -107,6 +105,15 @@ pub enum BridgeError {
     /// No root can be used.
     #[error("TLS of the bridge: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+impl From<TlsError> for BridgeError {
+    fn from(error: TlsError) -> BridgeError {
+        match error {
+            TlsError::Roots { path, source } => BridgeError::Roots { path, source },
+            TlsError::Tls(error) => error.into(),
+        }
+    }
 }
 
 /// Lets the bridge into our own broker, whoever else may come in.
@@ -199,7 +206,10 @@ impl Bridge {
     ) -> Result<Bridge, BridgeError> {
         let transport = match settings.tls {
             false => Transport::Tcp,
-            true => Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls(&settings)?))),
+            true => {
+                let config = Arc::new(tls::config(settings.ca.as_deref())?);
+                Transport::tls_with_config(TlsConfiguration::Rustls(config))
+            }
         };
         let ip = match own.ip() {
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -487,36 +497,4 @@ fn properties(publish: &Publish) -> rumqttc::v5::mqttbytes::v5::PublishPropertie
     properties.topic_alias = None;
     properties.subscription_identifiers.clear();
     properties
-}
-
-fn tls(settings: &BridgeSettings) -> Result<ClientConfig, BridgeError> {
-    let mut roots = RootCertStore::empty();
-    match &settings.ca {
-        Some(path) => {
-            let wrong = |source| BridgeError::Roots {
-                path: path.clone(),
-                source,
-            };
-            for root in CertificateDer::pem_file_iter(path).map_err(wrong)? {
-                roots.add(root.map_err(wrong)?)?;
-            }
-        }
-        None => {
-            for error in roots_of_the_system(&mut roots) {
-                tracing::warn!(%error, "a root certificate of the system cannot be read");
-            }
-        }
-    }
-    Ok(
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
-}
-
-fn roots_of_the_system(roots: &mut RootCertStore) -> Vec<io::Error> {
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    found.errors.into_iter().map(io::Error::other).collect()
 }

@@ -50,8 +50,8 @@ use crate::{
     },
     journal::{
         Journal, Segments,
+        follow::Follow,
         frame::{Kind, Record},
-        segment::{self, RECORDS_AT, Scan},
     },
     metrics::DeviceMetrics,
     twins::heard::Heard,
@@ -76,7 +76,8 @@ pub struct Devices {
     store: Option<Arc<DeviceStore>>,
     topics: Topics,
     zone: TimeZone,
-    cursor: Mutex<Cursor>,
+    /// How far the journal is read.
+    place: Mutex<Follow>,
     steps: RwLock<Arc<Vec<ClockStep>>>,
     skews: Mutex<Skews>,
     /// The registry is other than what the store has.
@@ -89,14 +90,6 @@ pub struct Devices {
     /// Whether what the journal had at the start is read.
     caught_up: watch::Sender<bool>,
     metrics: DeviceMetrics,
-}
-
-/// How far the journal is read.
-#[derive(Debug, Default)]
-struct Cursor {
-    segment: Seq,
-    upto_bytes: u64,
-    last: Seq,
 }
 
 impl Devices {
@@ -121,10 +114,7 @@ impl Devices {
             store,
             topics,
             zone,
-            cursor: Mutex::new(Cursor {
-                last: cut_upto,
-                ..Cursor::default()
-            }),
+            place: Mutex::new(Follow::after(cut_upto)),
             steps: RwLock::default(),
             skews: Mutex::default(),
             unsaved: AtomicBool::new(false),
@@ -208,35 +198,15 @@ impl Devices {
     /// # Errors
     /// A segment cannot be read.
     pub fn catch_up(&self, segments: &Segments) -> io::Result<()> {
-        let mut cursor = self.cursor.lock();
-        for segment in segments.sealed.iter().chain([&segments.active]) {
-            if segment.last <= cursor.last {
-                continue;
-            }
-            let from = if cursor.segment == segment.first {
-                cursor.upto_bytes
-            } else {
-                RECORDS_AT
-            };
-            let bytes = segment::read_what_is_there(segment, from)?;
-            let before = cursor.last.max(Seq(segment.first.0 - 1));
-            let mut changed = false;
-            for record in Scan::new(&bytes, 0, before).take_while(|r| r.seq <= segment.last) {
-                if record.seq > cursor.last {
-                    changed |= self.follow(&record);
-                }
-            }
-            *cursor = Cursor {
-                segment: segment.first,
-                upto_bytes: segment.bytes,
-                last: segment.last,
-            };
-            if changed {
-                self.unsaved.store(true, Ordering::Release);
-                self.figures();
-            }
+        let mut place = self.place.lock();
+        let mut changed = false;
+        let read = place.read(segments, |record| changed |= self.follow(record));
+        // What was learnt before a segment that cannot be read is learnt.
+        if changed {
+            self.unsaved.store(true, Ordering::Release);
+            self.figures();
         }
-        Ok(())
+        read
     }
 
     /// Learn from one record. True where something is to be kept.
@@ -290,17 +260,20 @@ impl Devices {
 
     /// Whether a record says what a command waits for, or what belongs into a twin.
     fn listen(&self, record: &Record<'_>) {
-        let context = self.context();
-        let Some(binding) = context.schema.binding(record.topic) else {
-            return;
+        let (is_waited_for, is_shared) = {
+            let registry = self.registry.read();
+            let schema = registry.schema();
+            let Some(binding) = schema.binding(record.topic) else {
+                return;
+            };
+            let is_waited_for = self.commands.is_waiting() && self.commands.concerns(binding);
+            let is_shared = self.heard.concerns(record.topic, &schema, &registry);
+            (is_waited_for, is_shared)
         };
-        let is_waited_for = self.commands.is_waiting() && self.commands.concerns(binding);
-        let is_shared = self
-            .heard
-            .concerns(record.topic, &context.schema, &self.registry.read());
         if !is_waited_for && !is_shared {
             return;
         }
+        let context = self.context();
         let mut decoder = Decoder::new(&context, State::default());
         decoder.record(record);
         let decoded = decoder.finish();

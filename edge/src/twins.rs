@@ -19,10 +19,11 @@ use tarn_common::{
     ids::EdgeId,
     twin::{
         home::{self, HomeTwins},
+        resolve::Policy,
         store::{TwinStoreError, file::FileStore},
     },
 };
-
+use tarn_devices::{registry::Feature, twin};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -69,4 +70,12 @@ pub async fn tidy(twins: Arc<HomeTwins>, stop: CancellationToken) {
             );
         }
     }
+}
+
+/// How it is decided between values of a feature that were wanted at once.
+pub(crate) fn policy(feature: &Feature) -> Policy {
+    twin::safety(feature).map_or(Policy::Latest, |safety| Policy::Safe {
+        order: safety.order,
+        live: safety.is_live,
+    })
 }

@@ -54,7 +54,7 @@ impl Node {
 
     /// Take what came; gives the answers.
     fn take(&mut self, messages: Vec<Message>) -> Vec<Message> {
-        let done = self.replica.exchange(messages, NOW_MS);
+        let done = self.replica.exchange(messages);
         for fault in &done.faults {
             saw(std::mem::discriminant(&fault.error));
             saw(fault.error.to_string());

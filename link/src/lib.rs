@@ -15,8 +15,8 @@ pub mod node;
 pub mod place;
 /// What a node does with what it hears.
 pub mod service;
-/// The roots that a meeting place's certificate is checked by.
-mod tls;
+/// The roots that a broker's certificate is checked by.
+pub mod tls;
 /// The only place where topics are made or parsed.
 pub mod topic;
 

@@ -8,8 +8,9 @@ use std::{
 };
 
 use percent_encoding::percent_decode_str;
-use tokio_rustls::rustls::{self, pki_types::pem};
 use url::Url;
+
+use crate::tls::TlsError;
 
 /// A broker where nodes of a home meet.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,17 +55,9 @@ pub enum PlaceError {
     /// Its URL says something else.
     #[error("write it as mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS")]
     Url,
-    /// A file of roots.
-    #[error("{path}: {source}")]
-    Roots {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong.
-        source: pem::Error,
-    },
-    /// No root can be used.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    /// The roots of its certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl MeetingPlace {

@@ -1,21 +1,44 @@
-//! The roots that a meeting place's certificate is checked by.
+//! The roots that a broker's certificate is checked by.
 
-use std::{path::Path, sync::Arc};
-
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use crate::place::PlaceError;
+use tokio_rustls::rustls::{
+    self, ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{
+        CertificateDer,
+        pem::{self, PemObject},
+    },
+};
+
+/// Roots that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file of roots.
+    #[error("{path}: {source}")]
+    Roots {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// No root can be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
 
 /// TLS of a client that trusts the roots of this file, or those of the system.
-pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig, PlaceError> {
+///
+/// # Errors
+/// The roots cannot be used.
+pub fn config(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            let wrong = |source| PlaceError::Roots {
+            let wrong = |source| TlsError::Roots {
                 path: path.to_owned(),
                 source,
             };

@@ -42,10 +42,7 @@ pub fn device(document: &Document) -> Option<KnownDevice> {
             .map(|scalar| value(&scalar))
     };
     let text = |attribute: &str| is(attribute).and_then(|value| value.as_str().map(str::to_owned));
-    let list = |attribute: &str| -> Vec<String> {
-        let list = text(attribute).and_then(|text| serde_json::from_str(&text).ok());
-        list.unwrap_or_default()
-    };
+    let list = |attribute: &str| list(document, attribute);
     let features: Option<Value> =
         text("features").and_then(|text| serde_json::from_str(&text).ok());
     let features =
@@ -68,4 +65,17 @@ pub fn device(document: &Document) -> Option<KnownDevice> {
         features: features.unwrap_or_default(),
         faults: Vec::new(),
     })
+}
+
+/// Ids that readings of a document's device were stored under before.
+#[must_use]
+pub fn aliases(document: &Document) -> Vec<String> {
+    list(document, "aliases")
+}
+
+fn list(document: &Document, attribute: &str) -> Vec<String> {
+    let scalar = document.scalar(Section::About, attribute);
+    let text = scalar.as_ref().and_then(|scalar| scalar.as_str());
+    let list = text.and_then(|text| serde_json::from_str(text).ok());
+    list.unwrap_or_default()
 }

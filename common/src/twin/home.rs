@@ -199,7 +199,7 @@ impl HomeTwins {
             }
         };
         let mut turn = self.turn.lock().await;
-        let exchanged = self.replica.lock().exchange(messages, self.clock.now_ms());
+        let exchanged = self.replica.lock().exchange(messages);
         self.store(exchanged.staged, Some(from), &mut turn).await?;
         self.tell_faults(from, &exchanged.faults);
         Ok(Received {
@@ -220,7 +220,7 @@ impl HomeTwins {
         let is_behind = {
             let _turn = self.turn.lock().await;
             let mut replica = self.replica.lock();
-            let exchanged = replica.exchange(messages, self.clock.now_ms());
+            let exchanged = replica.exchange(messages);
             let documents = replica.differences(&exchanged.staged);
             replica.commit(exchanged.staged, self.clock.now_ms());
             drop(replica);

@@ -26,6 +26,9 @@ pub const DOCUMENTS_MAX: usize = 10_000;
 /// Attribute of [`Section::Meta`] that names the box that a device is at.
 pub const OWNER: &str = "owner_edge";
 
+/// Attribute of [`Section::Meta`] that says when a device went.
+pub const DELETED_AT: &str = "deleted_at";
+
 /// One home's documents on one node. Pure: what is to be stored comes out as [`Staged`], and counts once it is committed.
 #[derive(Debug)]
 pub struct Replica {

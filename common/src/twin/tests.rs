@@ -58,9 +58,7 @@ impl Node {
     fn take(&mut self, bodies: Vec<Vec<u8>>, now_ms: i64) -> Vec<Vec<u8>> {
         let mut replies = Vec::new();
         for body in bodies {
-            let exchanged = self
-                .replica
-                .exchange(sync::decode(&body).expect("body"), now_ms);
+            let exchanged = self.replica.exchange(sync::decode(&body).expect("body"));
             assert!(exchanged.faults.is_empty(), "{:?}", exchanged.faults);
             self.keep(exchanged.staged, now_ms);
             replies.extend(sync::encode(&exchanged.replies));

@@ -11,7 +11,6 @@ use tarn_common::{
         edit::Edit,
         home::HomeTwins,
         replica::{OWNER, Replica},
-        resolve::Policy,
     },
 };
 use tarn_devices::{
@@ -34,6 +33,7 @@ use crate::twins::{
     Presence,
     actuate::Actuator,
     mirror::{Claim, claim},
+    policy,
 };
 
 /// Boxes of the home as this one sees them.
@@ -132,7 +132,7 @@ impl DeviceService for BoxDevices {
                 }
             });
         }
-        self.outcomes(&id, commands, until).await
+        self.outcomes(commands, until).await
     }
 
     async fn call(
@@ -311,7 +311,6 @@ impl BoxDevices {
     /// Wait until commands are on disk, then for their outcome at most until then.
     async fn outcomes(
         &self,
-        device: &str,
         ids: Vec<String>,
         until: Instant,
     ) -> Result<Vec<CommandShape>, DeviceError> {
@@ -333,7 +332,6 @@ impl BoxDevices {
                 }
             }
         }
-        tracing::debug!(device, commands = commands.len(), "commands");
         Ok(commands)
     }
 
@@ -370,11 +368,7 @@ fn ttl_s(
     value: &Value,
     ttl: Option<Duration>,
 ) -> Result<Option<u32>, LiveError> {
-    let policy = twin::safety(feature).map_or(Policy::Latest, |safety| Policy::Safe {
-        order: safety.order,
-        live: safety.is_live,
-    });
     // Nobody wants a press to be made up for.
     let usual = twin::is_deed(feature, value).then_some(LIVE_TTL_MAX);
-    live_ttl(&policy, value, ttl.or(usual))
+    live_ttl(&policy(feature), value, ttl.or(usual))
 }

@@ -3,7 +3,10 @@ use tarn_common::{clock::ManualClock, ids::EdgeId};
 
 use super::*;
 use crate::{
-    journal::{Journal, JournalSettings, JournalStart},
+    journal::{
+        Journal, JournalSettings, JournalStart,
+        segment::{self, RECORDS_AT, Scan},
+    },
     metrics::JournalMetrics,
 };
 

@@ -8,7 +8,8 @@ use tarn_common::{
         document::{Document, DocumentId, Section},
         edit::{Edit, value as scalar_value},
         home::{HomeTwins, TwinError},
-        replica::{OWNER, Replica},
+        replica::{DELETED_AT, OWNER, Replica},
+        resolve::Policy,
         write::DEVICE,
     },
 };
@@ -20,7 +21,7 @@ use tarn_openapi::{about, types::moment};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Presence, heard::States};
+use super::{Presence, heard::States, policy};
 use crate::{devices::Devices, identity::Identity};
 
 /// What is said within this time becomes one change of its document.
@@ -29,9 +30,6 @@ const COALESCE: Duration = Duration::from_millis(500);
 const CLAIM_EVERY: Duration = Duration::from_secs(30);
 /// Documents that one change of the store concerns at most.
 const DOCUMENTS_AT_ONCE: usize = 500;
-
-/// Attribute of [`Section::Meta`] that says when a device went.
-const DELETED_AT: &str = "deleted_at";
 
 /// Keeps the twins of this box's devices true to what is known of them.
 pub struct Mirror {
@@ -188,10 +186,10 @@ impl Mirror {
             put(Section::About, attribute, value.clone());
         }
         for feature in device.features.values() {
-            if let Some(safety) = twin::safety(feature) {
-                let policy =
-                    json!({"policy": "safe", "order": safety.order, "live": safety.is_live});
-                put(Section::Policy, &feature.metric, json!(policy.to_string()));
+            let policy = policy(feature);
+            if policy != Policy::Latest {
+                let policy = json!(policy).to_string();
+                put(Section::Policy, &feature.metric, json!(policy));
             }
         }
         let states = device.features.values().filter_map(|feature| {

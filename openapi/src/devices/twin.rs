@@ -7,16 +7,13 @@ use tarn_common::twin::{
     document::{Document, Section},
     edit::value,
     history::{Changed, history},
-    replica::{OWNER, Replica},
+    replica::{DELETED_AT, OWNER, Replica},
     resolve::{Resolved, Why},
     write::Write,
 };
 
 use super::KnownDevice;
 use crate::{about, types::moment};
-
-/// Attribute of [`Section::Meta`] that says when a device was deleted.
-const DELETED_AT: &str = "deleted_at";
 
 /// What is shared of a device between its box and everyone else.
 #[derive(Debug, Clone, Object)]

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tarn_common::{
@@ -7,11 +7,14 @@ use tarn_common::{
         command::{CommandState, commands_of, find, live_ttl, state_of},
         document::{DocumentId, Section},
         edit::Edit,
-        home::HomeTwins,
+        home::{Change, HomeTwins},
         replica::Replica,
     },
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::broadcast::Receiver,
+    time::{Instant, timeout_at},
+};
 
 use super::{Command, DeviceError, SetRequest, check_heads};
 use crate::{Any, types::moment};
@@ -110,6 +113,15 @@ impl Wanted<'_> {
         look().map(|(_, state)| shape(&device, state))
     }
 
+    /// Wait for a change of this home; many homes are told on one channel. One that was missed was made before the next look.
+    async fn change(&self, changes: &mut Receiver<Arc<Change>>) {
+        while changes
+            .recv()
+            .await
+            .is_ok_and(|change| change.home != *self.twins.home())
+        {}
+    }
+
     /// Wait until nothing more becomes of commands, at most until then.
     async fn outcomes(&self, device: &str, ids: &[String], until: Instant) {
         let mut changes = self.twins.changes();
@@ -123,8 +135,7 @@ impl Wanted<'_> {
                     state.is_none_or(|state| state.status.is_end() || state.done_ms.is_some())
                 })
             });
-            // A change that was missed was made before the next look.
-            if is_done || timeout_at(until, changes.recv()).await.is_err() {
+            if is_done || timeout_at(until, self.change(&mut changes)).await.is_err() {
                 return;
             }
         }

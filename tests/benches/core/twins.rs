@@ -49,7 +49,7 @@ pub(crate) fn twins() -> Value {
     let one_document_edit_us = begun.elapsed().as_secs_f64() * 1e6 / CHANGES as f64;
     let begun = Instant::now();
     for body in &bodies {
-        let exchanged = two.exchange(sync::decode(body).expect("body"), NOW_MS);
+        let exchanged = two.exchange(sync::decode(body).expect("body"));
         two.commit(exchanged.staged, NOW_MS);
     }
     let merged_one_by_one_per_s = CHANGES as f64 / begun.elapsed().as_secs_f64();
@@ -124,7 +124,7 @@ fn meet(a: &mut Replica, b: &mut Replica) -> (usize, f64) {
 fn take(replica: &mut Replica, bodies: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut replies = Vec::new();
     for body in bodies {
-        let exchanged = replica.exchange(sync::decode(&body).expect("body"), NOW_MS);
+        let exchanged = replica.exchange(sync::decode(&body).expect("body"));
         assert!(exchanged.faults.is_empty(), "{:?}", exchanged.faults);
         replica.commit(exchanged.staged, NOW_MS);
         replies.extend(sync::encode(&exchanged.replies));

@@ -68,7 +68,7 @@ fn replica() -> (Replica, DocumentId) {
         more: false,
         payload: changes,
     };
-    let exchanged = here.exchange(vec![message], NOW_MS + 10);
+    let exchanged = here.exchange(vec![message]);
     assert!(exchanged.faults.is_empty(), "{:?}", exchanged.faults);
     here.commit(exchanged.staged, NOW_MS + 10);
     (here, id)

@@ -63,7 +63,7 @@ fn meet(a: &mut Replica, b: &mut Replica, now_ms: i64) {
         let to = if turn % 2 == 0 { &mut *b } else { &mut *a };
         let mut replies = Vec::new();
         for body in bodies {
-            let exchanged = to.exchange(sync::decode(&body).expect("body"), now_ms);
+            let exchanged = to.exchange(sync::decode(&body).expect("body"));
             to.commit(exchanged.staged, now_ms);
             replies.extend(sync::encode(&exchanged.replies));
         }

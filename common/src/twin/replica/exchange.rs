@@ -86,7 +86,7 @@ impl Replica {
     }
 
     /// Take in what a peer says. Whatever it is, this ends, and what is good stays as it is.
-    pub fn exchange(&mut self, messages: Vec<Message>, _now_ms: i64) -> Exchanged {
+    pub fn exchange(&mut self, messages: Vec<Message>) -> Exchanged {
         let mut done = Exchanged::default();
         for message in messages {
             let about = about(&message);

@@ -214,9 +214,8 @@ impl World {
     }
 
     fn receive(&mut self, from: usize, to: usize, body: &[u8]) {
-        let now_ms = self.now(to);
         let messages = sync::decode(body).expect("body");
-        let exchanged = self.nodes[to].replica.exchange(messages, now_ms);
+        let exchanged = self.nodes[to].replica.exchange(messages);
         assert!(exchanged.faults.is_empty(), "{:?}", exchanged.faults);
         if self.keep(to, exchanged.staged) {
             let replies = sync::encode(&exchanged.replies);

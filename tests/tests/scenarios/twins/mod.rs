@@ -222,9 +222,7 @@ impl Peer {
 
     fn receive(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
         let now_ms = SystemClock.now_ms();
-        let done = self
-            .replica
-            .exchange(sync::decode(body).expect("a body"), now_ms);
+        let done = self.replica.exchange(sync::decode(body).expect("a body"));
         assert!(done.faults.is_empty(), "{:?}", done.faults);
         self.replica.commit(done.staged, now_ms);
         sync::encode(&done.replies)

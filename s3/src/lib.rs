@@ -1,0 +1,1 @@
+//! A directory of readings, served by the S3 protocol.

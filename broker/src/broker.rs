@@ -12,6 +12,7 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
+use tarn_common::database::DatabaseError;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -32,7 +33,7 @@ use crate::{
     publisher::Publisher,
     router::Router,
     session::Session,
-    store::{Store, StoreError},
+    store::Store,
     sys,
     transport::{self, Listen, TlsError, TlsServer},
 };
@@ -71,7 +72,7 @@ pub enum StartError {
     Router(#[source] io::Error),
     /// Sessions and retained messages cannot be read.
     #[error("broker store")]
-    Store(#[from] StoreError),
+    Store(#[from] DatabaseError),
     /// What the log has of them cannot be read.
     #[error("read the log for sessions and retained messages")]
     Recover(#[source] io::Error),

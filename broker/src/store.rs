@@ -6,8 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use tarn_common::{
-    durable::{self, RealDisk},
+    database::{DatabaseError, EmbeddedDatabase},
     ids::Seq,
 };
 
@@ -32,15 +31,8 @@ const QUEUED: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("qu
 const UPTO: &str = "upto";
 /// Pages that redb keeps in memory. They are read once, at a start.
 const CACHE_BYTES: usize = 1024 * 1024;
-
-/// The store could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("{action} {path}")]
-pub struct StoreError {
-    action: &'static str,
-    path: PathBuf,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
+/// What goes with a damaged file.
+const LOST: &str = "sessions and retained messages of before the last checkpoint";
 
 /// A message as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,113 +91,93 @@ pub(crate) struct Contents {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Store {
-    path: PathBuf,
-    database: Database,
+    database: EmbeddedDatabase,
     /// Numbers of the stored messages of each client. What is stored of a message never changes.
-    numbers: Mutex<HashMap<Arc<str>, HashSet<u64>>>,
+    /// None after a write that failed: it may have come through.
+    numbers: Mutex<Option<Numbers>>,
 }
+
+type Numbers = HashMap<Arc<str>, HashSet<u64>>;
 
 impl Store {
     /// Open the file, made if absent. One that is damaged is put aside, because what is in the log
     /// can still be served without it.
-    pub(crate) fn open(path: &Path) -> Result<(Store, Contents), StoreError> {
-        match Store::open_once(path) {
-            Ok(opened) => Ok(opened),
-            Err(error) if path.exists() => {
-                let aside = path.with_extension("damaged");
-                tracing::error!(path = %path.display(), aside = %aside.display(), error = ?error.source,
-                    "broker store is damaged and put aside: sessions and retained messages of before the last checkpoint are lost");
-                fs::rename(path, &aside).map_err(StoreError::at("put aside", path))?;
-                Store::open_once(path)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open_once(path: &Path) -> Result<(Store, Contents), StoreError> {
-        let new = !path.exists();
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create(path).map_err(StoreError::at("open", path))?;
-        if new {
-            // The file is synced by redb, its name by us.
-            durable::sync_name(&RealDisk, path)
-                .map_err(StoreError::at("sync the directory of", path))?;
-        }
-        let contents = contents(&database).map_err(StoreError::at("read", path))?;
-        let numbers = contents.sessions.iter().map(|(client, _, queued)| {
-            let numbers = queued.iter().map(|(number, _)| *number).collect();
-            (Arc::from(&**client), numbers)
-        });
+    pub(crate) fn open(path: &Path) -> Result<(Store, Contents), DatabaseError> {
+        let (database, contents) = EmbeddedDatabase::open(path, CACHE_BYTES, LOST, contents)?;
         let store = Store {
-            path: path.to_owned(),
-            numbers: Mutex::new(numbers.collect()),
             database,
+            numbers: Mutex::new(Some(contents.numbers())),
         };
         Ok((store, contents))
     }
 
     /// Make changes durable, all or none. Blocks.
-    pub(crate) fn write(&self, changes: &Changes) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, changes: &Changes) -> Result<(), DatabaseError> {
         let mut numbers = self.numbers.lock();
-        let mut next = numbers.clone();
-        self.write_all(changes, &mut next)
-            .map_err(StoreError::at("write", &self.path))?;
-        *numbers = next;
+        let known = numbers.take();
+        let next = self.database.with("write", |database| {
+            let mut next = match &known {
+                Some(known) => known.clone(),
+                None => contents(database)?.numbers(),
+            };
+            write_all(database, changes, &mut next)?;
+            Ok(next)
+        })?;
+        *numbers = Some(next);
         Ok(())
     }
+}
 
-    fn write_all(
-        &self,
-        changes: &Changes,
-        numbers: &mut HashMap<Arc<str>, HashSet<u64>>,
-    ) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut retained = transaction.open_table(RETAINED)?;
-            for (topic, message) in &changes.retained {
-                match message {
-                    Some(message) => {
-                        retained.insert(&**topic, &*note::encode(&StoredMessage::of(message)))?;
-                    }
-                    None => {
-                        retained.remove(&**topic)?;
-                    }
+fn write_all(
+    database: &Database,
+    changes: &Changes,
+    numbers: &mut Numbers,
+) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut retained = transaction.open_table(RETAINED)?;
+        for (topic, message) in &changes.retained {
+            match message {
+                Some(message) => {
+                    retained.insert(&**topic, &*note::encode(&StoredMessage::of(message)))?;
+                }
+                None => {
+                    retained.remove(&**topic)?;
                 }
             }
-            let mut sessions = transaction.open_table(SESSIONS)?;
-            let mut queued = transaction.open_table(QUEUED)?;
-            for client in &changes.gone {
-                sessions.remove(&**client)?;
-                for number in numbers.remove(client).into_iter().flatten() {
-                    queued.remove((&**client, number))?;
-                }
-            }
-            for (client, session, deliveries) in &changes.sessions {
-                sessions.insert(&**client, &*note::encode(session))?;
-                let known = numbers.entry(client.clone()).or_default();
-                let now: HashSet<u64> = deliveries.iter().map(|d| d.number).collect();
-                for number in known.difference(&now) {
-                    queued.remove((&**client, *number))?;
-                }
-                for delivery in deliveries.iter().filter(|d| !known.contains(&d.number)) {
-                    let stored = Queued {
-                        message: StoredMessage::of(&delivery.envelope),
-                        qos: delivery.qos,
-                        retain: delivery.retain,
-                        identifiers: delivery.identifiers.clone(),
-                        share: delivery.share.as_deref().map(str::to_owned),
-                    };
-                    queued.insert((&**client, delivery.number), &*note::encode(&stored))?;
-                }
-                *known = now;
-            }
-            let mut meta = transaction.open_table(META)?;
-            meta.insert(UPTO, changes.upto.0)?;
         }
-        transaction.commit()?;
-        Ok(())
+        let mut sessions = transaction.open_table(SESSIONS)?;
+        let mut queued = transaction.open_table(QUEUED)?;
+        for client in &changes.gone {
+            sessions.remove(&**client)?;
+            for number in numbers.remove(client).into_iter().flatten() {
+                queued.remove((&**client, number))?;
+            }
+        }
+        for (client, session, deliveries) in &changes.sessions {
+            sessions.insert(&**client, &*note::encode(session))?;
+            let known = numbers.entry(client.clone()).or_default();
+            let now: HashSet<u64> = deliveries.iter().map(|d| d.number).collect();
+            for number in known.difference(&now) {
+                queued.remove((&**client, *number))?;
+            }
+            for delivery in deliveries.iter().filter(|d| !known.contains(&d.number)) {
+                let stored = Queued {
+                    message: StoredMessage::of(&delivery.envelope),
+                    qos: delivery.qos,
+                    retain: delivery.retain,
+                    identifiers: delivery.identifiers.clone(),
+                    share: delivery.share.as_deref().map(str::to_owned),
+                };
+                queued.insert((&**client, delivery.number), &*note::encode(&stored))?;
+            }
+            *known = now;
+        }
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(UPTO, changes.upto.0)?;
     }
+    transaction.commit()?;
+    Ok(())
 }
 
 fn contents(database: &Database) -> Result<Contents, redb::Error> {
@@ -250,23 +222,13 @@ fn corrupt() -> redb::Error {
     redb::Error::Corrupted("a value that cannot be decoded".into())
 }
 
-impl StoreError {
-    fn at<E>(action: &'static str, path: &Path) -> impl FnOnce(E) -> StoreError
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let path = path.to_owned();
-        move |source| StoreError {
-            action,
-            path,
-            source: source.into(),
-        }
-    }
-}
-
-impl From<StoreError> for io::Error {
-    fn from(error: StoreError) -> Self {
-        io::Error::other(error)
+impl Contents {
+    fn numbers(&self) -> Numbers {
+        let numbers = self.sessions.iter().map(|(client, _, queued)| {
+            let numbers = queued.iter().map(|(number, _)| *number).collect();
+            (Arc::from(&**client), numbers)
+        });
+        numbers.collect()
     }
 }
 

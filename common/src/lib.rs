@@ -12,6 +12,8 @@ pub mod chunk;
 pub mod clock;
 /// The commit log: numbered entries that add and remove chunks.
 pub mod commit_log;
+/// An embedded database that outlives errors of the disk.
+pub mod database;
 /// Files that are whole or absent after a crash.
 pub mod durable;
 /// Identifiers: every id, sequence and shard number is a type of its own.

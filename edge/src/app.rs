@@ -17,6 +17,7 @@ use tarn_broker::{
 };
 use tarn_common::{
     clock::Clock,
+    database::DatabaseError,
     durable::RealDisk,
     ids::{EdgeId, Seq},
     query::{Engine, QueryError},
@@ -51,7 +52,7 @@ use crate::{
         self_discovery::{Health, SelfDiscovery},
         send::CommandSender,
         service::{BoxDevices, Boxes},
-        store::{DeviceStore, StoreError},
+        store::DeviceStore,
     },
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
@@ -110,7 +111,7 @@ pub enum StartError {
     Engine(#[from] QueryError),
     /// What is kept of devices cannot be opened.
     #[error("what is kept of devices")]
-    Devices(#[from] StoreError),
+    Devices(#[from] DatabaseError),
     /// The home's twins cannot be opened.
     #[error("the home's twins")]
     Twins(#[from] TwinStoreError),
@@ -633,7 +634,7 @@ fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Arc<Uplink>>>, started_ms: i
     })
 }
 
-fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), StoreError> {
+fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), DatabaseError> {
     let (store, registry) = DeviceStore::open(&data.devices())?;
     Ok((Arc::new(store), registry))
 }

@@ -15,6 +15,7 @@ use tarn_common::{
     chunk::{self, ChunkError, Encoded, ZSTD_LEVEL_BOX},
     clock::Clock,
     commit_log::{Chunk, Entry, VERSION},
+    database::DatabaseError,
     durable::{self, Disk},
     ids::Seq,
     layout::ChunkKey,
@@ -24,7 +25,7 @@ use tarn_common::{
 
 use crate::{
     decode::{Decoded, Decoder},
-    devices::{Devices, store::StoreError},
+    devices::Devices,
     identity::Identity,
     journal::{
         Segment, Segments,
@@ -88,7 +89,7 @@ pub enum CutError {
     },
     /// What decoding goes on from could not be kept.
     #[error("keep counters and devices")]
-    Devices(#[from] StoreError),
+    Devices(#[from] DatabaseError),
 }
 
 impl CutError {

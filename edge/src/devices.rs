@@ -28,7 +28,7 @@ use std::{
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, RwLock};
 use tarn_broker::log::PublishLog;
-use tarn_common::ids::Seq;
+use tarn_common::{database::DatabaseError, ids::Seq};
 use tarn_devices::{
     message::Message,
     registry::{Heard as Learnt, Registry},
@@ -159,7 +159,7 @@ impl Devices {
     ///
     /// # Errors
     /// It is not stored; the cut has to be done again.
-    pub fn cut(&self, last: Seq, decoded: &Decoded) -> Result<(), store::StoreError> {
+    pub fn cut(&self, last: Seq, decoded: &Decoded) -> Result<(), DatabaseError> {
         self.take(&decoded.faults, &decoded.skews);
         let Some(store) = &self.store else {
             return Ok(());
@@ -326,7 +326,7 @@ impl Devices {
     ///
     /// # Errors
     /// It is not stored.
-    pub fn save(&self) -> Result<(), store::StoreError> {
+    pub fn save(&self) -> Result<(), DatabaseError> {
         let Some(store) = &self.store else {
             return Ok(());
         };

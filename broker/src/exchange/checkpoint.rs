@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tarn_common::database::DatabaseError;
+
 use super::Exchange;
 use crate::{
     log::Refused,
     mailbox::{Delivery, State},
-    store::{Changes, Store, StoreError, StoredSession},
+    store::{Changes, Store, StoredSession},
 };
 
 /// A checkpoint was not made. The one before it holds.
@@ -17,7 +19,7 @@ pub enum CheckpointError {
     Log(#[from] Refused),
     /// The store cannot be written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] DatabaseError),
     /// The task that writes it panicked.
     #[error("writing the broker store")]
     Task(#[from] tokio::task::JoinError),

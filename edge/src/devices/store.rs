@@ -1,11 +1,8 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use tarn_common::{
-    durable::{self, RealDisk},
+    database::{DatabaseError, EmbeddedDatabase},
     ids::Seq,
 };
 use tarn_devices::registry::{Registry, Saved};
@@ -24,18 +21,11 @@ const PAST: TableDefinition<'_, (u64, i64), u64> = TableDefinition::new("past");
 const VERSION: u8 = 1;
 /// Pages that redb keeps in memory.
 const CACHE_BYTES: usize = 1 << 20;
+/// What goes with a damaged file.
+const LOST: &str = "names and merges that were set by hand, and where counters stood";
 /// Readings of the past that are remembered at most, 30 bytes each; beyond it a further one is stored as often
 /// as it is sent.
 pub const PAST_READINGS_MAX: u64 = 20_000_000;
-
-/// What is known of devices could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("{action} {path}")]
-pub struct StoreError {
-    action: &'static str,
-    path: PathBuf,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
 
 /// What is kept of devices over a restart: `devices.redb`.
 ///
@@ -43,8 +33,7 @@ pub struct StoreError {
 /// it finds the memory of before, and its own readings of the past as its own.
 #[derive(Debug)]
 pub struct DeviceStore {
-    path: PathBuf,
-    database: Database,
+    database: EmbeddedDatabase,
 }
 
 impl DeviceStore {
@@ -53,74 +42,23 @@ impl DeviceStore {
     ///
     /// # Errors
     /// The file can be neither read nor put aside.
-    pub fn open(path: &Path) -> Result<(DeviceStore, Registry), StoreError> {
-        match DeviceStore::open_once(path) {
-            Ok(opened) => Ok(opened),
-            Err(error) if path.exists() => {
-                let aside = path.with_extension("damaged");
-                tracing::error!(path = %path.display(), aside = %aside.display(), error = ?error.source,
-                    "what is kept of devices is damaged and put aside; names and merges that were set by hand are lost");
-                fs::rename(path, &aside).map_err(StoreError::at("put aside", path))?;
-                DeviceStore::open_once(path)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open_once(path: &Path) -> Result<(DeviceStore, Registry), StoreError> {
-        let new = !path.exists();
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(StoreError::at("open", path))?;
-        if new {
-            // The file is synced by redb, its name by us.
-            durable::sync_name(&RealDisk, path)
-                .map_err(StoreError::at("sync the directory of", path))?;
-        }
-        let store = DeviceStore {
-            path: path.to_owned(),
-            database,
-        };
-        store.make_tables()?;
-        let registry = store
-            .registry()?
-            .map_or_else(Registry::new, Registry::restore);
-        Ok((store, registry))
-    }
-
-    fn make_tables(&self) -> Result<(), StoreError> {
-        let make = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
-            transaction.open_table(REGISTRY)?;
-            transaction.open_table(MEMORY)?;
-            transaction.open_table(PAST)?;
-            transaction.commit()?;
-            Ok(())
-        };
-        make().map_err(self.at("make"))
-    }
-
-    fn registry(&self) -> Result<Option<Saved>, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(REGISTRY)?;
-            Ok(table.get("registry")?.map(|bytes| bytes.value().to_vec()))
-        };
-        let bytes = read().map_err(self.at("read"))?;
-        bytes
-            .map(|bytes| decode(&bytes).map_err(self.at("understand")))
-            .transpose()
+    pub fn open(path: &Path) -> Result<(DeviceStore, Registry), DatabaseError> {
+        let (database, saved) = EmbeddedDatabase::open(path, CACHE_BYTES, LOST, |database| {
+            make_tables(database)?;
+            saved_registry(database)
+        })?;
+        let registry = saved.map_or_else(Registry::new, Registry::restore);
+        Ok((DeviceStore { database }, registry))
     }
 
     /// What decoding had come to with the record before this one.
-    pub(super) fn memory_before(&self, first: Seq) -> Result<Memory, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(MEMORY)?;
+    pub(super) fn memory_before(&self, first: Seq) -> Result<Memory, DatabaseError> {
+        let bytes = self.database.with("read", |database| {
+            let table = database.begin_read()?.open_table(MEMORY)?;
             let last = table.range(..first.0)?.next_back().transpose()?;
             Ok(last.map(|(_, bytes)| bytes.value().to_vec()))
-        };
-        let bytes = read().map_err(self.at("read"))?;
-        let memory = bytes.map(|bytes| decode(&bytes).map_err(self.at("understand")));
+        })?;
+        let memory = bytes.map(|bytes| decode(&bytes).map_err(self.database.error("understand")));
         Ok(memory.transpose()?.unwrap_or_default())
     }
 
@@ -130,14 +68,14 @@ impl DeviceStore {
         last: Seq,
         state: &State,
         saved: Option<&Saved>,
-    ) -> Result<(), StoreError> {
-        let memory = encode(&state.memory).map_err(self.at("encode for"))?;
+    ) -> Result<(), DatabaseError> {
+        let memory = encode(&state.memory).map_err(self.database.error("encode for"))?;
         let saved = saved
             .map(encode)
             .transpose()
-            .map_err(self.at("encode for"))?;
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            .map_err(self.database.error("encode for"))?;
+        self.database.with("write", |database| {
+            let transaction = database.begin_write()?;
             {
                 let mut table = transaction.open_table(MEMORY)?;
                 let before: Vec<u64> = table
@@ -163,57 +101,51 @@ impl DeviceStore {
             }
             transaction.commit()?;
             Ok(())
-        };
-        write().map_err(self.at("write"))
+        })
     }
 
     /// Keep the registry: durable when this returns.
-    pub(super) fn keep_registry(&self, saved: &Saved) -> Result<(), StoreError> {
-        let bytes = encode(saved).map_err(self.at("encode for"))?;
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+    pub(super) fn keep_registry(&self, saved: &Saved) -> Result<(), DatabaseError> {
+        let bytes = encode(saved).map_err(self.database.error("encode for"))?;
+        self.database.with("write", |database| {
+            let transaction = database.begin_write()?;
             transaction
                 .open_table(REGISTRY)?
                 .insert("registry", bytes.as_slice())?;
             transaction.commit()?;
             Ok(())
-        };
-        write().map_err(self.at("write"))
-    }
-
-    fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-        &self,
-        action: &'static str,
-    ) -> impl FnOnce(E) -> StoreError {
-        StoreError::at(action, &self.path)
+        })
     }
 }
 
 impl Past for DeviceStore {
     fn record_of(&self, series: u64, ts: i64) -> Option<u64> {
-        let read = || -> Result<Option<u64>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(PAST)?;
+        let record = self.database.with("read", |database| {
+            let table = database.begin_read()?.open_table(PAST)?;
             Ok(table.get((series, ts))?.map(|seq| seq.value()))
-        };
-        read().unwrap_or_else(|e| {
+        });
+        record.unwrap_or_else(|e| {
             tracing::error!(error = %e, "it cannot be told whether a reading of the past is stored; it is stored again");
             None
         })
     }
 }
 
-impl StoreError {
-    fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-        action: &'static str,
-        path: &Path,
-    ) -> impl FnOnce(E) -> StoreError {
-        let path = path.to_owned();
-        move |source| StoreError {
-            action,
-            path,
-            source: source.into(),
-        }
-    }
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(REGISTRY)?;
+    transaction.open_table(MEMORY)?;
+    transaction.open_table(PAST)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn saved_registry(database: &Database) -> Result<Option<Saved>, redb::Error> {
+    let table = database.begin_read()?.open_table(REGISTRY)?;
+    let saved = table.get("registry")?.map(|bytes| decode(bytes.value()));
+    saved
+        .transpose()
+        .map_err(|e| redb::Error::Corrupted(e.to_string()))
 }
 
 fn encode<T: serde::Serialize>(value: &T) -> postcard::Result<Vec<u8>> {

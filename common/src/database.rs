@@ -1,0 +1,143 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use parking_lot::RwLock;
+use redb::Database;
+
+use crate::durable::{self, RealDisk};
+
+/// An embedded database could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {path}")]
+pub struct DatabaseError {
+    action: &'static str,
+    path: PathBuf,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A file of redb that outlives errors of the disk: redb refuses all work after one until the file is opened
+/// anew, which is done here, and what failed is tried once more.
+#[derive(Debug)]
+pub struct EmbeddedDatabase {
+    path: PathBuf,
+    cache_bytes: usize,
+    /// None while the disk does not even let it be opened.
+    database: RwLock<Option<Database>>,
+}
+
+impl EmbeddedDatabase {
+    /// Open the file, made if absent, and read from it. A file that is damaged, or that `read` cannot
+    /// understand, is put aside, and a new one is made; `lost` says what goes with it.
+    ///
+    /// # Errors
+    /// The file can be neither read nor put aside.
+    pub fn open<T>(
+        path: &Path,
+        cache_bytes: usize,
+        lost: &str,
+        mut read: impl FnMut(&Database) -> Result<T, redb::Error>,
+    ) -> Result<(EmbeddedDatabase, T), DatabaseError> {
+        let mut open_once = || {
+            let database = create(path, cache_bytes)?;
+            let found = read(&database)?;
+            Ok((database, found))
+        };
+        let opened = match open_once() {
+            Err(error) if is_damage(&error) && path.exists() => {
+                let aside = path.with_extension("damaged");
+                tracing::error!(path = %path.display(), aside = %aside.display(), %error, lost,
+                    "a file of the box is damaged and put aside");
+                fs::rename(path, &aside).map_err(DatabaseError::at("put aside", path))?;
+                open_once()
+            }
+            opened => opened,
+        };
+        let (database, found) = opened.map_err(DatabaseError::at("open", path))?;
+        let database = EmbeddedDatabase {
+            path: path.to_owned(),
+            cache_bytes,
+            database: RwLock::new(Some(database)),
+        };
+        Ok((database, found))
+    }
+
+    /// Do a piece of work. It may be done twice, so it must come to the same if it is.
+    ///
+    /// # Errors
+    /// The work failed, also on the file opened anew where that was called for.
+    pub fn with<T>(
+        &self,
+        action: &'static str,
+        mut work: impl FnMut(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, DatabaseError> {
+        let failed = || DatabaseError::at(action, &self.path);
+        if let Some(database) = &*self.database.read() {
+            match work(database) {
+                Err(redb::Error::PreviousIo) => {}
+                done => return done.map_err(failed()),
+            }
+        }
+        let mut database = self.database.write();
+        // The file is locked by whoever has it open.
+        *database = None;
+        let opened = database.insert(create(&self.path, self.cache_bytes).map_err(failed())?);
+        tracing::info!(path = %self.path.display(), "opened anew after an error of the disk");
+        work(opened).map_err(failed())
+    }
+
+    /// This error with what was done, for what goes wrong outside of the database.
+    pub fn error<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        action: &'static str,
+    ) -> impl FnOnce(E) -> DatabaseError {
+        DatabaseError::at(action, &self.path)
+    }
+}
+
+fn create(path: &Path, cache_bytes: usize) -> Result<Database, redb::Error> {
+    let new = !path.exists();
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    let database = builder.create(path)?;
+    if new {
+        // The file is synced by redb, its name by us.
+        durable::sync_name(&RealDisk, path)?;
+    }
+    Ok(database)
+}
+
+/// Whether the file is wrong, and not only the disk in a bad moment.
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Io(e) => matches!(
+            e.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ),
+        redb::Error::PreviousIo
+        | redb::Error::DatabaseAlreadyOpen
+        | redb::Error::LockPoisoned(_) => false,
+        _ => true,
+    }
+}
+
+impl DatabaseError {
+    fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(E) -> DatabaseError {
+        let path = path.to_owned();
+        move |source| DatabaseError {
+            action,
+            path,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<DatabaseError> for io::Error {
+    fn from(error: DatabaseError) -> Self {
+        io::Error::other(error)
+    }
+}

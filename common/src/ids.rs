@@ -57,6 +57,12 @@ impl StoreName {
     /// Longest name.
     pub const LENGTH_MAX: usize = 32;
 
+    /// The name of the first store that is given without one.
+    #[must_use]
+    pub fn main() -> StoreName {
+        StoreName("main".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -65,6 +65,19 @@ pub enum Why {
     Balance,
 }
 
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Why::Lost => "lost",
+            Why::TooFew => "too_few",
+            Why::Drain => "drain",
+            Why::Zone => "zone",
+            Why::Surplus => "surplus",
+            Why::Balance => "balance",
+        })
+    }
+}
+
 /// One copy made, one let go, or both: first the one, then the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Move {

@@ -16,7 +16,7 @@ use tarn_common::{
     },
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
-    store::Store,
+    store::{Store, pool::PoolError},
 };
 
 use crate::{
@@ -365,7 +365,11 @@ impl Case {
                 continue;
             };
             let read = member.read_copy(chunk, at == 0).await;
-            found.push((name.clone(), read.map(|_| ()).map_err(|e| e.to_string())));
+            let told = |error| match error {
+                PoolError::Content { fault, .. } => fault.to_string(),
+                other => other.to_string(),
+            };
+            found.push((name.clone(), read.map(|_| ()).map_err(told)));
         }
         found
     }

@@ -1,3 +1,5 @@
+/// Objects of the fleet: whose a store is, and the store sets.
+mod fleet;
 /// Objects of twins.
 mod twins;
 
@@ -5,11 +7,14 @@ use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
 
+pub use self::fleet::{IdentityKey, STORES, StoreSetKey};
 pub use self::twins::{TWINS, TwinDocument, TwinKey, twins_prefix};
 use crate::ids::{EdgeId, HomeId, Seq, Shard};
 
 /// Prefix of the primary copies, what analysts read.
 pub const READINGS: &str = "readings";
+/// Prefix of the copies beside the primary ones, which a glob over [`READINGS`] does not see.
+pub const REPLICAS: &str = "replicas";
 /// Prefix of the commit logs.
 pub const LOG: &str = "log";
 
@@ -70,6 +75,27 @@ impl<'de> serde::Deserialize<'de> for ChunkKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let key = <String as serde::Deserialize>::deserialize(deserializer)?;
         key.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl ChunkKey {
+    /// The key of a copy: the primary lies at the chunk's own, every other below [`REPLICAS`].
+    #[must_use]
+    pub fn copy(&self, is_primary: bool) -> String {
+        let own = self.to_string();
+        if is_primary {
+            return own;
+        }
+        own.replacen(READINGS, REPLICAS, 1)
+    }
+
+    /// Read the key of a copy, and whether it is the primary's.
+    #[must_use]
+    pub fn of_copy(key: &str) -> Option<(ChunkKey, bool)> {
+        match key.strip_prefix(REPLICAS) {
+            Some(rest) => Some((format!("{READINGS}{rest}").parse().ok()?, false)),
+            None => Some((key.parse().ok()?, true)),
+        }
     }
 }
 
@@ -169,6 +195,12 @@ mod tests {
             "readings/home=my-home.1/date=2026-11-22/00000000000000ab-3-000000000001-5000000000000.parquet"
         );
         assert_eq!(text.parse::<ChunkKey>().expect("parses"), key);
+        for is_primary in [true, false] {
+            let copy = key.copy(is_primary);
+            let read = ChunkKey::of_copy(&copy).expect("parses");
+            assert_eq!(read, (key.clone(), is_primary), "{copy}");
+        }
+        assert!(key.copy(false).starts_with("replicas/home=my-home.1/date="));
         let entry = EntryKey {
             home: key.home,
             writer: key.edge,

@@ -31,6 +31,7 @@ use crate::{
     exit::Failure,
     lan::LanArgs,
     mqtt::MqttArgs,
+    store::S3Args,
 };
 
 /// Where clients without a user name may come from.
@@ -178,6 +179,9 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) lan: LanArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) s3: S3Args,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -340,6 +344,7 @@ impl EdgeArgs {
             zone: zone(self.time_zone.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
+            s3: self.s3.settings()?,
             meeting_places: self.cloud_link.settings(&home)?,
             users: UsersSettings {
                 fixed: self

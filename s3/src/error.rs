@@ -29,8 +29,8 @@ pub(crate) fn gone(action: &'static str) -> S3Error {
 /// The same for a whole operation.
 pub(crate) fn of_tree(action: &'static str, error: TreeError) -> S3Error {
     match error {
-        TreeError::NotFound => s3_error!(NoSuchKey),
-        TreeError::Condition => s3_error!(PreconditionFailed),
+        TreeError::NotFound => s3_error!(NoSuchKey, "{error}"),
+        TreeError::Condition => s3_error!(PreconditionFailed, "{error}"),
         TreeError::IsDirectory | TreeError::UnderObject(_) => s3_error!(InvalidArgument, "{error}"),
         TreeError::Disk(error) => broken(action, &error),
     }

@@ -8,11 +8,12 @@ use hyper::{
 use s3s::{
     S3Error, S3Result,
     access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
     s3_error,
 };
 
 use crate::{
-    service::Served,
+    served::Served,
     settings::{KeyPair, Rights},
 };
 
@@ -98,6 +99,19 @@ pub(crate) fn refuse_early<B>(request: &Request<B>) -> Option<S3Error> {
             "requests are signed by version 4 of the signature"
         )
     })
+}
+
+/// Who may come in: the library compares signatures, in constant time.
+pub(crate) struct Keys(pub(crate) Vec<KeyPair>);
+
+#[async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let pair = self.0.iter().find(|pair| pair.access == access_key);
+        let pair =
+            pair.ok_or_else(|| s3_error!(InvalidAccessKeyId, "there is no such access key"))?;
+        Ok(pair.secret.clone().into())
+    }
 }
 
 /// Who may do what.

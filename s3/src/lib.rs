@@ -17,8 +17,20 @@ mod server;
 /// Who may do what; and everything that is not served.
 mod gate;
 
-/// The operations that are served.
+/// The directories that are served.
+mod served;
+
+/// The operations that are served, by their names.
 mod service;
+
+/// Those that read.
+mod reads;
+
+/// Those that put and delete.
+mod writes;
+
+/// Those of uploads in parts.
+mod parts;
 
 /// Conditions of a request: "if it is still this one".
 mod conditions;
@@ -26,7 +38,7 @@ mod conditions;
 /// What a PUT brings, written aside and compared with its checksums.
 mod receive;
 
-/// Uploads in parts.
+/// Uploads in parts that are under way.
 mod uploads;
 
 /// Which keys there may be.
@@ -53,3 +65,6 @@ pub use self::{
     server::{S3Server, StartError},
     settings::{Bucket, KeyPair, Rights, Settings},
 };
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use s3s::{
     Body, HttpError, HttpResponse,
-    auth::SimpleAuth,
     config::{S3Config, StaticConfigProvider},
     path::check_bucket_name,
     service::{S3Service, S3ServiceBuilder},
@@ -25,9 +24,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    gate::{Asked, Gate, refuse_early},
+    gate::{Asked, Gate, Keys, refuse_early},
     metrics::S3Metrics,
-    service::{OpenBucket, Served, Service},
+    served::{OpenBucket, Served},
+    service::Service,
     settings::{Bucket, KeyPair, Rights, Settings},
     tree::Tree,
 };
@@ -219,11 +219,7 @@ fn protocol(settings: &Settings, served: Arc<Served>, metrics: &S3Metrics) -> S3
         object_bytes_max: settings.object_bytes_max,
         metrics: metrics.clone(),
     });
-    let mut auth = SimpleAuth::new();
-    for pair in &settings.keys {
-        auth.register(pair.access.clone(), pair.secret.clone().into());
-    }
-    builder.set_auth(auth);
+    builder.set_auth(Keys(settings.keys.clone()));
     builder.set_access(Gate {
         served,
         keys: settings.keys.clone(),

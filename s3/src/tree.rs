@@ -295,3 +295,6 @@ fn remove_empty(dir: &Path) -> io::Result<()> {
     }
     fs::remove_dir(dir)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::{ObjectStoreExt, path::Path as Key};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::{ObjectStoreExt, RetryConfig, path::Path as Key};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -14,8 +14,10 @@ use crate::{ports, tools, wait};
 
 /// The bucket that exists from the start.
 pub const BUCKET: &str = "tarn";
-const ACCESS_KEY: &str = "tarn-test";
-const SECRET_KEY: &str = "tarn-test-secret";
+/// The key that servers of the tests know.
+pub const ACCESS_KEY: &str = "tarn-test";
+/// Its secret.
+pub const SECRET_KEY: &str = "tarn-test-secret";
 const REGION: &str = "us-east-1";
 /// How long the server may take to start.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -164,16 +166,28 @@ impl S3Server {
     }
 
     fn bucket(&self) -> AmazonS3 {
-        AmazonS3Builder::new()
-            .with_endpoint(self.endpoint())
-            .with_allow_http(true)
-            .with_access_key_id(ACCESS_KEY)
-            .with_secret_access_key(SECRET_KEY)
-            .with_region(REGION)
-            .with_bucket_name(BUCKET)
-            .build()
-            .expect("all is given")
+        objects(&self.endpoint(), BUCKET)
     }
+}
+
+/// A bucket of any server that has the keys of the tests, without their environment. Nothing is tried twice.
+#[must_use]
+pub fn objects(endpoint: &str, bucket: &str) -> AmazonS3 {
+    let once = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
+    AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_access_key_id(ACCESS_KEY)
+        .with_secret_access_key(SECRET_KEY)
+        .with_region(REGION)
+        .with_bucket_name(bucket)
+        .with_checksum_algorithm(Checksum::SHA256)
+        .with_retry(once)
+        .build()
+        .expect("all is given")
 }
 
 impl Drop for S3Server {

@@ -41,6 +41,8 @@ mod retained;
 mod simulated;
 /// Sessions through many power cuts.
 mod sleepers;
+/// Every kind of store, and a box as one.
+mod stores;
 /// No ack before the disk.
 mod sync_order;
 /// Twins in a bucket of a real S3 server.

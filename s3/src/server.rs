@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request,
+    body::{Body as _, Incoming},
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use s3s::{
@@ -243,7 +249,8 @@ impl Answering {
     async fn answer(self, mut request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
         let asked: Asked = Arc::new(OnceLock::new());
         request.extensions_mut().insert(asked.clone());
-        let response = match refuse_early(&request) {
+        let has_body = !request.body().is_end_stream();
+        let mut response = match refuse_early(&request) {
             Some(refusal) => refusal
                 .to_http_response()
                 .map_err(|e| HttpError::new(Box::new(e)))?,
@@ -251,6 +258,12 @@ impl Answering {
         };
         let operation = asked.get().copied().unwrap_or("none");
         self.metrics.count(operation, response.status().as_u16());
+        // A body that was refused is not read to its end, so nothing can follow it. Clients that are not told that would send their next
+        // request into a connection that is about to close.
+        if has_body && !response.status().is_success() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         Ok(response)
     }
 }

@@ -145,6 +145,14 @@ impl S3Server {
     /// Its parts find each other a moment after it says that it is ready: only then can something be
     /// stored, or what is stored be read.
     fn wait_until_usable(&self, is_new: bool) {
+        // A thread of its own, as the scenario's may belong to a runtime already.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| self.wait_until_it_answers(is_new));
+            waiting.join().expect("the S3 server should store and read");
+        });
+    }
+
+    fn wait_until_it_answers(&self, is_new: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

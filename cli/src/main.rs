@@ -10,6 +10,7 @@ mod mqtt;
 mod serve;
 mod simulate;
 mod store;
+mod store_args;
 mod user;
 mod verify;
 

@@ -26,7 +26,7 @@ const KEYS: &str = ".tarn-store.json";
 #[derive(Debug, Args)]
 pub(crate) struct StoreCommand {
     #[command(flatten)]
-    settings: StoreArgs,
+    settings: ServedArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -34,7 +34,7 @@ pub(crate) struct StoreCommand {
 /// What can be said of a store. `None` is "not said here".
 #[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct StoreArgs {
+struct ServedArgs {
     /// Directory that holds the objects, each at its key; made if absent
     #[arg(long, env = "TARN_STORE_DIR", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ pub(crate) async fn run(command: StoreCommand, stop: CancellationToken) -> Resul
     Ok(())
 }
 
-impl StoreArgs {
+impl ServedArgs {
     fn settings(self) -> Result<Settings, Failure> {
         let directory = self.dir.ok_or_else(|| {
             Failure::usage("--dir is missing (or TARN_STORE_DIR, or `dir` in the file)".into())

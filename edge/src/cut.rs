@@ -32,6 +32,7 @@ use crate::{
         segment::{Damage, Scan},
     },
     metrics::CutMetrics,
+    stores::BoxStores,
 };
 
 /// Cuts sealed segments into chunks.
@@ -48,6 +49,8 @@ pub struct Cutter {
     pub lake: PathBuf,
     /// What is known of devices.
     pub devices: Arc<Devices>,
+    /// Where chunks are to go; none where the box keeps them all.
+    pub stores: Option<Arc<BoxStores>>,
     /// The files' operations.
     pub disk: Arc<dyn Disk>,
     /// Time of the entries.
@@ -221,7 +224,11 @@ impl Cutter {
             .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
         drop(batch);
-        write_aside(&*self.disk, &self.lake, key, &encoded)
+        let stores = match &self.stores {
+            Some(stores) => stores.wanted(&key, encoded.bytes.len() as u64),
+            None => vec![StoreName::main()],
+        };
+        write_aside(&*self.disk, &self.lake, key, &encoded, stores)
     }
 
     fn count(&self, entry: &Entry) {
@@ -243,6 +250,7 @@ pub(crate) fn write_aside(
     lake: &Path,
     key: ChunkKey,
     encoded: &Encoded,
+    stores: Vec<StoreName>,
 ) -> Result<Chunk, CutError> {
     let name = key.to_string();
     let chunk_error = |source| CutError::Chunk {
@@ -256,7 +264,7 @@ pub(crate) fn write_aside(
     disk.write(&aside, &encoded.bytes)
         .map_err(io_error("write", &aside))?;
     disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
-    let chunk = Chunk::new(key, encoded, vec![StoreName::main()]);
+    let chunk = Chunk::new(key, encoded, stores);
     let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
     chunk
         .check(&back)

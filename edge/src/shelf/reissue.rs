@@ -112,5 +112,11 @@ fn rewrite(
     let schema = schema.ok_or_else(|| failed(ChunkError::Empty))?;
     let rows = concat_batches(&schema, &batches).map_err(|e| fault(e.to_string()))?;
     let encoded = chunk::encode(&key, &rows, ZSTD_LEVEL_BOX).map_err(failed)?;
-    Ok(Some(write_aside(disk, lake, key, &encoded)?))
+    Ok(Some(write_aside(
+        disk,
+        lake,
+        key,
+        &encoded,
+        old.stores.clone(),
+    )?))
 }

@@ -10,8 +10,9 @@ use tarn_tests::tools;
 /// Bytes of a part, as S3 has it at least.
 const PART: usize = 5 << 20;
 
-/// What holds of any server that readers of Parquet and writers of tables rely on. Of so many that put on a condition at once, one wins.
-async fn check(objects: &AmazonS3, name: &str, racers: u8) {
+/// What holds of any server that readers of Parquet and writers of tables rely on. Of so many that put in place
+/// of one version at once, one wins.
+async fn check(objects: &AmazonS3, name: &str, updates: u8) {
     let key = |end: &str| Key::from(format!("{name}/{end}"));
     let content = Bytes::from_static(b"0123456789");
     objects
@@ -115,13 +116,13 @@ async fn check(objects: &AmazonS3, name: &str, racers: u8) {
         let put = objects.put_opts(&once, Bytes::from(vec![n]).into(), mode.into());
         put.await
     };
-    let won = join_all((0..racers).map(|n| put(n, PutMode::Create))).await;
+    let won = join_all((0..16).map(|n| put(n, PutMode::Create))).await;
     assert_eq!(won.iter().filter(|put| put.is_ok()).count(), 1, "{won:?}");
     put(99, PutMode::Create)
         .await
         .expect_err("is there already");
     let version = UpdateVersion::from(won.into_iter().find_map(Result::ok).expect("one won"));
-    let won = join_all((0..racers).map(|n| put(n, PutMode::Update(version.clone())))).await;
+    let won = join_all((0..updates).map(|n| put(n, PutMode::Update(version.clone())))).await;
     assert_eq!(won.iter().filter(|put| put.is_ok()).count(), 1, "{won:?}");
     put(99, PutMode::Update(version))
         .await
@@ -133,10 +134,8 @@ async fn a_served_directory_is_what_real_servers_are() {
     let folder = tools::folder("objects");
     let server = Launch::store_server(folder.path(), "objects").serve();
     check(&s3::objects(&server.s3_endpoint(), BUCKET), "ours", 16).await;
-    check(
-        &s3::objects(&S3Server::shared().endpoint(), BUCKET),
-        "objects",
-    )
-    .await;
+    // Of two that update at once there, both may win.
+    let real = s3::objects(&S3Server::shared().endpoint(), BUCKET);
+    check(&real, "objects", 1).await;
     server.assert_quiet(&[]);
 }

@@ -11,6 +11,8 @@ use tarn_tests::tools;
 #[path = "../../../../common/src/store/conformance.rs"]
 mod conformance;
 
+use conformance::Order;
+
 fn bucket(endpoint: &str, bucket: &str) -> Arc<dyn ObjectStore> {
     Arc::new(PrefixStore::new(s3::objects(endpoint, bucket), "suite"))
 }
@@ -30,7 +32,7 @@ async fn a_served_directory() {
         server.kill_9();
         server.restart();
     };
-    conformance::check(open, true, again).await;
+    conformance::check(open, Order::Keys, again).await;
     assert_eq!(server.terminate(), 0);
     server.assert_quiet(&[]);
 }
@@ -45,7 +47,7 @@ async fn what_a_box_keeps_for_its_neighbours() {
         .serve();
     let endpoint = edge.s3_endpoint();
     let open = || store(bucket(&endpoint, "neighbours"));
-    conformance::check(open, true, || {}).await;
+    conformance::check(open, Order::Keys, || {}).await;
     assert_eq!(edge.terminate(), 0);
     edge.assert_quiet(&[]);
 }
@@ -54,13 +56,12 @@ async fn what_a_box_keeps_for_its_neighbours() {
 async fn a_real_server() {
     let mut server = S3Server::start();
     let endpoint = server.endpoint();
-    // It sorts what lies in one directory, not whole keys: `lamp/x` comes before `lamp.x`.
     let open = || store(bucket(&endpoint, BUCKET));
     let again = || {
         server.kill_9();
         server.restart();
     };
-    conformance::check(open, false, again).await;
+    conformance::check(open, Order::Directories, again).await;
 }
 
 /// Each of them behind faults: whatever is answered in the end is done.

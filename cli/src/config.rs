@@ -32,6 +32,7 @@ use crate::{
     exit::Failure,
     lan::LanArgs,
     mqtt::MqttArgs,
+    store::S3Args,
     store_args::StoreArgs,
 };
 
@@ -183,6 +184,9 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) lan: LanArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) s3: S3Args,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -358,6 +362,7 @@ impl EdgeArgs {
             zone: zone(self.time_zone.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
+            s3: self.s3.settings()?,
             meeting_places: self.cloud_link.settings(&home)?,
             users: UsersSettings {
                 fixed: self

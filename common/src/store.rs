@@ -1,7 +1,14 @@
 /// A store that fails is left alone for a while.
 pub mod breaker;
+/// A store that fails in the ways that stores do, for tests and chaos runs.
+pub mod failing;
 /// The stores of a fleet, each with its health.
 pub mod pool;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::{Path, PathBuf},
@@ -259,6 +266,8 @@ impl Store {
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.objects.delete(&Key::from(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            // What other keys begin with is no object.
+            Err(_) if self.local_path(key).is_some_and(|path| is_no_file(&path)) => Ok(()),
             Err(source) => Err(StoreError::Backend {
                 action: "delete",
                 key: key.into(),
@@ -304,6 +313,15 @@ impl Store {
             .iter()
             .filter_map(|p| p.filename().map(str::to_owned))
             .collect())
+    }
+}
+
+/// Whether there is certainly no file: nothing, a directory, or something below a file.
+fn is_no_file(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(e) => matches!(e.kind(), NotFound | NotADirectory),
     }
 }
 

@@ -32,6 +32,7 @@ use tarn_openapi::{
     serve,
     types::moment,
 };
+use tarn_s3::S3Server;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -61,6 +62,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
+    served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
@@ -122,6 +124,9 @@ pub enum StartError {
     /// Sessions and retained messages cannot be stored.
     #[error("store the MQTT broker's sessions")]
     Checkpoint(#[from] CheckpointError),
+    /// The box's directory cannot be served by the S3 protocol.
+    #[error(transparent)]
+    S3(#[from] ServeError),
     /// An address cannot be bound.
     #[error("cannot listen on {address} ({what}); is another program using it?")]
     Listen {
@@ -165,6 +170,7 @@ pub struct Edge {
     cutting: Stage,
     others: Stage,
     serving: Stage,
+    s3: Option<S3Server>,
     _data: DataDir,
 }
 
@@ -486,6 +492,10 @@ impl Edge {
         others.tasks.spawn(changes);
         let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
         others.tasks.spawn(told);
+        let s3 = match &settings.s3 {
+            Some(s3) => Some(served::serve(s3, &data, &mut registry).await?),
+            None => None,
+        };
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -518,6 +528,7 @@ impl Edge {
             cutting,
             others,
             serving,
+            s3,
             _data: data,
         })
     }
@@ -538,6 +549,12 @@ impl Edge {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where the box's directory is served by the S3 protocol, if it is.
+    #[must_use]
+    pub fn s3_addr(&self) -> Option<SocketAddr> {
+        self.s3.as_ref().map(S3Server::addr)
     }
 
     /// The home's devices, as the REST interface has them.
@@ -612,6 +629,9 @@ impl Edge {
         }
         self.others.end().await;
         self.serving.end().await;
+        if let Some(s3) = self.s3 {
+            s3.shutdown().await;
+        }
         let journal = self.journal.clone();
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;

@@ -32,6 +32,8 @@ pub mod lan;
 pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
+/// The box as a store: its lake, and copies of its neighbours, by the S3 protocol.
+pub mod served;
 /// What the REST interface asks of a box.
 pub mod service;
 /// Checked settings of a box.

@@ -42,6 +42,8 @@ mod simulated;
 /// Sessions through many power cuts.
 mod sleepers;
 /// Chunks over several stores: copies, outages, stores that come and go.
+mod store_set;
+/// Every kind of store, and a box as one.
 mod stores;
 /// No ack before the disk.
 mod sync_order;

@@ -63,6 +63,12 @@ impl Catalog {
         self.added.get(key)
     }
 
+    /// Whether an entry has removed a chunk.
+    #[must_use]
+    pub fn is_removed(&self, key: &ChunkKey) -> bool {
+        self.removed.contains(key)
+    }
+
     /// The live chunks now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

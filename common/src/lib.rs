@@ -16,6 +16,8 @@ pub mod commit_log;
 pub mod database;
 /// Files that are whole or absent after a crash.
 pub mod durable;
+/// What happens that is no reading: gaps, and later alarms and audit.
+pub mod event;
 /// Identifiers: every id, sequence and shard number is a type of its own.
 pub mod ids;
 /// The layout of a store: the only place where object keys are made or parsed.

@@ -18,7 +18,7 @@ use tarn_common::{
     database::DatabaseError,
     durable::{self, Disk},
     ids::Seq,
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     rows::{Part, Rows},
     store::MAIN,
 };
@@ -210,6 +210,7 @@ impl Cutter {
             shard: part.shard,
             first: segment.first,
             last: segment.last,
+            content: Content::Readings,
         };
         let chunk_error = |source| CutError::Chunk {
             key: key.to_string(),

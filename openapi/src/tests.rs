@@ -21,7 +21,7 @@ use tarn_common::{
     clock::{Clock, ManualClock},
     commit_log::Chunk,
     ids::{EdgeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     query::{ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing, View},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
@@ -93,6 +93,7 @@ fn lake() -> TestLake {
             shard: Shard(0),
             first: Seq(1),
             last: Seq(60),
+            content: Content::Readings,
         };
         let encoded = chunk::encode(&key, &rows.batch(&part).unwrap(), 1).unwrap();
         let path = directory.path().join(key.to_string());

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     chunk::Digest,
     ids::{EdgeId, Seq, Shard},
+    layout::Content,
 };
 
 const SIZE: usize = 1_000;
@@ -17,6 +18,7 @@ fn chunk(number: u64) -> (Chunk, Bytes) {
         shard: Shard(0),
         first: Seq(number),
         last: Seq(number),
+        content: Content::Readings,
     };
     let encoded = crate::chunk::Encoded {
         rows: 1,

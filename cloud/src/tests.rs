@@ -78,6 +78,8 @@ impl Edge {
             adds: vec![Chunk::new(key.clone(), &encoded, vec![])],
             removes: vec![],
             origin: None,
+            places: Vec::new(),
+            root: None,
         };
         self.store
             .put(&entry.key().to_string(), entry.to_bytes().into())

@@ -1,13 +1,13 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    commit_log::{Chunk, Entry},
-    ids::{EdgeId, HomeId},
+    commit_log::{Chunk, Entry, Place, Root},
+    ids::{EdgeId, HomeId, StoreName},
     layout::{ChunkKey, EntryKey, LOG, log_prefix},
     store::{Store, StoreError},
 };
@@ -25,9 +25,18 @@ pub struct Catalog {
     seen: BTreeMap<(HomeId, EdgeId), Seen>,
     added: BTreeMap<ChunkKey, Arc<Chunk>>,
     removed: HashSet<ChunkKey>,
+    placed: HashMap<ChunkKey, Placed>,
+    roots: BTreeMap<HomeId, Root>,
     snapshot: Snapshot,
     /// Whether entries were taken in that the snapshot does not show yet.
     stale: bool,
+}
+
+/// The place of a chunk that holds, as a keeper logged it.
+#[derive(Debug)]
+struct Placed {
+    order: (u64, EdgeId, u64),
+    stores: Vec<StoreName>,
 }
 
 /// What one look at a store brought.
@@ -63,10 +72,38 @@ impl Catalog {
         self.added.get(key)
     }
 
-    /// Whether an entry has removed a chunk.
+    /// How often a chunk was placed anew since it was added.
+    #[must_use]
+    pub fn rev(&self, key: &ChunkKey) -> u64 {
+        self.placed.get(key).map_or(0, |placed| placed.order.0)
+    }
+
+    /// Whether a chunk was added, and removed later.
     #[must_use]
     pub fn is_removed(&self, key: &ChunkKey) -> bool {
         self.removed.contains(key)
+    }
+
+    /// The newest root of a home.
+    #[must_use]
+    pub fn root(&self, home: &HomeId) -> Option<&Root> {
+        self.roots.get(home)
+    }
+
+    /// Up to which number all entries of each writer of a home were taken in.
+    #[must_use]
+    pub fn upto(&self, home: &HomeId) -> BTreeMap<EdgeId, u64> {
+        let of_home = self.seen.iter().filter(|((of, _), _)| of == home);
+        of_home
+            .map(|((_, writer), seen)| (*writer, seen.without_gap))
+            .collect()
+    }
+
+    /// Whether no entry of a home is missing among those taken in.
+    #[must_use]
+    pub fn has_no_gaps(&self, home: &HomeId) -> bool {
+        let mut of_home = self.seen.iter().filter(|((of, _), _)| of == home);
+        of_home.all(|(_, seen)| seen.beyond.is_empty())
     }
 
     /// The live chunks now.
@@ -148,12 +185,40 @@ impl Catalog {
             return false;
         }
         for chunk in &entry.adds {
-            self.added
-                .insert(chunk.key.clone(), Arc::new(chunk.clone()));
+            let mut chunk = chunk.clone();
+            if let Some(placed) = self.placed.get(&chunk.key) {
+                chunk.stores.clone_from(&placed.stores);
+            }
+            self.added.insert(chunk.key.clone(), Arc::new(chunk));
         }
         self.removed.extend(entry.removes.iter().cloned());
+        for place in &entry.places {
+            self.place(place, entry);
+        }
+        if let Some(root) = &entry.root {
+            let newest = self.roots.get(&entry.home);
+            if newest.is_none_or(|newest| newest.day <= root.day) {
+                self.roots.insert(entry.home.clone(), root.clone());
+            }
+        }
         self.stale = true;
         true
+    }
+
+    fn place(&mut self, place: &Place, entry: &Entry) {
+        let order = (place.rev, entry.writer, entry.number);
+        let held = self.placed.get(&place.key);
+        if held.is_some_and(|held| held.order > order) {
+            return;
+        }
+        if let Some(chunk) = self.added.get_mut(&place.key) {
+            Arc::make_mut(chunk).stores.clone_from(&place.stores);
+        }
+        let placed = Placed {
+            order,
+            stores: place.stores.clone(),
+        };
+        self.placed.insert(place.key.clone(), placed);
     }
 
     fn rebuild(&mut self) {

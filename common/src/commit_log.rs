@@ -1,15 +1,18 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     chunk::Encoded,
-    ids::{EdgeId, HomeId, Seq},
+    ids::{EdgeId, HomeId, Seq, StoreName},
     layout::{ChunkKey, EntryKey},
 };
 
 /// Version of the entry format.
 pub const VERSION: u32 = 1;
 
-/// One numbered entry of one writer's log. Each cut of a box writes exactly one.
+/// One numbered entry of one writer's log. Each cut of a box writes exactly one; a keeper, who looks after
+/// the copies of chunks, writes one for what it has placed, and accounts for no records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Format version.
@@ -38,6 +41,40 @@ pub struct Entry {
     /// Where its journal came from, in every entry of a box that has changed its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Where chunks are from now on, by a keeper.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+    /// What the live chunks came to at one moment, by a keeper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
+}
+
+/// Where the copies of a chunk are from now on. Of several the one with the highest `rev` holds, then the
+/// one of the highest writer and number, so that keepers need not agree: what the other has placed
+/// is found by listing, and never missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The chunk.
+    pub key: ChunkKey,
+    /// The stores that hold a copy, the primary first.
+    pub stores: Vec<StoreName>,
+    /// One more than that of the place before; that of the entry that adds the chunk is 0.
+    pub rev: u64,
+}
+
+/// What the live chunks of a home came to at one moment. Who applies just the entries that it stands on
+/// comes to the same, or something was altered since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The UTC day it was taken on, as days since 1970-01-01.
+    pub day: i32,
+    /// Live chunks.
+    pub chunks: u64,
+    /// Root of the Merkle tree over them ([`crate::merkle`]), 64 hex digits.
+    #[serde(with = "hex::serde")]
+    pub sha256: [u8; 32],
+    /// The entries that it stands on: all of each writer up to a number.
+    pub upto: BTreeMap<EdgeId, u64>,
 }
 
 /// What an id goes on from: a box that was copied or restored takes a new one, and its journal's
@@ -96,6 +133,32 @@ impl Entry {
     #[must_use]
     pub fn has_records(&self) -> bool {
         self.first <= self.last
+    }
+
+    /// An entry of a keeper.
+    #[must_use]
+    pub fn of_keeper(key: EntryKey, at_ms: i64, places: Vec<Place>, root: Option<Root>) -> Entry {
+        Entry {
+            v: VERSION,
+            home: key.home,
+            writer: key.writer,
+            number: key.number,
+            at_ms,
+            first: Seq::ZERO,
+            last: Seq::ZERO,
+            lost_records: 0,
+            adds: Vec::new(),
+            removes: Vec::new(),
+            origin: None,
+            places,
+            root,
+        }
+    }
+
+    /// Whether a keeper wrote it: it accounts for no records.
+    #[must_use]
+    pub fn is_keepers(&self) -> bool {
+        self.last == Seq::ZERO
     }
 
     /// The same entry with no chunks, for records that another writer has stored.
@@ -169,14 +232,14 @@ pub struct Chunk {
     pub min_seq: Seq,
     /// Highest `seq` in it.
     pub max_seq: Seq,
-    /// Names of the stores that hold it.
-    pub stores: Vec<String>,
+    /// The stores that hold a copy, the primary first.
+    pub stores: Vec<StoreName>,
 }
 
 impl Chunk {
     /// What the log will say of a chunk just encoded.
     #[must_use]
-    pub fn new(key: ChunkKey, encoded: &Encoded, stores: Vec<String>) -> Chunk {
+    pub fn new(key: ChunkKey, encoded: &Encoded, stores: Vec<StoreName>) -> Chunk {
         Chunk {
             key,
             rows: encoded.rows,

@@ -141,3 +141,50 @@ impl From<DatabaseError> for io::Error {
         io::Error::other(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::{ReadableDatabase, TableDefinition};
+
+    use super::*;
+
+    const TABLE: TableDefinition<'_, u64, u64> = TableDefinition::new("table");
+
+    fn put(database: &Database, value: u64) -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(TABLE)?.insert(1, value)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    #[test]
+    fn work_that_redb_refuses_after_an_error_is_done_on_the_file_opened_anew() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("a.redb");
+        let (database, ()) =
+            EmbeddedDatabase::open(&path, 1 << 20, "", |database| put(database, 1)).expect("opens");
+        let mut tries = 0;
+        let read = database.with("read", |database| {
+            tries += 1;
+            if tries == 1 {
+                return Err(redb::Error::PreviousIo);
+            }
+            let table = database.begin_read()?.open_table(TABLE)?;
+            Ok(table.get(1)?.map(|value| value.value()))
+        });
+        assert_eq!((read.expect("reads"), tries), (Some(1), 2));
+        database.with("write", |d| put(d, 2)).expect("goes on");
+    }
+
+    #[test]
+    fn an_error_of_the_disk_puts_nothing_aside() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("a.redb");
+        let opened = EmbeddedDatabase::open(&path, 1 << 20, "", |_| {
+            Err::<(), _>(redb::Error::Io(io::Error::from_raw_os_error(5)))
+        });
+        let told = opened.expect_err("the disk failed").to_string();
+        assert!(told.starts_with("open "), "{told}");
+        assert!(path.exists() && !path.with_extension("damaged").exists());
+    }
+}

@@ -1,3 +1,5 @@
+/// Objects of the fleet: whose a store is, and the store sets.
+mod fleet;
 /// Objects of twins.
 mod twins;
 
@@ -5,6 +7,7 @@ use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
 
+pub use self::fleet::{IdentityKey, STORES, StoreSetKey};
 pub use self::twins::{TWINS, TwinDocument, TwinKey, twins_prefix};
 use crate::ids::{EdgeId, HomeId, Seq, Shard};
 
@@ -12,6 +15,8 @@ use crate::ids::{EdgeId, HomeId, Seq, Shard};
 pub const READINGS: &str = "readings";
 /// Prefix of events: gaps, and what else happens that is no reading.
 pub const EVENTS: &str = "events";
+/// Prefix of the copies beside the primary ones, which a glob over [`READINGS`] does not see.
+pub const REPLICAS: &str = "replicas";
 /// Prefix of the commit logs.
 pub const LOG: &str = "log";
 
@@ -101,6 +106,30 @@ impl<'de> serde::Deserialize<'de> for ChunkKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let key = <String as serde::Deserialize>::deserialize(deserializer)?;
         key.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl ChunkKey {
+    /// The key of a copy: the primary lies at the chunk's own, every other below [`REPLICAS`].
+    #[must_use]
+    pub fn copy(&self, is_primary: bool) -> String {
+        let own = self.to_string();
+        match own.split_once('/') {
+            Some((_, rest)) if !is_primary => format!("{REPLICAS}/{rest}"),
+            _ => own,
+        }
+    }
+
+    /// Read the key of a copy, and whether it is the primary's.
+    #[must_use]
+    pub fn of_copy(key: &str) -> Option<(ChunkKey, bool)> {
+        let Some(rest) = key.strip_prefix(REPLICAS) else {
+            return Some((key.parse().ok()?, true));
+        };
+        // The name says what it holds.
+        let mut of = [READINGS, EVENTS].into_iter();
+        let key = of.find_map(|prefix| format!("{prefix}{rest}").parse().ok())?;
+        Some((key, false))
     }
 }
 
@@ -229,6 +258,14 @@ mod tests {
         let text = "events/home=my-home.1/date=2026-11-22/00000000000000ab-events-000000000001-000000000001.parquet";
         assert_eq!(events.to_string(), text);
         assert_eq!(text.parse::<ChunkKey>().expect("parses"), events);
+        for key in [&key, &left, &events] {
+            for is_primary in [true, false] {
+                let copy = key.copy(is_primary);
+                let read = ChunkKey::of_copy(&copy).expect("parses");
+                assert_eq!(read, (key.clone(), is_primary), "{copy}");
+            }
+        }
+        assert!(key.copy(false).starts_with("replicas/home=my-home.1/date="));
         let entry = EntryKey {
             home: key.home,
             writer: key.edge,

@@ -14,10 +14,10 @@ use object_store::{
 };
 use url::Url;
 
-use crate::durable::{self, Disk, RealDisk};
-
-/// Name of the only store of a store set of one.
-pub const MAIN: &str = "main";
+use crate::{
+    durable::{self, Disk, RealDisk},
+    ids::StoreName,
+};
 
 /// How long one request to an S3 store may take at the very most; who asks may have less patience.
 pub const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
@@ -26,8 +26,20 @@ pub const REQUEST_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(
 #[derive(Debug, Clone)]
 pub struct Store {
     url: Url,
+    asked: Asked,
     objects: Arc<dyn ObjectStore>,
     directory: Option<PathBuf>,
+}
+
+/// What a URL asks of its store beside the place.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    /// `name=`: the word that the commit log uses for it.
+    pub name: Option<StoreName>,
+    /// `weight=`: its share, beside the others'.
+    pub weight: Option<f64>,
+    /// `zone=`: what may fail together; copies of a chunk go to different zones.
+    pub zone: Option<String>,
 }
 
 /// Why a store could not be opened or used.
@@ -73,26 +85,59 @@ impl Store {
     /// Open a store: `file:///dir` (made if absent) or `s3://bucket/prefix` with the usual AWS
     /// variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`).
     /// Plain HTTP is allowed when the endpoint says `http://`. Nothing is sent yet.
+    ///
+    /// A query says more: `name`, `weight` and `zone` ([`Asked`]); for S3 `endpoint` and `region`, where
+    /// stores are at several. A store with a name takes `TARN_STORE_<NAME>_ACCESS_KEY_ID` and
+    /// `TARN_STORE_<NAME>_SECRET_ACCESS_KEY` before the AWS variables.
     pub fn open(url: &str) -> Result<Store, StoreError> {
         let config = |reason: String| StoreError::Config {
             url: url.to_owned(),
             reason,
         };
-        let parsed = Url::parse(url)
+        let mut parsed = Url::parse(url)
             .map_err(|e| config(format!("{e}; use file:///dir or s3://bucket/prefix")))?;
+        if parsed.password().is_some() {
+            let reason = "a key in the URL would be told to everybody; set TARN_STORE_<NAME>_SECRET_ACCESS_KEY";
+            return Err(config(reason.into()));
+        }
+        let mut asked = Asked::default();
+        let mut place = Vec::new();
+        for (key, value) in parsed.query_pairs() {
+            match &*key {
+                "name" => asked.name = Some(value.parse().map_err(|e| config(format!("{e}")))?),
+                "weight" => {
+                    let weight = value.parse();
+                    let weight = weight.map_err(|_| config("weight is no number".into()))?;
+                    asked.weight = Some(weight);
+                }
+                "zone" => asked.zone = Some(value.into_owned()),
+                "endpoint" | "region" if parsed.scheme() == "s3" => {
+                    place.push((key.into_owned(), value.into_owned()));
+                }
+                other => {
+                    let known = "name, weight, zone, and for s3:// endpoint and region";
+                    return Err(config(format!("{other:?} is not known; use {known}")));
+                }
+            }
+        }
+        // What stays in the URL is where the store is, so that two URLs of one place look alike.
+        parsed.set_query(None);
+        for (key, value) in &place {
+            parsed.query_pairs_mut().append_pair(key, value);
+        }
         match parsed.scheme() {
             "file" => {
                 let directory = parsed
                     .to_file_path()
                     .map_err(|()| config("use file:///absolute/dir".into()))?;
-                Store::directory(&directory).map_err(|e| config(e.to_string()))
+                let store = Store::directory(&directory).map_err(|e| config(e.to_string()))?;
+                Ok(Store { asked, ..store })
             }
             "s3" => {
-                let objects = s3(&parsed).map_err(|e| config(e.to_string()))?;
+                let objects = s3(&parsed, &place, &asked).map_err(|e| config(e.to_string()))?;
                 Ok(Store {
-                    url: parsed,
-                    objects,
-                    directory: None,
+                    asked,
+                    ..Store::over(parsed, objects)
                 })
             }
             other => Err(config(format!(
@@ -110,10 +155,26 @@ impl Store {
         let url = Url::from_directory_path(&directory)
             .map_err(|()| std::io::Error::other("path is not absolute"))?;
         Ok(Store {
-            url,
-            objects: Arc::new(objects),
             directory: Some(directory),
+            ..Store::over(url, Arc::new(objects))
         })
+    }
+
+    /// Objects that somebody else opened, as a store.
+    #[must_use]
+    pub fn over(url: Url, objects: Arc<dyn ObjectStore>) -> Store {
+        Store {
+            url,
+            asked: Asked::default(),
+            objects,
+            directory: None,
+        }
+    }
+
+    /// What its URL asked for beside the place.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// Where it is.
@@ -232,7 +293,11 @@ impl Store {
     }
 }
 
-fn s3(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn s3(
+    url: &Url,
+    place: &[(String, String)],
+    asked: &Asked,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
     let options = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(std::time::Duration::from_secs(5))
@@ -244,7 +309,20 @@ fn s3(url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
         backoff: BackoffConfig::default(),
     };
     let bucket = url.host_str().unwrap_or_default();
-    let s3 = AmazonS3Builder::from_env()
+    let mut s3 = AmazonS3Builder::from_env();
+    for (key, value) in place {
+        s3 = match key.as_str() {
+            "endpoint" => s3.with_endpoint(value),
+            _ => s3.with_region(value),
+        };
+    }
+    if let Some(name) = &asked.name {
+        let of = |what: &str| std::env::var(name.variable(what)).ok();
+        if let (Some(id), Some(secret)) = (of("ACCESS_KEY_ID"), of("SECRET_ACCESS_KEY")) {
+            s3 = s3.with_access_key_id(id).with_secret_access_key(secret);
+        }
+    }
+    let s3 = s3
         .with_client_options(options)
         .with_retry(retry)
         .with_bucket_name(bucket)

@@ -254,7 +254,7 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
                 ),
             );
         }
-        if entry.first <= last {
+        if entry.first <= last && !entry.is_keepers() {
             report.fault(
                 FaultKind::Overlap,
                 entry.key(),
@@ -264,7 +264,7 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
                 ),
             );
         }
-        (number, last) = (entry.number, entry.last);
+        (number, last) = (entry.number, last.max(entry.last));
     }
     report.writers.push(Writer {
         home: home.clone(),

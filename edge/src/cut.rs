@@ -17,10 +17,9 @@ use tarn_common::{
     commit_log::{Chunk, Entry, VERSION},
     database::DatabaseError,
     durable::{self, Disk},
-    ids::Seq,
+    ids::{Seq, StoreName},
     layout::{ChunkKey, Content},
     rows::{Part, Rows},
-    store::MAIN,
 };
 
 use crate::{
@@ -158,6 +157,8 @@ impl Cutter {
             adds,
             removes: Vec::new(),
             origin: self.identity.origin_of(writer),
+            places: Vec::new(),
+            root: None,
         };
         let path = self.lake.join(entry.key().to_string());
         durable::put(&*self.disk, &path, &entry.to_bytes()).map_err(io_error("write", &path))?;
@@ -256,7 +257,7 @@ pub(crate) fn write_aside(
     disk.write(&aside, &encoded.bytes)
         .map_err(io_error("write", &aside))?;
     disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
-    let chunk = Chunk::new(key, encoded, vec![MAIN.to_owned()]);
+    let chunk = Chunk::new(key, encoded, vec![StoreName::main()]);
     let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
     chunk
         .check(&back)

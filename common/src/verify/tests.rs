@@ -63,6 +63,8 @@ async fn write_store(store: &Store) {
             adds: vec![Chunk::new(key, &encoded, vec!["main".into()])],
             removes: Vec::new(),
             origin: None,
+            places: Vec::new(),
+            root: None,
         };
         store
             .put(&entry.key().to_string(), entry.to_bytes().into())

@@ -59,6 +59,8 @@ fn reissue_entry(
             number: last.map_or(0, |last| last.number) + 1,
             adds: Vec::new(),
             origin: identity.origin_of(writer),
+            places: Vec::new(),
+            root: None,
             ..old.clone()
         };
         for chunk in &old.adds {

@@ -322,6 +322,8 @@ fn make_lake(dir: &Path) {
             adds: vec![Chunk::new(key, &encoded, vec!["main".into()])],
             removes: Vec::new(),
             origin: None,
+            places: Vec::new(),
+            root: None,
         };
         durable::put(
             &RealDisk,

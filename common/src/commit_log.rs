@@ -132,7 +132,7 @@ impl Entry {
     /// Whether it accounts for journal records at all.
     #[must_use]
     pub fn has_records(&self) -> bool {
-        self.first <= self.last
+        self.first <= self.last && !self.is_keepers()
     }
 
     /// An entry of a keeper.

@@ -54,12 +54,13 @@ use crate::{
         service::{BoxDevices, Boxes},
         store::DeviceStore,
     },
+    evict::Evictor,
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError, JournalStart},
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
-    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
+    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
@@ -191,6 +192,8 @@ pub struct Figures {
     pub cut: CutMetrics,
     /// Shipping's.
     pub ship: ShipMetrics,
+    /// The disk budget's.
+    pub disk: DiskMetrics,
 }
 
 impl Edge {
@@ -201,6 +204,7 @@ impl Edge {
             journal: JournalMetrics::register(&mut registry),
             cut: CutMetrics::register(&mut registry),
             ship: ShipMetrics::register(&mut registry),
+            disk: DiskMetrics::register(&mut registry),
         };
         let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
         let mut settling = Settling {
@@ -315,6 +319,15 @@ impl Edge {
             clock: clock.clone(),
             metrics: figures.cut.clone(),
         };
+        let evictor = Evictor {
+            shelf: shelf.clone(),
+            devices: devices.clone(),
+            disk: Arc::new(RealDisk),
+            clock: clock.clone(),
+            metrics: figures.disk.clone(),
+            entries: entries.clone(),
+            spared: Mutex::default(),
+        };
         let stage = CutStage {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
@@ -415,10 +428,15 @@ impl Edge {
         }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
+            full: settings.disk_full,
             shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
+            evictor,
+            demands: fresher.demands.clone(),
             metrics: figures.ship.clone(),
+            disk: figures.disk.clone(),
+            failing: Mutex::default(),
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));
         if let (Some(bridge), Some(token)) = (settings.bridge.clone(), bridge_token) {

@@ -28,6 +28,12 @@ impl Shipper {
             path: self.memory.clone(),
             source: io::Error::other(e),
         })?;
+        // Who sees this entry must see, too, what has removed chunks of it that are not there any more.
+        for remover in self.shelf.removers(id) {
+            if !self.is_shipped(remover) {
+                Box::pin(self.ship(remover)).await?;
+            }
+        }
         // Chunks of an entry have names of its own, so who has not written the entry has not written them.
         match self.find(&key, &bytes).await? {
             Some(Likeness::Other) => return Err(ShipError::Copied(key.to_string())),
@@ -35,9 +41,9 @@ impl Shipper {
             Some(Likeness::Same) | None => {}
         }
         let chunks = self.shelf.chunks(id);
-        let era = shared_era(&self.shelf, id).filter(|_| !chunks.is_empty());
-        if let Some(since_ms) = era {
-            let entry = Entry::parse(&key, &bytes)?;
+        let entry = Entry::parse(&key, &bytes)?;
+        let has_records = entry.has_records() && !chunks.is_empty();
+        if let Some(since_ms) = shared_era(&self.shelf, id).filter(|_| has_records) {
             if self.is_elsewhere(&entry).await? {
                 let told = entry.stored_elsewhere().to_bytes();
                 self.put(key.to_string(), told.into()).await?;
@@ -54,9 +60,22 @@ impl Shipper {
             .try_collect::<Vec<()>>()
             .await?;
         self.put(key.to_string(), bytes.into()).await?;
+        self.clear_away(&entry).await?;
         self.metrics.entries.inc();
         self.metrics.last_shipped_ms.set(self.clock.now_ms());
         self.remember(id)
+    }
+
+    /// A chunk that was evicted may have come into the store before its own entry did: who reads without the log
+    /// would find its readings twice, there and in what is left of it.
+    async fn clear_away(&self, entry: &Entry) -> Result<(), ShipError> {
+        for key in &entry.removes {
+            for is_primary in [true, false] {
+                let key = key.copy(is_primary);
+                self.in_time(&key, self.store.delete(&key)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether another copy of the box has written to the store under an id of ours. All that waits is

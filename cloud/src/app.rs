@@ -6,8 +6,9 @@ use prometheus_client::registry::Registry;
 use tarn_common::{
     cache::{CacheSettings, ChunkCache},
     clock::Clock,
+    fleet,
     query::{Engine, EngineSettings, Limits, QueryError},
-    store::Store,
+    store::{Store, pool::Pool},
 };
 use tarn_openapi::{
     DeviceService, HttpSettings, Kind, Service, SharedRegistry,
@@ -192,8 +193,9 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
+        let members = fleet::named(settings.stores.clone(), settings.fetch_timeout);
         let follow = Follow::new(
-            settings.stores.clone(),
+            Arc::new(Pool::new(members)),
             settings.refresh_every,
             settings.refresh_timeout,
             metrics.clone(),
@@ -342,7 +344,6 @@ fn open_cache(settings: &Settings) -> Result<(ChunkCache, Option<tempfile::TempD
     let cache = ChunkCache::open(CacheSettings {
         directory: directory.clone(),
         budget_bytes: settings.cache_bytes,
-        fetch_timeout: settings.fetch_timeout,
     });
     Ok((cache.map_err(failed(directory))?, own))
 }

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use tarn_common::{
     catalog::{Catalog, Refreshed, Snapshot},
-    store::Store,
+    store::pool::Pool,
 };
 use tokio::{sync::MutexGuard, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Follows the commit log of the stores.
 #[derive(Debug)]
 pub(crate) struct Follow {
-    stores: Vec<Store>,
+    stores: Arc<Pool>,
     every: Duration,
     look_timeout: Duration,
     metrics: Metrics,
@@ -44,7 +44,7 @@ struct Seen {
 
 impl Follow {
     pub(crate) fn new(
-        stores: Vec<Store>,
+        stores: Arc<Pool>,
         every: Duration,
         look_timeout: Duration,
         metrics: Metrics,
@@ -59,7 +59,7 @@ impl Follow {
         }
     }
 
-    pub(crate) fn stores(&self) -> &[Store] {
+    pub(crate) fn stores(&self) -> &Pool {
         &self.stores
     }
 
@@ -145,7 +145,8 @@ impl Follow {
     async fn look_into(&self, mut catalog: MutexGuard<'_, Catalog>) {
         let started = Instant::now();
         let (mut reasons, mut failed) = (Vec::new(), BTreeSet::new());
-        for store in &self.stores {
+        for member in self.stores.members() {
+            let store = member.store();
             match tokio::time::timeout(self.look_timeout, catalog.refresh(store)).await {
                 Ok(Ok(Refreshed {
                     entries,

@@ -4,7 +4,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Weak, atomic::AtomicI64},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,21 +12,13 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use tokio::time::Instant;
 
 use crate::{
-    commit_log::{Chunk, ContentFault},
+    commit_log::Chunk,
     durable::aside,
     layout::ChunkKey,
-    store::{Store, StoreError},
+    store::pool::{Pool, PoolError},
 };
-
-/// Failures of a store in a row after which it is left alone for [`PAUSE`].
-const FAILURES_BEFORE_PAUSE: u32 = 3;
-
-/// How long a failing store is left alone, so that one dead store does not hold up each of a
-/// thousand chunks for the whole fetch timeout.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Settings of a [`ChunkCache`].
 #[derive(Debug, Clone)]
@@ -36,8 +27,6 @@ pub struct CacheSettings {
     pub directory: PathBuf,
     /// Bytes of files to keep. Files in use stay even where they are more than that.
     pub budget_bytes: u64,
-    /// How long one chunk may take from one store.
-    pub fetch_timeout: Duration,
 }
 
 /// Copies of a store's chunks on local disk: fetched once, verified before their first use, the
@@ -46,7 +35,6 @@ pub struct CacheSettings {
 pub struct ChunkCache {
     settings: CacheSettings,
     kept: Mutex<Kept>,
-    stores: Mutex<HashMap<String, Health>>,
     figures: Figures,
 }
 
@@ -69,31 +57,12 @@ impl CachedFile {
 /// Why a chunk could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// There is no store to ask.
-    #[error("no store holds it")]
-    NoStore,
-    /// The store failed or refused, or has no such object.
-    #[error("{}", with_source(.0))]
-    Store(#[from] StoreError),
-    /// The store did not answer in time.
-    #[error("the store did not answer within {0:?}")]
-    Timeout(Duration),
-    /// The store failed a moment ago, and is left alone for a while.
-    #[error("the store is failing: {0}")]
-    Paused(String),
-    /// The object is not what the log says.
-    #[error("{0}")]
-    Content(#[from] ContentFault),
+    /// No store has a good copy, or none can be asked.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
     /// The cache's own disk failed.
     #[error("cache: {0}")]
     Disk(#[from] io::Error),
-}
-
-fn with_source(error: &StoreError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 /// Counters of a cache; all only grow, but for the two gauges.
@@ -137,12 +106,6 @@ struct KeptFile {
     in_use: Weak<InUse>,
 }
 
-#[derive(Debug, Default)]
-struct Health {
-    failures: u32,
-    last: Option<(Instant, String)>,
-}
-
 impl ChunkCache {
     /// A cache in a directory; made if absent. Files that an earlier run left are kept, and each is
     /// verified before its first use.
@@ -157,7 +120,6 @@ impl ChunkCache {
                 ..settings
             },
             kept: Mutex::new(kept),
-            stores: Mutex::default(),
             figures: Figures::default(),
         };
         cache.make_room(&mut cache.kept.lock(), 0);
@@ -200,9 +162,9 @@ impl ChunkCache {
         registry.register("files", "Chunks kept", f.files.clone());
     }
 
-    /// A verified copy of a chunk, from disk or from the first of these stores that has a good one.
-    /// Of many calls at a time for one chunk only one fetches it.
-    pub async fn file(&self, stores: &[Store], chunk: &Chunk) -> Result<CachedFile, CacheError> {
+    /// A verified copy of a chunk, from disk or from the stores. Of many calls at a time for one chunk only one
+    /// fetches it.
+    pub async fn file(&self, stores: &Pool, chunk: &Chunk) -> Result<CachedFile, CacheError> {
         let flight = self.flight(&chunk.key);
         let _alone = flight.lock().await;
         if let Some(file) = self.kept_file(chunk).await {
@@ -210,14 +172,16 @@ impl ChunkCache {
             return Ok(file);
         }
         self.figures.misses.inc();
-        let mut last = CacheError::NoStore;
-        for store in stores {
-            match self.fetch(store, chunk).await {
-                Ok(bytes) => return self.keep(chunk, bytes).await,
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let count = |error: &PoolError| {
+            let counter = match error {
+                PoolError::Content { .. } => &self.figures.crc_faults,
+                _ => &self.figures.fetch_errors,
+            };
+            counter.inc();
+        };
+        let bytes = stores.read_telling(chunk, &count).await?;
+        self.figures.fetched_bytes.inc_by(bytes.len() as u64);
+        self.keep(chunk, bytes).await
     }
 
     fn flight(&self, key: &ChunkKey) -> Arc<tokio::sync::Mutex<()>> {
@@ -256,58 +220,6 @@ impl ChunkCache {
         self.figures.crc_faults.inc();
         self.forget(&mut kept, &chunk.key);
         None
-    }
-
-    async fn fetch(&self, store: &Store, chunk: &Chunk) -> Result<Bytes, CacheError> {
-        self.check_health(store)?;
-        let timeout = self.settings.fetch_timeout;
-        let key = chunk.key.to_string();
-        let got = match tokio::time::timeout(timeout, store.get(&key)).await {
-            Err(_) => Err(CacheError::Timeout(timeout)),
-            Ok(Err(error)) => Err(CacheError::Store(error)),
-            Ok(Ok(bytes)) => Ok(bytes),
-        };
-        self.note_health(store, &got);
-        let bytes = got.inspect_err(|_| {
-            self.figures.fetch_errors.inc();
-        })?;
-        self.figures.fetched_bytes.inc_by(bytes.len() as u64);
-        let logged = chunk.clone();
-        let check = tokio::task::spawn_blocking(move || logged.check(&bytes).map(|()| bytes)).await;
-        let checked = check.map_err(io::Error::other)?;
-        Ok(checked.inspect_err(|_| {
-            self.figures.crc_faults.inc();
-        })?)
-    }
-
-    fn check_health(&self, store: &Store) -> Result<(), CacheError> {
-        let stores = self.stores.lock();
-        let Some(health) = stores.get(store.url().as_str()) else {
-            return Ok(());
-        };
-        match &health.last {
-            Some((at, reason))
-                if health.failures >= FAILURES_BEFORE_PAUSE && at.elapsed() < PAUSE =>
-            {
-                Err(CacheError::Paused(reason.clone()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn note_health(&self, store: &Store, got: &Result<Bytes, CacheError>) {
-        let mut stores = self.stores.lock();
-        let health = stores.entry(store.url().to_string()).or_default();
-        match got {
-            // A store that says that it has no such object works.
-            Ok(_) | Err(CacheError::Store(StoreError::NotFound { .. })) => {
-                *health = Health::default();
-            }
-            Err(error) => {
-                health.failures += 1;
-                health.last = Some((Instant::now(), error.to_string()));
-            }
-        }
     }
 
     async fn keep(&self, chunk: &Chunk, bytes: Bytes) -> Result<CachedFile, CacheError> {

@@ -18,8 +18,12 @@ pub mod database;
 pub mod durable;
 /// What happens that is no reading: gaps, and later alarms and audit.
 pub mod event;
+/// The stores that belong together: their names, whose they are, and the store set that all agree on.
+pub mod fleet;
 /// Identifiers: every id, sequence and shard number is a type of its own.
 pub mod ids;
+/// Looking after the copies of chunks: placing them anew, mending them.
+pub mod keeper;
 /// The layout of a store: the only place where object keys are made or parsed.
 pub mod layout;
 /// Questions over chunks: SQL and typed reading queries.

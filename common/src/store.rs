@@ -1,3 +1,8 @@
+/// A store that fails is left alone for a while.
+pub mod breaker;
+/// The stores of a fleet, each with its health.
+pub mod pool;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

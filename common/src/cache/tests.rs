@@ -1,10 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     chunk::Digest,
     ids::{EdgeId, Seq, Shard},
+<<<<<<< HEAD
     layout::Content,
+=======
+    store::{Store, pool::Member},
+>>>>>>> main
 };
 
 const SIZE: usize = 1_000;
@@ -34,9 +40,16 @@ fn open(directory: &Path, budget: usize) -> ChunkCache {
     ChunkCache::open(CacheSettings {
         directory: directory.to_owned(),
         budget_bytes: budget as u64,
-        fetch_timeout: Duration::from_secs(5),
     })
     .unwrap()
+}
+
+fn pool(stores: &[&Store]) -> Pool {
+    let member = |(at, store): (usize, &&Store)| {
+        let name = format!("store-{at}").parse().unwrap();
+        Arc::new(Member::new(name, (*store).clone(), Duration::from_secs(5)))
+    };
+    Pool::new(stores.iter().enumerate().map(member).collect())
 }
 
 struct Fixture {
@@ -64,7 +77,7 @@ impl Fixture {
 async fn many_calls_fetch_once() {
     let fixture = Fixture::new(1).await;
     let cache = fixture.cache(10 * SIZE);
-    let stores = [fixture.store.clone()];
+    let stores = pool(&[&fixture.store]);
     let (chunk, bytes) = chunk(1);
     let files = futures::future::join_all((0..20).map(|_| cache.file(&stores, &chunk))).await;
     for file in files {
@@ -80,7 +93,7 @@ async fn many_calls_fetch_once() {
 async fn the_least_used_goes_out_and_what_is_in_use_stays() {
     let fixture = Fixture::new(4).await;
     let cache = fixture.cache(2 * SIZE);
-    let stores = [fixture.store.clone()];
+    let stores = pool(&[&fixture.store]);
     let one = cache.file(&stores, &chunk(1).0).await.unwrap();
     let two = cache.file(&stores, &chunk(2).0).await.unwrap().path;
     let three = cache.file(&stores, &chunk(3).0).await.unwrap().path;
@@ -95,7 +108,7 @@ async fn the_least_used_goes_out_and_what_is_in_use_stays() {
 #[tokio::test]
 async fn files_found_at_the_start_are_verified_before_use() {
     let fixture = Fixture::new(2).await;
-    let stores = [fixture.store.clone()];
+    let stores = pool(&[&fixture.store]);
     let damaged = {
         let cache = fixture.cache(10 * SIZE);
         cache.file(&stores, &chunk(1).0).await.unwrap();
@@ -130,19 +143,19 @@ async fn a_wrong_object_is_refused_and_the_next_store_is_asked() {
         .await
         .unwrap();
     let cache = fixture.cache(10 * SIZE);
-    let refused = cache.file(std::slice::from_ref(&wrong), &chunk).await;
+    let refused = cache.file(&pool(&[&wrong]), &chunk).await;
     assert!(
-        matches!(refused, Err(CacheError::Content(_))),
+        matches!(refused, Err(CacheError::Pool(PoolError::Content { .. }))),
         "{refused:?}"
     );
     let file = cache
-        .file(&[wrong, fixture.store.clone()], &chunk)
+        .file(&pool(&[&wrong, &fixture.store]), &chunk)
         .await
         .unwrap();
     assert_eq!(std::fs::read(file.path).unwrap(), bytes);
     assert_eq!(cache.figures().crc_faults.get(), 2);
     assert!(matches!(
-        cache.file(&[], &self::chunk(2).0).await,
-        Err(CacheError::NoStore)
+        cache.file(&pool(&[]), &self::chunk(2).0).await,
+        Err(CacheError::Pool(PoolError::NoStore))
     ));
 }

@@ -6,11 +6,8 @@ use super::*;
 use crate::{
     chunk::Digest,
     ids::{EdgeId, Seq, Shard},
-<<<<<<< HEAD
     layout::Content,
-=======
     store::{Store, pool::Member},
->>>>>>> main
 };
 
 const SIZE: usize = 1_000;

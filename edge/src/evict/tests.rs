@@ -246,7 +246,8 @@ fn what_was_evicted_is_told_in_the_store_and_nothing_is_there_twice() {
     // One chunk got there before the line was cut, its entry did not.
     let early = lake.view().0[0].clone();
     let bytes = fs::read(lake.path(&early.key).expect("on disk")).expect("reads");
-    let put = store.put(&early.key.to_string(), bytes.into());
+    let key = early.key.to_string();
+    let put = store.put(&key, bytes.into());
     runtime().block_on(put).expect("puts");
     let evictor = evictor(lake.clone(), Arc::new(RealDisk));
     evictor.evict(1, &|_| false).expect("evicts");

@@ -43,6 +43,9 @@ use crate::{
 /// Bytes of chunks that one log entry of an eviction concerns at most, but for the chunk that reaches it.
 pub const ENTRY_BYTES_MAX: u64 = 64 << 20;
 
+/// What the gaps of one log entry take about, at least: so much is freed beyond what is wanted.
+const GAPS_BYTES: u64 = 4 << 10;
+
 /// Stands for the tier of readings that could not be read.
 const UNKNOWN: &str = "unknown";
 
@@ -69,13 +72,6 @@ pub struct Evictor {
     pub entries: watch::Sender<u64>,
     /// Chunks of which a step took nothing, so that they are not read for it again.
     pub spared: Mutex<HashMap<ChunkKey, Step>>,
-}
-
-/// Chunks that lose readings under one log entry.
-#[derive(Debug, Default)]
-struct Eviction {
-    changes: Vec<Change>,
-    bytes: u64,
 }
 
 /// One chunk that loses readings.
@@ -108,33 +104,46 @@ impl Evictor {
     ) -> Result<u64, CutError> {
         let mut freed = 0;
         for step in Step::ALL {
-            let mut eviction = Eviction::default();
-            for (entry, chunk) in self.candidates(step, is_shipped) {
-                let coming: u64 = eviction.changes.iter().map(Change::freed).sum();
-                if freed + coming >= wanted {
+            // The next step begins where this one has nothing left to take.
+            while freed < wanted {
+                let eviction = self.gather(wanted - freed, step, is_shipped)?;
+                if eviction.is_empty() {
                     break;
                 }
-                match self.change(entry, &chunk, step) {
-                    Ok(Some(change)) => eviction.changes.push(change),
-                    Ok(None) => {
-                        self.spared.lock().insert(chunk.key.clone(), step);
-                    }
-                    Err(e) => {
-                        self.abandon(&eviction.changes);
-                        return Err(e);
-                    }
-                }
-                eviction.bytes += chunk.bytes;
-                if eviction.bytes >= ENTRY_BYTES_MAX {
-                    freed += self.commit(std::mem::take(&mut eviction), is_shipped)?;
-                }
-            }
-            freed += self.commit(eviction, is_shipped)?;
-            if freed >= wanted {
-                break;
+                freed += self.commit(eviction, is_shipped)?;
             }
         }
         Ok(freed)
+    }
+
+    /// Do a step on as many chunks as free so much, or as one log entry may concern.
+    fn gather(
+        &self,
+        wanted: u64,
+        step: Step,
+        is_shipped: &dyn Fn(EntryId) -> bool,
+    ) -> Result<Vec<Change>, CutError> {
+        let (mut changes, mut bytes, mut freed) = (Vec::new(), 0, 0);
+        for (entry, chunk) in self.candidates(step, is_shipped) {
+            if freed >= wanted.saturating_add(GAPS_BYTES) || bytes >= ENTRY_BYTES_MAX {
+                break;
+            }
+            match self.change(entry, &chunk, step) {
+                Ok(Some(change)) => {
+                    freed += change.freed();
+                    changes.push(change);
+                }
+                Ok(None) => {
+                    self.spared.lock().insert(chunk.key.clone(), step);
+                }
+                Err(e) => {
+                    self.abandon(&changes);
+                    return Err(e);
+                }
+            }
+            bytes += chunk.bytes;
+        }
+        Ok(changes)
     }
 
     /// Chunks of readings that are on this disk only and that a step may take something of, the oldest first.
@@ -307,12 +316,13 @@ impl Evictor {
     /// Log what was done, and remove the files. Says how many bytes that frees.
     fn commit(
         &self,
-        eviction: Eviction,
+        changes: Vec<Change>,
         is_shipped: &dyn Fn(EntryId) -> bool,
     ) -> Result<u64, CutError> {
         // What came into a store meanwhile is not to go.
-        let (kept, changes): (Vec<_>, Vec<_>) =
-            (eviction.changes.into_iter()).partition(|change| is_shipped(change.entry));
+        let (kept, changes): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| is_shipped(change.entry));
         self.abandon(&kept);
         if changes.is_empty() {
             return Ok(0);

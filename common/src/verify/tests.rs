@@ -60,7 +60,11 @@ async fn write_store(store: &Store) {
             first,
             last,
             lost_records: 0,
-            adds: vec![Chunk::new(key, &encoded, vec![crate::ids::StoreName::main()])],
+            adds: vec![Chunk::new(
+                key,
+                &encoded,
+                vec![crate::ids::StoreName::main()],
+            )],
             removes: Vec::new(),
             origin: None,
             places: Vec::new(),

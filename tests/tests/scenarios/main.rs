@@ -21,6 +21,8 @@ mod copies;
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.
 mod devices;
+/// A full disk: nothing acked is lost, or all that is lost is told.
+mod full_disk;
 /// Any bytes at all.
 mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.

@@ -436,6 +436,7 @@ impl Edge {
             demands: fresher.demands.clone(),
             metrics: figures.ship.clone(),
             disk: figures.disk.clone(),
+            asked: Mutex::default(),
             failing: Mutex::default(),
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc,
+    oneshot::{self, error::TryRecvError},
+};
 
 use crate::{
     cut::with_sources,
-    evict::Evictor,
+    evict::{Evictor, reduce::Step},
     journal::Journal,
     metrics::{DiskMetrics, ShipMetrics},
     shelf::{EntryId, Shelf},
@@ -15,7 +18,8 @@ use crate::{
 /// Bytes that are left free on the disk whatever the budget: databases, cuts and eviction itself need some to work.
 pub const DISK_RESERVE_BYTES: u64 = 16 << 20;
 
-/// With eviction, one part of the budget in so many is freed beyond what is needed, so that not every look evicts.
+/// With eviction, publishes are not refused for so small a part of the budget above it, while a cut is waited for.
+/// And one part of the budget in so many is freed beyond what is needed, so that not every look evicts.
 pub const EVICT_SLACK_PARTS: u64 = 20;
 
 /// A budget has room for so many journal segments at least: the one that is written, and one that is being cut.
@@ -53,6 +57,8 @@ pub struct Budget {
     pub metrics: ShipMetrics,
     /// Figures of the disk.
     pub disk: DiskMetrics,
+    /// Tells when the cut that was asked for is done.
+    pub asked: Mutex<Option<oneshot::Receiver<()>>>,
     /// The last look failed to evict, which was logged.
     pub failing: Mutex<bool>,
 }
@@ -64,14 +70,17 @@ impl Budget {
         if over > 0 {
             over = over.saturating_sub(self.evict_shipped(over));
         }
+        let mut tolerated = 0;
         if over > 0 && self.full == DiskFull::Evict {
-            over = over.saturating_sub(self.evict_unshipped(over));
-            if over > 0 {
-                // Who asks does not wait; a full queue has asked already.
-                let _ = self.demands.try_send(oneshot::channel().0);
+            over = over.saturating_sub(self.evict_unshipped(over, &Step::MILD));
+            // What is still in the journal may be worth less than the states on the shelf: it is weighed first.
+            if over > 0 && self.is_cut() {
+                over = over.saturating_sub(self.evict_unshipped(over, &Step::ALL));
+            } else {
+                tolerated = self.slack();
             }
         }
-        let full = over > 0;
+        let full = over > tolerated;
         let was = self.metrics.refusing.set(i64::from(full));
         if full && was == 0 {
             tracing::error!(
@@ -133,9 +142,33 @@ impl Budget {
         freed
     }
 
-    fn evict_unshipped(&self, wanted: u64) -> u64 {
-        let wanted = wanted + self.bytes / EVICT_SLACK_PARTS;
-        let evicted = self.evictor.evict(wanted, &|entry| self.is_shipped(entry));
+    /// Whether all that was in the journal when the disk became full is in chunks by now; if not, a cut is asked for.
+    fn is_cut(&self) -> bool {
+        let mut asked = self.asked.lock();
+        match asked.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => false,
+            // A cut that failed is not waited for: perhaps it has no room either.
+            Some(Ok(()) | Err(TryRecvError::Closed)) => {
+                *asked = None;
+                true
+            }
+            None => {
+                let (done, cut) = oneshot::channel();
+                // Where too many ask already, the next look does.
+                *asked = self.demands.try_send(done).is_ok().then_some(cut);
+                false
+            }
+        }
+    }
+
+    fn slack(&self) -> u64 {
+        self.bytes / EVICT_SLACK_PARTS
+    }
+
+    fn evict_unshipped(&self, wanted: u64, steps: &[Step]) -> u64 {
+        let wanted = wanted.saturating_add(self.slack());
+        let is_shipped = |entry| self.is_shipped(entry);
+        let evicted = self.evictor.evict(wanted, steps, &is_shipped);
         let mut failing = self.failing.lock();
         match evicted {
             Ok(freed) => {

@@ -92,18 +92,19 @@ impl Change {
 }
 
 impl Evictor {
-    /// Free so many bytes, or as many as there are, among the chunks of entries that are not shipped. Says how many
-    /// that were. Blocks.
+    /// Free so many bytes, or as many as these steps can, among the chunks of entries that are not shipped. Says how
+    /// many that were. Blocks.
     ///
     /// # Errors
     /// A file operation failed; what was freed before is logged.
     pub fn evict(
         &self,
         wanted: u64,
+        steps: &[Step],
         is_shipped: &dyn Fn(EntryId) -> bool,
     ) -> Result<u64, CutError> {
         let mut freed = 0;
-        for step in Step::ALL {
+        for &step in steps {
             // The next step begins where this one has nothing left to take.
             while freed < wanted {
                 let eviction = self.gather(wanted - freed, step, is_shipped)?;

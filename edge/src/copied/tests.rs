@@ -14,7 +14,7 @@ use crate::{
     cut::Cutter,
     decode::topic::Topics,
     devices::Devices,
-    evict::Evictor,
+    evict::{Evictor, reduce::Step},
     failing_disk::{FailingDisk, Fate},
     journal::{Journal, JournalSettings, JournalStart},
     metrics::{CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
@@ -124,9 +124,9 @@ impl House {
             entries: tokio::sync::watch::Sender::new(0),
             spared: Default::default(),
         };
-        let freed = evictor.evict(1, &|entry| entry.number <= kept);
+        let freed = evictor.evict(1, &Step::ALL, &|entry| entry.number <= kept);
         assert!(freed.is_ok(), "{freed:?}");
-        let freed = evictor.evict(2_000, &|entry| entry.number <= kept);
+        let freed = evictor.evict(2_000, &Step::ALL, &|entry| entry.number <= kept);
         assert!(freed.is_ok(), "{freed:?}");
     }
 

@@ -31,6 +31,9 @@ impl Step {
     /// Every step, in their order.
     pub const ALL: [Step; 4] = [Step::Thin, Step::Telemetry, Step::States, Step::Everything];
 
+    /// The steps that only take what is measured again and again.
+    pub const MILD: [Step; 2] = [Step::Thin, Step::Telemetry];
+
     /// Its number in the names of chunks.
     #[must_use]
     pub fn number(self) -> u8 {

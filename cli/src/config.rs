@@ -32,6 +32,7 @@ use crate::{
     exit::Failure,
     lan::LanArgs,
     mqtt::MqttArgs,
+    store_args::StoreArgs,
 };
 
 /// Where clients without a user name may come from.
@@ -95,10 +96,13 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
-    /// Where chunks go: file:///dir or s3://bucket/prefix (with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION); without one the box keeps them all
-    #[arg(long, env = "TARN_STORE", value_name = "URL")]
+    /// Copies of each chunk, each in another store; for a fleet that is new, see `tarn stores` for one that is not [default: 1]
+    #[arg(long, env = "TARN_COPIES", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) store: Option<String>,
+    pub(crate) copies: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) stores: StoreArgs,
     /// The oldest a reading gets before it is cut into a chunk [default: 15m]
     #[arg(long, env = "TARN_CUT_AGE", value_name = "TIME", value_parser = humantime::parse_duration)]
     #[serde(
@@ -233,10 +237,9 @@ pub(crate) struct QueryArgs {
 #[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct CloudArgs {
-    /// Where chunks are: file:///dir or s3://bucket/prefix (with the usual AWS variables)
-    #[arg(long, env = "TARN_STORE", value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) stores: StoreArgs,
     /// Where the REST interface listens; it has no login yet, so only this machine by default [default: 127.0.0.1:8090]
     #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -333,6 +336,7 @@ impl EdgeArgs {
             ..JournalSettings::default()
         };
         let disk_budget_bytes = disk_budget(self.disk_budget, journal.segment_bytes)?;
+        let stores = self.stores.open()?;
         let defaults = ShipSettings::default();
         let ship = ShipSettings {
             bytes_per_second: self.ship_rate.map(|s| s.as_u64()),
@@ -352,7 +356,8 @@ impl EdgeArgs {
             http: self
                 .http
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            store: self.store.as_deref().map(open_store).transpose()?,
+            copies: copies(self.copies, &stores)?,
+            stores,
             cut_age: self
                 .cut_age
                 .unwrap_or(Settings::CUT_AGE)
@@ -388,10 +393,7 @@ impl EdgeArgs {
 impl CloudArgs {
     /// Check everything at once and give the service's settings.
     pub(crate) fn settings(self) -> Result<tarn_cloud::Settings, Failure> {
-        let url = self.store.ok_or_else(|| {
-            Failure::usage("--store is missing (or TARN_STORE, or `store` in the file)".into())
-        })?;
-        let defaults = tarn_cloud::Settings::new(vec![open_store(&url)?]);
+        let defaults = tarn_cloud::Settings::new(self.stores.open_some()?);
         Ok(tarn_cloud::Settings {
             http: self
                 .http
@@ -410,9 +412,17 @@ impl CloudArgs {
     }
 }
 
-/// Open the store of a `--store` flag.
-pub(crate) fn open_store(url: &str) -> Result<Store, Failure> {
-    Store::open(url).map_err(|e| Failure::usage(format!("--store: {e}")))
+/// Copies of each chunk: no more than there are stores.
+fn copies(said: Option<usize>, stores: &[Store]) -> Result<usize, Failure> {
+    let copies = said.unwrap_or(1);
+    if copies == 0 || copies > stores.len().max(1) {
+        return Err(Failure::usage(format!(
+            "--copies {copies}: each copy needs a store of its own, and there are {}; give more --store, or --copies 1 to {}",
+            stores.len(),
+            stores.len().max(1)
+        )));
+    }
+    Ok(copies)
 }
 
 impl QueryArgs {

@@ -23,6 +23,7 @@ use crate::{
     config::EdgeArgs,
     exit::Failure,
     simulate::{self, BrokerUrl, Live},
+    store_args::StoreArgs,
 };
 
 /// The query that the demo asks the cloud.
@@ -107,7 +108,9 @@ impl Scene {
                 home: home.parse().ok(),
                 mqtt: Some(any_port),
                 http: Some(any_port),
-                store: Some(store.url().to_string()),
+                stores: StoreArgs {
+                    store: vec![store.url().to_string()],
+                },
                 cut_age: Some(Duration::from_secs(2)),
                 ..EdgeArgs::default()
             };

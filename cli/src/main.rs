@@ -9,6 +9,7 @@ mod lan;
 mod mqtt;
 mod serve;
 mod simulate;
+mod store_args;
 mod user;
 mod verify;
 

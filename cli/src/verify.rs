@@ -6,14 +6,13 @@ use tarn_common::{
     verify::{Report, verify},
 };
 
-use crate::{config::open_store, exit::Failure};
+use crate::{exit::Failure, store_args::StoreArgs};
 
 /// `tarn verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyCommand {
-    /// The store: file:///dir or s3://bucket/prefix (with the usual AWS variables)
-    #[arg(long, env = "TARN_STORE", value_name = "URL")]
-    store: String,
+    #[command(flatten)]
+    stores: StoreArgs,
     /// Only this home
     #[arg(long, env = "TARN_HOME", value_name = "NAME")]
     home: Option<HomeId>,
@@ -23,8 +22,8 @@ pub(crate) struct VerifyCommand {
 }
 
 pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
-    let store = open_store(&command.store)?;
-    let report = verify(&store, command.home.as_ref())
+    let stores = command.stores.open_some()?;
+    let report = verify(&stores[0], command.home.as_ref())
         .await
         .map_err(Failure::unreachable)?;
     if command.json {

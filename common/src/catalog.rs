@@ -37,6 +37,7 @@ pub struct Catalog {
 struct Placed {
     order: (u64, EdgeId, u64),
     stores: Vec<StoreName>,
+    wanted: Vec<StoreName>,
 }
 
 /// What one look at a store brought.
@@ -76,6 +77,18 @@ impl Catalog {
     #[must_use]
     pub fn rev(&self, key: &ChunkKey) -> u64 {
         self.placed.get(key).map_or(0, |placed| placed.order.0)
+    }
+
+    /// Live chunks that are elsewhere than they should be because stores were away, with how often they were placed
+    /// and where they should be.
+    pub fn hinted(&self) -> impl Iterator<Item = (&Arc<Chunk>, u64, &[StoreName])> {
+        let hinted = self
+            .placed
+            .iter()
+            .filter(|(key, placed)| !placed.wanted.is_empty() && !self.removed.contains(*key));
+        hinted.filter_map(|(key, placed)| {
+            Some((self.added.get(key)?, placed.order.0, &*placed.wanted))
+        })
     }
 
     /// Whether a chunk was added, and removed later.
@@ -217,6 +230,7 @@ impl Catalog {
         let placed = Placed {
             order,
             stores: place.stores.clone(),
+            wanted: place.wanted.clone(),
         };
         self.placed.insert(place.key.clone(), placed);
     }

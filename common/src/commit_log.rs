@@ -60,6 +60,9 @@ pub struct Place {
     pub stores: Vec<StoreName>,
     /// One more than that of the place before; that of the entry that adds the chunk is 0.
     pub rev: u64,
+    /// Where it should be instead, if it is here only because stores were away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<StoreName>,
 }
 
 /// What the live chunks of a home came to at one moment. Who applies just the entries that it stands on

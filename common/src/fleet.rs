@@ -1,8 +1,17 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures::{TryStreamExt, future::join_all};
+use url::Url;
+
 use crate::{
-    ids::StoreName,
-    store::{Store, pool::Member},
+    ids::{FleetId, StoreName},
+    layout::{IdentityKey, STORES, StoreSetKey},
+    placement::{self, State, StoreSet},
+    store::{
+        Store, StoreError,
+        pool::{Member, PoolError},
+    },
 };
 
 /// Give each store the name that it asked for; the first of those without one is `main`, the others take the name
@@ -33,6 +42,39 @@ pub fn named(stores: Vec<Store>, patience: Duration) -> Vec<Arc<Member>> {
     members.collect()
 }
 
+/// The set of a fleet that nobody has changed yet: these stores, with what their URLs ask for.
+#[must_use]
+pub fn founding(members: &[Arc<Member>], copies: usize, fleet: FleetId) -> StoreSet {
+    let members = members.iter().map(|member| {
+        let asked = member.store().asked();
+        placement::Member {
+            name: member.name().clone(),
+            url: member.store().url().to_string(),
+            weight: asked.weight.unwrap_or(1.0),
+            zone: asked.zone.clone(),
+            state: State::Active,
+        }
+    });
+    StoreSet {
+        version: 0,
+        ..StoreSet::new(fleet, copies, members.collect())
+    }
+}
+
+/// Open a store that a set names.
+///
+/// # Errors
+/// Its URL is wrong.
+pub fn open(member: &placement::Member, patience: Duration) -> Result<Arc<Member>, StoreError> {
+    let url = Url::parse(&member.url).map(|mut url| {
+        url.query_pairs_mut()
+            .append_pair("name", member.name.as_str());
+        url.to_string()
+    });
+    let store = Store::open(&url.unwrap_or_else(|_| member.url.clone()))?;
+    Ok(Arc::new(Member::new(member.name.clone(), store, patience)))
+}
+
 fn free_name(store: &Store, taken: &BTreeSet<StoreName>) -> StoreName {
     let url = store.url();
     let last = url
@@ -58,4 +100,241 @@ fn free_name(store: &Store, taken: &BTreeSet<StoreName>) -> StoreName {
         .filter_map(|name| name.parse().ok())
         .find(|name| !taken.contains(name))
         .unwrap_or_else(StoreName::main)
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    /// Whose it is, if anybody has written that.
+    identity: Option<IdentityKey>,
+    /// The store sets in it.
+    sets: Vec<StoreSetKey>,
+}
+
+/// A store that may not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It belongs to others.
+    #[error(
+        "store {name} ({url}) holds the data of fleet {found}, not of {ours}; give an empty store, or start with the stores of that fleet alone"
+    )]
+    OtherFleet {
+        /// Its name here.
+        name: StoreName,
+        /// Where it is.
+        url: String,
+        /// The fleet that it belongs to.
+        found: FleetId,
+        /// Ours.
+        ours: FleetId,
+    },
+    /// Two names for one place.
+    #[error(
+        "stores {name} and {other} are the same place; leave one of them out (if one was made as a copy of the other, delete stores/identity-* in the copy)"
+    )]
+    SamePlace {
+        /// Its name.
+        name: StoreName,
+        /// The name of the other.
+        other: StoreName,
+    },
+    /// It could not be asked.
+    #[error("store {name}: {source}")]
+    Away {
+        /// Its name.
+        name: StoreName,
+        /// What happened.
+        source: PoolError,
+    },
+}
+
+impl Refused {
+    /// The store.
+    #[must_use]
+    pub fn name(&self) -> &StoreName {
+        match self {
+            Refused::OtherFleet { name, .. }
+            | Refused::SamePlace { name, .. }
+            | Refused::Away { name, .. } => name,
+        }
+    }
+
+    /// Whether somebody has to do something about it.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        !matches!(self, Refused::Away { .. })
+    }
+}
+
+/// What came of asking the stores of a fleet.
+#[derive(Debug)]
+pub struct Joined {
+    /// The store set that holds, as far as the stores that answered know.
+    pub set: StoreSet,
+    /// The stores that answered and belong to the fleet.
+    pub ready: Vec<StoreName>,
+    /// The others.
+    pub refused: Vec<Refused>,
+}
+
+/// Ask stores whose they are and which store set holds. A store that belongs to nobody is taken into the fleet; where
+/// no store has a set, `known` is written as the first one. What one store has of the sets, all get.
+///
+/// `known` is the set that the asker knows of. One that was never changed (version 1 or below) gives way to the
+/// fleet that the stores already belong to, because two nodes may start on new stores at the same time.
+pub async fn join(members: &[Arc<Member>], known: &StoreSet) -> Joined {
+    let asked = members.iter().map(|member| async move {
+        let told = look(member).await;
+        (member.clone(), told)
+    });
+    let mut refused = Vec::new();
+    let mut answered = Vec::new();
+    for (member, told) in join_all(asked).await {
+        match told {
+            Ok(told) => answered.push((member, told)),
+            Err(source) => refused.push(Refused::Away {
+                name: member.name().clone(),
+                source,
+            }),
+        }
+    }
+    let fleet = fleet_of(&answered, known);
+    let mut ready: Vec<(Arc<Member>, Told)> = Vec::new();
+    for (member, mut told) in answered {
+        if told.identity.is_none() {
+            match claim(&member, fleet).await {
+                Ok(identity) => told.identity = Some(identity),
+                Err(source) => {
+                    let name = member.name().clone();
+                    refused.push(Refused::Away { name, source });
+                    continue;
+                }
+            }
+        }
+        let is_same = |other: &&(Arc<Member>, Told)| other.1.identity == told.identity;
+        if let Some(found) = told.identity.map(|id| id.fleet).filter(|id| *id != fleet) {
+            refused.push(Refused::OtherFleet {
+                name: member.name().clone(),
+                url: member.store().url().to_string(),
+                found,
+                ours: fleet,
+            });
+        } else if let Some((other, _)) = ready.iter().find(is_same) {
+            refused.push(Refused::SamePlace {
+                name: member.name().clone(),
+                other: other.name().clone(),
+            });
+        } else {
+            ready.push((member, told));
+        }
+    }
+    let set = newest(&ready, known, fleet).await;
+    publish(&ready, &set).await;
+    Joined {
+        set,
+        ready: ready.iter().map(|(m, _)| m.name().clone()).collect(),
+        refused,
+    }
+}
+
+/// Write a store set to all of these stores. Says how many have it.
+pub async fn tell(members: &[Arc<Member>], set: &StoreSet) -> usize {
+    let (key, bytes) = (key_of(set).to_string(), Bytes::from(set.to_bytes()));
+    let puts = members.iter().map(|member| member.put(&key, bytes.clone()));
+    let put = join_all(puts).await;
+    put.iter().filter(|put| put.is_ok()).count()
+}
+
+fn key_of(set: &StoreSet) -> StoreSetKey {
+    StoreSetKey {
+        version: set.version,
+        digest: set.digest(),
+    }
+}
+
+async fn look(member: &Member) -> Result<Told, PoolError> {
+    let listing = member.store().list(STORES, None).try_collect::<Vec<_>>();
+    let listed = member.ask(STORES, listing).await?;
+    let mut told = Told::default();
+    // Of two that claimed it at the same time the first counts, by the store's own clock.
+    let identities = listed.iter().filter_map(|object| {
+        let key: IdentityKey = object.location.as_ref().parse().ok()?;
+        Some((object.last_modified, key))
+    });
+    told.identity = identities.min().map(|(_, key)| key);
+    let sets = listed
+        .iter()
+        .filter_map(|object| object.location.as_ref().parse().ok());
+    told.sets = sets.collect();
+    Ok(told)
+}
+
+async fn claim(member: &Member, fleet: FleetId) -> Result<IdentityKey, PoolError> {
+    let ours = IdentityKey {
+        fleet,
+        store: rand::random(),
+    };
+    let said =
+        serde_json::json!({ "v": 1, "fleet": fleet, "store": format!("{:016x}", ours.store) });
+    let bytes = Bytes::from(format!("{said}\n"));
+    member.put(&ours.to_string(), bytes).await?;
+    Ok(look(member).await?.identity.unwrap_or(ours))
+}
+
+/// The fleet that we are of: that of the set we know, unless it was never changed and the stores have another.
+fn fleet_of(answered: &[(Arc<Member>, Told)], known: &StoreSet) -> FleetId {
+    let theirs = answered
+        .iter()
+        .find_map(|(_, told)| told.identity.map(|id| id.fleet));
+    match theirs {
+        Some(theirs) if known.version <= 1 => theirs,
+        _ => known.fleet,
+    }
+}
+
+async fn newest(ready: &[(Arc<Member>, Told)], known: &StoreSet, fleet: FleetId) -> StoreSet {
+    let mut best = StoreSet {
+        fleet,
+        version: known.version.max(1),
+        ..known.clone()
+    };
+    let mut is_ours = true;
+    for (member, told) in ready {
+        let mut keys = told.sets.clone();
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        for key in keys {
+            let is_newer = is_ours && known.version <= 1 || key > key_of(&best);
+            if !is_newer {
+                break;
+            }
+            let read = member.get(&key.to_string()).await;
+            match read.map(|bytes| StoreSet::parse(&bytes)) {
+                Ok(Ok(set)) if set.fleet == fleet => {
+                    best = set;
+                    is_ours = false;
+                    break;
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be understood")
+                }
+                Err(error) => {
+                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be read")
+                }
+            }
+        }
+    }
+    best
+}
+
+async fn publish(ready: &[(Arc<Member>, Told)], set: &StoreSet) {
+    let key = key_of(set);
+    let lacking = ready.iter().filter(|(_, told)| !told.sets.contains(&key));
+    let lacking: Vec<_> = lacking.map(|(member, _)| member.clone()).collect();
+    if tell(&lacking, set).await < lacking.len() {
+        tracing::info!(
+            version = set.version,
+            "a store did not take the store set; it gets it later"
+        );
+    }
 }

@@ -154,6 +154,7 @@ impl Keeper {
             key: chunk.key.clone(),
             stores: stores.to_vec(),
             rev: rev + 1,
+            wanted: Vec::new(),
         };
         let entry = self.log(&chunk.key.home, vec![place], None).await?;
         for (at, name) in chunk.stores.iter().enumerate() {

@@ -26,6 +26,8 @@ pub mod ids;
 pub mod keeper;
 /// The layout of a store: the only place where object keys are made or parsed.
 pub mod layout;
+/// Which stores a chunk goes to.
+pub mod placement;
 /// Questions over chunks: SQL and typed reading queries.
 pub mod query;
 /// What one row means: its columns, its flags, its Arrow schema.

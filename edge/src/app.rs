@@ -65,6 +65,7 @@ use crate::{
     settings::Settings,
     shelf::{Shelf, ShelfError},
     ship::Shipper,
+    stores::BoxStores,
     tail::Tail,
     twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
     uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
@@ -209,7 +210,7 @@ impl Edge {
         let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
         let mut settling = Settling {
             data: &mut data,
-            store: settings.store.as_ref(),
+            stores: &settings.stores,
             clock: &*clock,
             disk: &RealDisk,
             fresh: &mut || EdgeId(rand::random()),
@@ -311,7 +312,18 @@ impl Edge {
         let (telling, bridging) = (Stage::default(), Stage::default());
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
+        let stores = (!settings.stores.is_empty()).then(|| {
+            let stores = BoxStores::new(
+                settings.stores.clone(),
+                settings.copies,
+                data.stores(),
+                settings.ship.object_timeout,
+            );
+            stores.count(&shelf.view().0);
+            Arc::new(stores)
+        });
         let cutter = Cutter {
+            stores: stores.clone(),
             identity: identity.clone(),
             lake: data.lake(),
             devices: devices.clone(),
@@ -339,11 +351,11 @@ impl Edge {
             demands: wanted,
         };
         cutting.tasks.spawn(stage.run(cutting.stop.clone()));
-        let shipper = settings.store.clone().map(|store| {
+        let shipper = stores.map(|stores| {
             let (ship, metrics) = (settings.ship.clone(), figures.ship.clone());
             Arc::new(Shipper::new(
                 shelf.clone(),
-                store,
+                stores,
                 ship,
                 metrics,
                 data.shipped(),
@@ -415,7 +427,12 @@ impl Edge {
         // Where there is a cloud it keeps the twins in the store; a box that has none yet takes them from either.
         let has_cloud = !settings.meeting_places.is_empty();
         let is_empty = twins.read(|replica| replica.documents().next().is_none());
-        if let Some(store) = settings.store.clone().filter(|_| !has_cloud || is_empty) {
+        if let Some(store) = settings
+            .stores
+            .first()
+            .cloned()
+            .filter(|_| !has_cloud || is_empty)
+        {
             let home = identity.home.clone();
             let backup = Backup {
                 home,

@@ -167,8 +167,12 @@ impl Budget {
 
     fn evict_unshipped(&self, wanted: u64, steps: &[Step]) -> u64 {
         let wanted = wanted.saturating_add(self.slack());
-        let is_shipped = |entry| self.is_shipped(entry);
-        let evicted = self.evictor.evict(wanted, steps, &is_shipped);
+        // What a store has is not dropped, even where it is not in as many stores as it should be.
+        let is_there = |entry| {
+            let shipper = self.shipper.as_ref();
+            shipper.is_some_and(|shipper| shipper.is_somewhere(entry))
+        };
+        let evicted = self.evictor.evict(wanted, steps, &is_there);
         let mut failing = self.failing.lock();
         match evicted {
             Ok(freed) => {

@@ -28,7 +28,7 @@ use crate::{
     },
     ship::{
         compare::{self, Conflict, Log, Received},
-        memory::Shipped,
+        memory::{Shipped, places},
     },
 };
 
@@ -62,7 +62,7 @@ pub struct Settling<'a> {
     /// The directory.
     pub data: &'a mut DataDir,
     /// Where its chunks go.
-    pub store: Option<&'a Store>,
+    pub stores: &'a [Store],
     /// When ids are made.
     pub clock: &'a dyn Clock,
     /// The files' operations.
@@ -92,9 +92,15 @@ impl Settling<'_> {
         if let Some(reason) = self.data.moved {
             self.leave_to_others(reason)?;
         }
-        let Some(store) = self.store else {
-            return Ok(true);
-        };
+        // One that answers is enough: each has the whole log, and the others are asked before anything is shipped.
+        let mut confirmed = self.stores.is_empty();
+        for store in self.stores {
+            confirmed |= self.settle_with(store).await?;
+        }
+        Ok(confirmed)
+    }
+
+    async fn settle_with(&mut self, store: &Store) -> Result<bool, SettleError> {
         // Each answer concerns one id, and gives it up.
         for _ in 0..=self.data.identity.eras.len() + 1 {
             match timeout(ASK_TIME_MAX, self.ask(store)).await {
@@ -141,7 +147,7 @@ impl Settling<'_> {
     async fn ask(&self, store: &Store) -> Result<Option<Conflict>, Asking> {
         let identity = &self.data.identity;
         let first = identity.stretches()[0].edge;
-        let shipped = Shipped::load(&self.data.shipped(), store.url().as_str(), first);
+        let shipped = Shipped::load(&self.data.shipped(), &places(self.stores), first);
         let lake = self.data.lake();
         for era in identity.stretches() {
             let log = Log {

@@ -34,6 +34,7 @@ use crate::{
         segment::{Damage, Scan},
     },
     metrics::CutMetrics,
+    stores::BoxStores,
 };
 
 /// Cuts sealed segments into chunks.
@@ -50,6 +51,8 @@ pub struct Cutter {
     pub lake: PathBuf,
     /// What is known of devices.
     pub devices: Arc<Devices>,
+    /// Where chunks are to go; none where the box keeps them all.
+    pub stores: Option<Arc<BoxStores>>,
     /// The files' operations.
     pub disk: Arc<dyn Disk>,
     /// Time of the entries.
@@ -164,7 +167,8 @@ impl Cutter {
         let lost_records = damage.iter().map(|d| d.records).sum();
         let gaps = self.gaps(writer, segment, &damage);
         let of = (&self.identity.home, writer, number);
-        let events = write_events(&*self.disk, &self.lake, of, &gaps)?;
+        let wanted = |key: &ChunkKey, bytes| self.wanted(key, bytes);
+        let events = write_events(&*self.disk, &self.lake, of, &gaps, &wanted)?;
         name_all(&*self.disk, &self.lake, &events)?;
         let adds = adds.into_iter().chain(events).collect();
         let entry = Entry {
@@ -276,7 +280,15 @@ impl Cutter {
             .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
         drop(batch);
-        write_aside(&*self.disk, &self.lake, key, &encoded)
+        let stores = self.wanted(&key, encoded.bytes.len() as u64);
+        write_aside(&*self.disk, &self.lake, key, &encoded, stores)
+    }
+
+    fn wanted(&self, key: &ChunkKey, bytes: u64) -> Vec<StoreName> {
+        match &self.stores {
+            Some(stores) => stores.wanted(key, bytes),
+            None => vec![StoreName::main()],
+        }
     }
 
     fn count(&self, entry: &Entry) {
@@ -298,6 +310,7 @@ pub(crate) fn write_aside(
     lake: &Path,
     key: ChunkKey,
     encoded: &Encoded,
+    stores: Vec<StoreName>,
 ) -> Result<Chunk, CutError> {
     let name = key.to_string();
     let chunk_error = |source| CutError::Chunk {
@@ -311,7 +324,7 @@ pub(crate) fn write_aside(
     disk.write(&aside, &encoded.bytes)
         .map_err(io_error("write", &aside))?;
     disk.sync_file(&aside).map_err(io_error("sync", &aside))?;
-    let chunk = Chunk::new(key, encoded, vec![StoreName::main()]);
+    let chunk = Chunk::new(key, encoded, stores);
     let back = Bytes::from(fs::read(&aside).map_err(io_error("read back", &aside))?);
     chunk
         .check(&back)
@@ -330,6 +343,7 @@ pub(crate) fn write_events(
     lake: &Path,
     (home, writer, number): (&HomeId, EdgeId, u64),
     events: &[Event],
+    stores: &dyn Fn(&ChunkKey, u64) -> Vec<StoreName>,
 ) -> Result<Vec<Chunk>, CutError> {
     let mut days: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
     for event in events {
@@ -350,7 +364,8 @@ pub(crate) fn write_events(
             key: key.to_string(),
             source,
         })?;
-        write_aside(disk, lake, key, &encoded)
+        let stores = stores(&key, encoded.bytes.len() as u64);
+        write_aside(disk, lake, key, &encoded, stores)
     };
     days.into_iter().map(write).collect()
 }

@@ -232,7 +232,13 @@ impl Evictor {
                     ..chunk.key.clone()
                 };
                 let encoded = chunk::encode(&key, &kept, ZSTD_LEVEL_BOX).map_err(failed)?;
-                Some(write_aside(&*self.disk, self.shelf.lake(), key, &encoded)?)
+                Some(write_aside(
+                    &*self.disk,
+                    self.shelf.lake(),
+                    key,
+                    &encoded,
+                    chunk.stores.clone(),
+                )?)
             }
         };
         let mut change = Change {
@@ -355,7 +361,11 @@ impl Evictor {
         let number = shelf.next_number(writer);
         let gaps = merged(changes.iter().flat_map(|change| &change.gaps));
         let home = &shelf.identity().home;
-        let events = write_events(&*self.disk, lake, (home, writer, number), &gaps)?;
+        // Where the readings were to go their gaps go.
+        let stores = changes.first().map(|change| change.chunk.stores.clone());
+        let stores = |_: &ChunkKey, _| stores.clone().unwrap_or_default();
+        let of = (home, writer, number);
+        let events = write_events(&*self.disk, lake, of, &gaps, &stores)?;
         let left = changes.iter().filter_map(|change| change.left.clone());
         let adds: Vec<Chunk> = left.chain(events).collect();
         name_all(&*self.disk, lake, &adds)?;

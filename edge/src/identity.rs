@@ -220,6 +220,12 @@ impl DataDir {
         self.path.join("twins.log")
     }
 
+    /// Where the store set is kept that the fleet has agreed on.
+    #[must_use]
+    pub fn stores(&self) -> PathBuf {
+        self.path.join("stores.json")
+    }
+
     /// Where it is kept what has been shipped.
     #[must_use]
     pub fn shipped(&self) -> PathBuf {

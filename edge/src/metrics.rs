@@ -141,6 +141,8 @@ pub struct ShipMetrics {
     pub entries: Counter,
     /// Failed tries.
     pub errors: Counter,
+    /// Chunks brought home from where they went while their store was away.
+    pub handed_back: Counter,
     /// Log entries that wait.
     pub backlog_entries: Gauge,
     /// Bytes of chunks that wait.
@@ -176,6 +178,11 @@ impl ShipMetrics {
             "tarn_ship_entries",
             "Log entries put into the store",
             m.entries.clone(),
+        );
+        registry.register(
+            "tarn_ship_handed_back",
+            "Chunks brought home from where they went while their store was away",
+            m.handed_back.clone(),
         );
         registry.register("tarn_ship_errors", "Failed tries to ship", m.errors.clone());
         registry.register(

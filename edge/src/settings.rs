@@ -29,7 +29,9 @@ pub struct Settings {
     /// Where the REST interface listens; port 0 lets the system choose.
     pub http: SocketAddr,
     /// Where chunks go; without one the box keeps them all.
-    pub store: Option<Store>,
+    pub stores: Vec<Store>,
+    /// Copies of each chunk, in stores that nobody has said that of yet.
+    pub copies: usize,
     /// The oldest a reading gets before it is cut into a chunk.
     pub cut_age: Duration,
     /// Number of shards; fixed when the data directory is made.

@@ -12,9 +12,12 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tarn_common::{
     catalog::{Catalog, Snapshot},
+    clock::Clock,
     commit_log::{Chunk, Entry},
-    ids::{EdgeId, HomeId, Seq},
+    ids::{EdgeId, HomeId, Seq, StoreName},
+    keeper::Keeper,
     layout::{ChunkKey, EVENTS, EntryKey, READINGS, log_prefix},
+    store::pool::Pool,
 };
 
 use crate::identity::Identity;
@@ -52,6 +55,8 @@ struct Inner {
     /// Bytes of the chunks on this disk.
     on_disk: BTreeMap<ChunkKey, u64>,
     cut_upto: Seq,
+    /// The newest entry of each keeper that the box has been.
+    keepers: BTreeMap<EdgeId, u64>,
 }
 
 /// The lake on the box's disk cannot be read.
@@ -98,6 +103,14 @@ impl Shelf {
             log.extend(read_log(lake, &identity.home, era.edge)?);
         }
         inner.catalog.apply_all(&log);
+        for era in identity.stretches() {
+            let keeper = keeper_of(era.edge);
+            let placed = read_log(lake, &identity.home, keeper)?;
+            inner
+                .keepers
+                .insert(keeper, placed.last().map_or(0, |entry| entry.number));
+            inner.catalog.apply_all(&placed);
+        }
         log.iter().for_each(|entry| inner.note(&identity, entry));
         inner.on_disk = sweep(lake, &identity, &inner.catalog)?;
         Ok(Shelf {
@@ -136,6 +149,64 @@ impl Shelf {
         for chunk in &entry.adds {
             inner.on_disk.insert(chunk.key.clone(), chunk.bytes);
         }
+    }
+
+    /// The keeper that the box is: it goes on with the log on this disk.
+    #[must_use]
+    pub fn keeper(&self, pool: Arc<Pool>, clock: Arc<dyn Clock>) -> Keeper {
+        let id = keeper_of(self.identity.edge);
+        let number = self.inner.lock().keepers.get(&id).copied().unwrap_or(0);
+        let numbers = BTreeMap::from([(self.identity.home.clone(), number)]);
+        Keeper::new(id, pool, clock, Some(self.lake.clone()), numbers)
+    }
+
+    /// Take in where chunks were placed.
+    pub fn take_places(&self, entry: &Entry) {
+        let mut inner = self.inner.lock();
+        inner.catalog.apply(entry);
+        inner.keepers.insert(entry.writer, entry.number);
+    }
+
+    /// Every writer that the box has been, with the numbers of its entries.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<(EdgeId, Vec<u64>)> {
+        let inner = self.inner.lock();
+        let mut numbers: BTreeMap<EdgeId, Vec<u64>> = BTreeMap::new();
+        for id in inner.entries.keys() {
+            numbers.entry(id.writer).or_default().push(id.number);
+        }
+        for (keeper, upto) in inner.keepers.iter().filter(|(_, upto)| **upto > 0) {
+            numbers.insert(*keeper, (1..=*upto).collect());
+        }
+        numbers.into_iter().collect()
+    }
+
+    /// Whether a writer is one that only places chunks.
+    #[must_use]
+    pub fn is_keepers(&self, writer: EdgeId) -> bool {
+        self.inner.lock().keepers.contains_key(&writer)
+    }
+
+    /// A chunk as the log has it now.
+    #[must_use]
+    pub fn chunk(&self, key: &ChunkKey) -> Option<Arc<Chunk>> {
+        self.inner.lock().catalog.get(key).cloned()
+    }
+
+    /// How often a chunk was placed anew.
+    #[must_use]
+    pub fn rev(&self, key: &ChunkKey) -> u64 {
+        self.inner.lock().catalog.rev(key)
+    }
+
+    /// Chunks that went to other stores because theirs were away: how often each was placed, and where it should be.
+    #[must_use]
+    pub fn hinted(&self) -> Vec<(Arc<Chunk>, u64, Vec<StoreName>)> {
+        let inner = self.inner.lock();
+        let hinted = inner.catalog.hinted();
+        hinted
+            .map(|(chunk, rev, wanted)| (chunk.clone(), rev, wanted.to_vec()))
+            .collect()
     }
 
     /// Where a chunk lies, if it is still on this disk.
@@ -227,6 +298,13 @@ impl Shelf {
             _ => Ok(bytes),
         }
     }
+}
+
+/// The id under which a box says where it has placed chunks: its cuts have a log of their own.
+fn keeper_of(edge: EdgeId) -> EdgeId {
+    EdgeId(xxhash_rust::xxh3::xxh3_64(
+        format!("keeper {edge}").as_bytes(),
+    ))
 }
 
 impl Inner {

@@ -9,10 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +18,9 @@ use rand::Rng as _;
 use tarn_common::{
     clock::Clock,
     commit_log::{ContentFault, EntryError},
-    store::{Store, StoreError},
+    ids::StoreName,
+    keeper::{Keeper, KeeperError},
+    store::pool::PoolError,
 };
 use tokio::{
     sync::watch,
@@ -33,6 +32,7 @@ use self::memory::Shipped;
 use crate::{
     metrics::ShipMetrics,
     shelf::{EntryId, Shelf},
+    stores::BoxStores,
 };
 
 /// How shipping behaves.
@@ -72,6 +72,9 @@ impl Default for ShipSettings {
 /// How often at most it is looked whether another copy has stored what both have, while there is time for it.
 const COPIED_LOOKS: u32 = 30;
 
+/// How often stores that are away are looked for while entries wait for them.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// Chunks of one entry that go up side by side.
 const PUTS_AT_ONCE: usize = 4;
 
@@ -79,9 +82,14 @@ const PUTS_AT_ONCE: usize = 4;
 #[derive(Debug, thiserror::Error)]
 enum ShipError {
     #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("{0}: no answer in time")]
-    Timeout(String),
+    Store(PoolError),
+    #[error("{0}")]
+    NoStore(String),
+    /// It is in the stores, but its chunks have fewer copies than they should.
+    #[error("it waits for a store that is away")]
+    Short,
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
     /// Another copy of this box has written to the store under our id.
     #[error("{0}: another copy of this box has written it")]
     Copied(String),
@@ -103,18 +111,22 @@ enum ShipError {
 impl ShipError {
     /// Whether the store, rather than this one entry, may be to blame.
     fn is_the_stores(&self) -> bool {
-        matches!(self, ShipError::Store(_) | ShipError::Timeout(_))
+        matches!(
+            self,
+            ShipError::Store(_) | ShipError::NoStore(_) | ShipError::Keeper(_)
+        )
     }
 }
 
-/// Sends log entries with their chunks to a store: newest first, each until it is there.
+/// Sends log entries with their chunks to the stores: newest first, each until it is there in all its copies.
 ///
 /// An entry is put after all its chunks, so that a chunk is never visible before it is whole.
 /// What is there is remembered in a file only to spare work: putting again is harmless.
 #[derive(Debug)]
 pub struct Shipper {
     shelf: Arc<Shelf>,
-    store: Store,
+    stores: Arc<BoxStores>,
+    keeper: Keeper,
     settings: ShipSettings,
     metrics: ShipMetrics,
     memory: PathBuf,
@@ -123,8 +135,10 @@ pub struct Shipper {
     shipped: Mutex<Shipped>,
     backlog: Mutex<Backlog>,
     waiting: watch::Sender<usize>,
-    /// Since it was last reached, the store was asked whether another copy has written to it.
-    asked: AtomicBool,
+    /// The stores that were asked whether another copy has written to them, since they last failed.
+    asked: Mutex<BTreeSet<StoreName>>,
+    /// Where the chunks of entries are that have fewer copies than they should.
+    partly: Mutex<BTreeMap<EntryId, Vec<Vec<StoreName>>>>,
     copied: watch::Sender<bool>,
 }
 
@@ -137,6 +151,9 @@ struct Backlog {
     entries: BTreeMap<EntryId, u64>,
     /// Those of them that wait for another copy of the box.
     held: BTreeSet<EntryId>,
+    /// Those of them that are in the stores, but wait for further ones, and the stores that answered when they
+    /// were last tried.
+    short: BTreeMap<EntryId, BTreeSet<StoreName>>,
     bytes: u64,
 }
 
@@ -157,22 +174,24 @@ struct Progress {
 }
 
 impl Shipper {
-    /// A shipper for a store; `memory` is the file that remembers what is there.
+    /// A shipper for these stores; `memory` is the file that remembers what is there.
     #[must_use]
     pub fn new(
         shelf: Arc<Shelf>,
-        store: Store,
+        stores: Arc<BoxStores>,
         settings: ShipSettings,
         metrics: ShipMetrics,
         memory: PathBuf,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let first = shelf.identity().stretches()[0].edge;
-        let shipped = Shipped::load(&memory, store.url().as_str(), first);
+        let shipped = Shipped::load(&memory, &stores.places(), first);
         let started_ms = clock.monotonic_ms();
+        let keeper = shelf.keeper(stores.pool().clone(), clock.clone());
         Shipper {
             shelf,
-            store,
+            stores,
+            keeper,
             settings,
             metrics,
             memory,
@@ -181,15 +200,22 @@ impl Shipper {
             shipped: Mutex::new(shipped),
             backlog: Mutex::default(),
             waiting: watch::Sender::new(0),
-            asked: AtomicBool::new(false),
+            asked: Mutex::default(),
+            partly: Mutex::default(),
             copied: watch::Sender::new(false),
         }
     }
 
-    /// Whether an entry is in the store.
+    /// Whether an entry is in the stores, in all copies.
     #[must_use]
     pub fn is_shipped(&self, entry: EntryId) -> bool {
         self.shipped.lock().contains(entry.writer, entry.number)
+    }
+
+    /// Whether an entry is in a store, be it with fewer copies of its chunks than there should be.
+    #[must_use]
+    pub fn is_somewhere(&self, entry: EntryId) -> bool {
+        self.is_shipped(entry) || self.partly.lock().contains_key(&entry)
     }
 
     /// Resolves when every entry is in the store that has not to wait for another copy of the box, or
@@ -214,11 +240,14 @@ impl Shipper {
         }
     }
 
-    /// How many entries up to this one are not in the store.
+    /// How many entries up to this one are in no store.
     #[must_use]
     pub fn waiting_upto(&self, entry: EntryId) -> usize {
         self.look_for_new();
-        self.backlog.lock().entries.range(..=entry).count()
+        let backlog = self.backlog.lock();
+        let upto = backlog.entries.range(..=entry);
+        upto.filter(|(id, _)| !backlog.short.contains_key(id))
+            .count()
     }
 
     /// Resolves when another copy of this box turns out to write to the store. Nothing is shipped from
@@ -241,7 +270,7 @@ impl Shipper {
                 backlog.bytes += bytes;
             }
         }
-        backlog.entries.len() - backlog.held.len()
+        backlog.entries.len() - backlog.held.len() - backlog.short.len()
     }
 
     /// Ship until stopped. `cuts` tells of new entries.
@@ -256,20 +285,41 @@ impl Shipper {
                         () = stop.cancelled() => return,
                     };
                     if let Err(ShipError::Copied(key)) = shipped {
-                        tracing::error!(store = %self.store.url(), %key, "another copy of this box has written to the store; nothing of it is touched, and this box starts again under a new id");
+                        tracing::error!(%key, "another copy of this box has written to the store; nothing of it is touched, and this box starts again under a new id");
                         self.copied.send_replace(true);
                         return;
                     }
                     self.judge(entry, shipped, &mut progress)
                 }
                 Next::Wait(until) => Some(until),
-                Next::Nothing => None,
+                Next::Look => {
+                    tokio::select! {
+                        _ = self.reach() => {}
+                        () = stop.cancelled() => return,
+                    }
+                    Some(Instant::now() + LOOK_EVERY)
+                }
+                Next::Nothing => {
+                    tokio::select! {
+                        () = self.hand_back() => {}
+                        () = stop.cancelled() => return,
+                    }
+                    None
+                }
             };
             self.look_for_new();
             self.tell_backlog(&progress);
             let is_empty = self.backlog.lock().entries.is_empty();
             if is_empty {
+                let hinted = !self.shelf.hinted().is_empty();
                 tokio::select! {
+                    // Whose store is away is brought home when it is back.
+                    () = sleep_until(Instant::now() + LOOK_EVERY), if hinted => {
+                        tokio::select! {
+                            _ = self.reach() => {}
+                            () = stop.cancelled() => return,
+                        }
+                    }
                     changed = cuts.changed() => if changed.is_err() { return },
                     () = stop.cancelled() => return,
                 }
@@ -290,11 +340,14 @@ impl Shipper {
         self.look_for_new();
         let backlog = self.backlog.lock();
         let not_before = |entry: &EntryId| progress.troubles.get(entry).and_then(|t| t.not_before);
+        let up: BTreeSet<StoreName> = self.up().iter().map(|m| m.name().clone()).collect();
+        // What waits for a store that is away need not be tried before the stores are others than they were.
+        let is_short = |entry: &EntryId| backlog.short.get(entry).is_some_and(|then| *then == up);
         let ready = backlog
             .entries
             .keys()
             .rev()
-            .find(|n| not_before(n).is_none_or(|until| until <= now));
+            .find(|n| not_before(n).is_none_or(|until| until <= now) && !is_short(n));
         match ready {
             Some(entry) => Next::Ship(*entry),
             None => backlog
@@ -302,7 +355,16 @@ impl Shipper {
                 .keys()
                 .filter_map(not_before)
                 .min()
-                .map_or(Next::Nothing, Next::Wait),
+                .map_or_else(
+                    || {
+                        if backlog.short.is_empty() {
+                            Next::Nothing
+                        } else {
+                            Next::Look
+                        }
+                    },
+                    Next::Wait,
+                ),
         }
     }
 
@@ -316,7 +378,7 @@ impl Shipper {
         let error = match result {
             Ok(()) => {
                 if progress.store_failures > 0 {
-                    tracing::info!(store = %self.store.url(), "store takes chunks again");
+                    tracing::info!("the stores take chunks again");
                 }
                 progress.store_failures = 0;
                 progress.troubles.remove(&entry);
@@ -334,12 +396,17 @@ impl Shipper {
                 self.waiting.send_replace(self.look_for_new());
                 return None;
             }
+            Err(ShipError::Short) => {
+                progress.store_failures = 0;
+                progress.troubles.remove(&entry);
+                let up = self.up().iter().map(|m| m.name().clone()).collect();
+                self.backlog.lock().short.insert(entry, up);
+                self.waiting.send_replace(self.look_for_new());
+                return None;
+            }
             Err(error) => error,
         };
         self.metrics.errors.inc();
-        if error.is_the_stores() {
-            self.asked.store(false, Ordering::Release);
-        }
         let trouble = progress.troubles.entry(entry).or_default();
         trouble.failures += 1;
         let poison = trouble.others_through > 0 || !error.is_the_stores();
@@ -354,7 +421,7 @@ impl Shipper {
         if quarantined {
             tracing::error!(writer = %entry.writer, entry = entry.number, error = %report, "an entry keeps failing while others go through; it is put aside and tried again later");
         } else if progress.store_failures == 0 || !error.is_the_stores() {
-            tracing::warn!(writer = %entry.writer, entry = entry.number, store = %self.store.url(), error = %report, "shipping failed; it is tried again");
+            tracing::warn!(writer = %entry.writer, entry = entry.number, error = %report, "shipping failed; it is tried again");
         }
         if !error.is_the_stores() {
             return None;
@@ -377,6 +444,8 @@ impl Shipper {
             let (mut backlog, mut shipped) = (self.backlog.lock(), self.shipped.lock());
             let bytes = backlog.entries.remove(&entry).unwrap_or(0);
             backlog.held.remove(&entry);
+            backlog.short.remove(&entry);
+            self.partly.lock().remove(&entry);
             backlog.bytes -= bytes;
             shipped.insert(entry.writer, entry.number);
             shipped.save(&self.memory)
@@ -406,6 +475,8 @@ impl Shipper {
 enum Next {
     Ship(EntryId),
     Wait(Instant),
+    /// Only such as wait for stores that are away.
+    Look,
     Nothing,
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     chunk::ZSTD_LEVEL_BOX,
     commit_log::VERSION,
-    ids::Shard,
+    ids::{Shard, StoreName},
     layout::Content,
     reading::Quality,
     rows::{Row, Rows},
@@ -60,11 +60,7 @@ async fn write_store(store: &Store) {
             first,
             last,
             lost_records: 0,
-            adds: vec![Chunk::new(
-                key,
-                &encoded,
-                vec![crate::ids::StoreName::main()],
-            )],
+            adds: vec![Chunk::new(key, &encoded, vec![StoreName::main()])],
             removes: Vec::new(),
             origin: None,
             places: Vec::new(),

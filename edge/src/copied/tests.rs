@@ -20,6 +20,7 @@ use crate::{
     metrics::{CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
     shelf::Shelf,
     ship::{ShipSettings, Shipper},
+    stores::BoxStores,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -96,6 +97,7 @@ impl House {
                 identity: identity.clone(),
                 lake: data.lake(),
                 devices: devices(),
+                stores: None,
                 disk: Arc::new(RealDisk),
                 clock: self.clock.clone(),
                 metrics: CutMetrics::default(),
@@ -138,7 +140,12 @@ impl House {
         };
         let shipper = Shipper::new(
             Arc::new(shelf),
-            store.clone(),
+            Arc::new(BoxStores::new(
+                vec![store.clone()],
+                1,
+                data.stores(),
+                settings.object_timeout,
+            )),
             settings,
             ShipMetrics::default(),
             data.shipped(),
@@ -161,7 +168,7 @@ impl House {
     ) -> Result<bool, SettleError> {
         let mut settling = Settling {
             data,
-            store: Some(store),
+            stores: std::slice::from_ref(store),
             clock: &*self.clock,
             disk,
             fresh: &mut || EdgeId(rand::random()),

@@ -70,6 +70,7 @@ fn cutter(dir: &Path, disk: Arc<dyn Disk>) -> Cutter {
         identity: identity(),
         lake: dir.join("lake"),
         devices: devices(),
+        stores: None,
         disk,
         clock: Arc::new(ManualClock::at(DAY_END_MS)),
         metrics: CutMetrics::default(),

@@ -21,6 +21,7 @@ use crate::{
     journal::{Journal, JournalSettings, JournalStart},
     metrics::{CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     ship::{ShipSettings, Shipper},
+    stores::BoxStores,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -73,6 +74,7 @@ fn lake(cuts: i64) -> tempfile::TempDir {
         disk: Arc::new(RealDisk),
         clock: clock.clone(),
         metrics: CutMetrics::default(),
+        stores: None,
     };
     for n in 0..cuts * PUBLISHES {
         clock.set(NOW_MS + n * 1000);
@@ -263,10 +265,17 @@ fn what_was_evicted_is_told_in_the_store_and_nothing_is_there_twice() {
         .expect("evicts");
     let told = check_lake(dir.path(), "on the box");
     let clock = Arc::new(ManualClock::at(NOW_MS));
+    let settings = ShipSettings::default();
+    let stores = BoxStores::new(
+        vec![store.clone()],
+        1,
+        dir.path().join("stores.json"),
+        settings.object_timeout,
+    );
     let shipper = Shipper::new(
         lake,
-        store.clone(),
-        ShipSettings::default(),
+        Arc::new(stores),
+        settings,
         ShipMetrics::default(),
         dir.path().join("shipped.json"),
         clock,

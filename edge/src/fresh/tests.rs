@@ -19,7 +19,7 @@ use crate::{Edge, Settings};
 
 async fn start(folder: &Path, store: Option<&Path>) -> Edge {
     let any = "127.0.0.1:0".parse().unwrap();
-    let store = store.map(|path| Store::open(&format!("file://{}", path.display())).unwrap());
+    let stores = store.map(|path| Store::open(&format!("file://{}", path.display())).unwrap());
     let settings = Settings {
         meeting_places: Vec::new(),
         lan: None,
@@ -28,7 +28,8 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         mqtt: vec![Listen::tcp(any)],
         broker: BrokerLimits::default(),
         http: any,
-        store,
+        stores: stores.into_iter().collect(),
+        copies: 1,
         cut_age: Settings::CUT_AGE,
         shards: Settings::SHARDS,
         journal: Default::default(),

@@ -164,6 +164,12 @@ impl Moving<'_> {
             let rows = concat_batches(&schema, &batches).map_err(|e| fault(e.to_string()))?;
             chunk::encode(&key, &rows, ZSTD_LEVEL_BOX).map_err(failed)?
         };
-        Ok(Some(write_aside(self.disk, self.lake, key, &encoded)?))
+        Ok(Some(write_aside(
+            self.disk,
+            self.lake,
+            key,
+            &encoded,
+            old.stores.clone(),
+        )?))
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tarn_common::{
     durable::{self, RealDisk},
     ids::EdgeId,
+    store::Store,
 };
 
 /// Which entries are in the store. Kept as JSON in `shipped.json`.
@@ -28,6 +29,13 @@ pub struct Shipped {
 pub struct Numbers {
     upto: u64,
     beyond: BTreeSet<u64>,
+}
+
+/// What [`Shipped`] knows these stores by.
+#[must_use]
+pub fn places(stores: &[Store]) -> String {
+    let urls: Vec<&str> = stores.iter().map(|store| store.url().as_str()).collect();
+    urls.join(" ")
 }
 
 impl Shipped {

@@ -27,8 +27,11 @@ impl Shipper {
         })?;
         // Who sees this entry must see, too, what has removed chunks of it that are not there any more.
         for remover in self.shelf.removers(id) {
-            if !self.is_shipped(remover) {
-                Box::pin(self.ship(remover)).await?;
+            if !self.is_somewhere(remover) {
+                match Box::pin(self.ship(remover)).await {
+                    Ok(()) | Err(ShipError::Short) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         // Chunks of an entry have names of its own, so who has not written the entry has not written them.

@@ -56,12 +56,13 @@ use crate::{
         service::{BoxDevices, Boxes},
         store::DeviceStore,
     },
+    evict::Evictor,
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError, JournalStart},
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
-    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
+    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -198,6 +199,8 @@ pub struct Figures {
     pub cut: CutMetrics,
     /// Shipping's.
     pub ship: ShipMetrics,
+    /// The disk budget's.
+    pub disk: DiskMetrics,
 }
 
 impl Edge {
@@ -208,6 +211,7 @@ impl Edge {
             journal: JournalMetrics::register(&mut registry),
             cut: CutMetrics::register(&mut registry),
             ship: ShipMetrics::register(&mut registry),
+            disk: DiskMetrics::register(&mut registry),
         };
         let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
         let mut settling = Settling {
@@ -333,6 +337,15 @@ impl Edge {
             clock: clock.clone(),
             metrics: figures.cut.clone(),
         };
+        let evictor = Evictor {
+            shelf: shelf.clone(),
+            devices: devices.clone(),
+            disk: Arc::new(RealDisk),
+            clock: clock.clone(),
+            metrics: figures.disk.clone(),
+            entries: entries.clone(),
+            spared: Mutex::default(),
+        };
         let stage = CutStage {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
@@ -438,10 +451,16 @@ impl Edge {
         }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
+            full: settings.disk_full,
             shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
+            evictor,
+            demands: fresher.demands.clone(),
             metrics: figures.ship.clone(),
+            disk: figures.disk.clone(),
+            asked: Mutex::default(),
+            failing: Mutex::default(),
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));
         if let (Some(bridge), Some(token)) = (settings.bridge.clone(), bridge_token) {

@@ -11,8 +11,8 @@ use tarn_common::{
 use tarn_link::MeetingPlace;
 
 use crate::{
-    bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, lan::LanSettings,
-    served::S3Settings, ship::ShipSettings,
+    bridge::BridgeSettings, budget::DiskFull, decode::topic::Topics, journal::JournalSettings,
+    lan::LanSettings, served::S3Settings, ship::ShipSettings,
 };
 
 /// Settings of a box, checked.
@@ -42,6 +42,8 @@ pub struct Settings {
     pub ship: ShipSettings,
     /// Bytes that chunks and the journal may take on disk.
     pub disk_budget_bytes: u64,
+    /// What happens when readings that no store has fill them.
+    pub disk_full: DiskFull,
     /// How topics are read.
     pub topics: Topics,
     /// The home's time zone, for devices that tell local time.

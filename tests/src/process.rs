@@ -25,6 +25,8 @@ pub struct Launch {
     variables: Vec<(String, String)>,
     folder: PathBuf,
     mqtt_port: Option<u16>,
+    /// A directory that is a small disk of its own for this program, and its bytes.
+    disk: Option<(PathBuf, u64)>,
 }
 
 impl Launch {
@@ -78,7 +80,16 @@ impl Launch {
             variables: Vec::new(),
             folder: folder.to_owned(),
             mqtt_port: None,
+            disk: None,
         }
+    }
+
+    /// Gives it a directory as a disk of its own with so many bytes: a file system in memory that nobody else sees, and
+    /// that is gone when it ends. [`Service::own_path`] is the way to it from outside.
+    #[must_use]
+    pub fn on_small_disk(mut self, directory: &Path, bytes: u64) -> Launch {
+        self.disk = Some((directory.to_owned(), bytes));
+        self
     }
 
     /// Adds `--flag value`.
@@ -185,7 +196,16 @@ impl Launch {
     }
 
     fn to_command(&self) -> Command {
-        let mut command = Command::new(tools::tarn());
+        let mut command = match &self.disk {
+            None => Command::new(tools::tarn()),
+            Some((directory, bytes)) => {
+                let mut command = Command::new("unshare");
+                let script = r#"mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@""#;
+                command.args(["-rm", "sh", "-c", script, "sh", &bytes.to_string()]);
+                command.arg(directory).arg(tools::tarn());
+                command
+            }
+        };
         without_own_variables(&mut command);
         command
             .args(&self.arguments)
@@ -252,6 +272,13 @@ impl Service {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// A path as it sees it, also on a disk of its own.
+    #[must_use]
+    pub fn own_path(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Kills it as a power cut would (the disk's cache survives), and waits until it is gone.

@@ -207,14 +207,17 @@ impl Drop for S3Server {
 
 /// Every port that the server opens. Those that are not named on its command line would be fixed ones.
 #[derive(Debug)]
-struct Ports {
-    s3: u16,
+pub struct Ports {
+    /// Where it serves S3.
+    pub s3: u16,
     grpc: [u16; 5],
     http: [u16; 4],
 }
 
 impl Ports {
-    fn pick() -> Ports {
+    /// Free ones.
+    #[must_use]
+    pub fn pick() -> Ports {
         Ports {
             s3: ports::free(),
             grpc: std::array::from_fn(|_| ports::free()),
@@ -222,7 +225,9 @@ impl Ports {
         }
     }
 
-    fn arguments(&self) -> Vec<String> {
+    /// As the program wants them.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
         let [master, volume, filer, admin] = self.http;
         let [master_grpc, volume_grpc, filer_grpc, s3_grpc, admin_grpc] = self.grpc;
         let named = [

@@ -10,7 +10,7 @@ use tarn_common::{
     fleet::{Carried, Fleet, carry_out, placed},
     ids::{EdgeId, FleetId, Seq, Shard, StoreName},
     keeper::Keeper,
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     placement::{
         Change, Loads, Member, Method, Placement, PlacementKey, Rule, State, StoreSet, plan,
     },
@@ -79,6 +79,7 @@ async fn write(fleet: &Fleet) -> Result<Vec<Chunk>, Failure> {
             shard: Shard((n % SHARDS) as u16),
             first: Seq(n * 60 + 1),
             last: Seq(n * 60 + 60),
+            content: Content::Readings,
         };
         let rows = readings(&key);
         let batch = rows.batch(&rows.all()).map_err(Failure::broken)?;

@@ -13,6 +13,8 @@ mod client_matrix;
 mod clients;
 /// A home that is one in the cloud and at its box.
 mod cloud_twins;
+/// What docker-compose.yml says, as plain processes.
+mod compose;
 /// The standard's statements, one by one.
 mod conformance;
 /// Backups that come back, clones, and boxes that replace others.
@@ -21,6 +23,8 @@ mod copies;
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.
 mod devices;
+/// A full disk: nothing acked is lost, or all that is lost is told.
+mod full_disk;
 /// Any bytes at all.
 mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.

@@ -12,6 +12,7 @@ use tarn_broker::{
     Limits as BrokerLimits,
     auth::{Anonymous, UsersSettings},
 };
+use tarn_cloud::UpkeepSettings;
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -32,6 +33,7 @@ use crate::{
     exit::Failure,
     lan::LanArgs,
     mqtt::MqttArgs,
+    store::S3Args,
     store_args::StoreArgs,
 };
 
@@ -208,6 +210,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) lan: LanArgs,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) s3: S3Args,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -260,6 +265,18 @@ pub(crate) struct CloudArgs {
         default
     )]
     pub(crate) refresh: Option<Duration>,
+    /// Bytes a second that moving chunks between stores may use; 0 moves nothing by itself [default: 8MiB]
+    #[arg(long, env = "TARN_UPKEEP_RATE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upkeep_rate: Option<ByteSize>,
+    /// How often it is looked whether chunks are to be moved [default: 30s]
+    #[arg(long, env = "TARN_UPKEEP_EVERY", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    pub(crate) upkeep_every: Option<Duration>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) meeting: MeetingArgs,
@@ -371,6 +388,7 @@ impl EdgeArgs {
             zone: zone(self.time_zone.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
+            s3: self.s3.settings()?,
             meeting_places: self.cloud_link.settings(&home)?,
             users: UsersSettings {
                 fixed: self
@@ -405,6 +423,16 @@ impl CloudArgs {
                 .unwrap_or(defaults.refresh_every)
                 .max(Duration::from_millis(100)),
             meeting: self.meeting.settings()?,
+            upkeep: UpkeepSettings {
+                every: self
+                    .upkeep_every
+                    .unwrap_or(defaults.upkeep.every)
+                    .max(Duration::from_millis(100)),
+                bytes_per_second: self
+                    .upkeep_rate
+                    .map_or(defaults.upkeep.bytes_per_second, |rate| rate.as_u64()),
+                rule: defaults.upkeep.rule,
+            },
             limits: self.query.limits(),
             engine: self.query.engine(defaults.engine.clone()),
             ..defaults

@@ -9,7 +9,9 @@ mod lan;
 mod mqtt;
 mod serve;
 mod simulate;
+mod store;
 mod store_args;
+mod stores;
 mod user;
 mod verify;
 
@@ -43,12 +45,16 @@ enum Command {
     Edge(Box<serve::EdgeCommand>),
     /// Run the cloud service: REST over everything that boxes have put into a store
     Cloud(Box<serve::CloudCommand>),
+    /// Serve a directory by the S3 protocol: a store for boxes, clouds and analysts
+    Store(Box<store::StoreCommand>),
     /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
     Demo(demo::DemoCommand),
     // Its help stands with its arguments: a line here would take the place of all that is told there.
     Simulate(Box<simulate::Args>),
     /// Read every log and chunk of a store and check them; exit code 1 on any fault
     Verify(verify::VerifyCommand),
+    /// List, add, drain and remove the stores of a fleet; show what would be moved, and move it
+    Stores(stores::StoresCommand),
     /// Add, remove and list the MQTT users of a box
     User(user::UserCommand),
     /// Print the OpenAPI document
@@ -68,13 +74,16 @@ enum Side {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Verify(_) | Command::Stores(_)
+    );
     // The libraries below tell of every connection; what matters of it Tarn says itself. The router
     // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
         "error"
     } else {
-        "info,rumqttd=error,rumqttd::router::routing=off,poem=warn"
+        "info,rumqttd=error,rumqttd::router::routing=off,poem=warn,s3s=off"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
@@ -98,9 +107,11 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Edge(command) => serve::edge(*command, stop_on_signal()).await,
         Command::Cloud(command) => serve::cloud(*command, stop_on_signal()).await,
+        Command::Store(command) => store::run(*command, stop_on_signal()).await,
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,
+        Command::Stores(command) => stores::run(command).await,
         Command::User(command) => user::run(command),
         Command::Openapi { side } => {
             println!(

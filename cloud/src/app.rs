@@ -6,12 +6,14 @@ use prometheus_client::registry::Registry;
 use tarn_common::{
     cache::{CacheSettings, ChunkCache},
     clock::Clock,
-    fleet,
+    fleet::Fleet,
+    ids::EdgeId,
+    keeper::Keeper,
     query::{Engine, EngineSettings, Limits, QueryError},
-    store::{Store, pool::Pool},
+    store::Store,
 };
 use tarn_openapi::{
-    DeviceService, HttpSettings, Kind, Service, SharedRegistry,
+    DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
     live::{LiveHub, LiveMetrics},
     serve,
     service::Freshness,
@@ -28,6 +30,7 @@ use crate::{
     live::CloudLive,
     metrics::Metrics,
     twins::CloudTwins,
+    upkeep::{Upkeep, UpkeepSettings},
 };
 
 /// How often the age of the catalog is brought up to now.
@@ -55,6 +58,8 @@ pub struct Settings {
     pub refresh_every: Duration,
     /// How long one look at one store may take.
     pub refresh_timeout: Duration,
+    /// How the stores are looked after.
+    pub upkeep: UpkeepSettings,
     /// What one question may cost.
     pub limits: Limits,
     /// The engine's own settings.
@@ -76,6 +81,7 @@ impl Settings {
             fetch_timeout: Duration::from_secs(10),
             refresh_every: Duration::from_secs(2),
             refresh_timeout: Duration::from_secs(30),
+            upkeep: UpkeepSettings::default(),
             limits: Limits::default(),
             engine: EngineSettings {
                 memory_bytes: 2 << 30,
@@ -139,6 +145,7 @@ struct Host {
     devices: Arc<CloudDevices>,
     live: Arc<CloudLive>,
     downlink: Arc<Downlink>,
+    upkeep: Arc<Upkeep>,
 }
 
 #[async_trait]
@@ -163,6 +170,10 @@ impl Service for Host {
         Some(self.devices.clone())
     }
 
+    fn stores(&self) -> Option<Arc<dyn StoresService>> {
+        Some(self.upkeep.clone())
+    }
+
     fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
         self.live.hub(&home.parse().ok()?)
     }
@@ -179,7 +190,7 @@ impl Service for Host {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        self.follow.reasons()
+        self.follow.not_ready()
     }
 }
 
@@ -193,14 +204,29 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
-        let members = fleet::named(settings.stores.clone(), settings.fetch_timeout);
+        let fleet = Fleet::new(settings.stores.clone(), 1, None, settings.fetch_timeout);
+        let fleet = Arc::new(fleet.reading_any());
         let follow = Follow::new(
-            Arc::new(Pool::new(members)),
+            fleet.pool().clone(),
             settings.refresh_every,
             settings.refresh_timeout,
             metrics.clone(),
         );
         let follow = Arc::new(follow);
+        let keeper = Keeper::new(
+            EdgeId(rand::random()),
+            fleet.pool().clone(),
+            clock.clone(),
+            None,
+            Default::default(),
+        );
+        let upkeep = Arc::new(Upkeep::new(
+            fleet,
+            Arc::new(keeper),
+            follow.clone(),
+            settings.upkeep.clone(),
+            metrics.clone(),
+        ));
         let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
         let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
         let listen = |source| StartError::Listen {
@@ -242,6 +268,7 @@ impl Cloud {
             devices: Arc::new(devices),
             live: live.clone(),
             downlink: downlink.clone(),
+            upkeep: upkeep.clone(),
         });
         let server = serve(
             listener,
@@ -252,6 +279,7 @@ impl Cloud {
         );
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
+            tokio::spawn(upkeep.run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),

@@ -19,6 +19,7 @@ use tarn_common::{
     clock::Clock,
     database::DatabaseError,
     durable::RealDisk,
+    fleet::Fleet,
     ids::{EdgeId, Seq},
     query::{Engine, QueryError},
     twin::store::TwinStoreError,
@@ -31,6 +32,7 @@ use tarn_openapi::{
     serve,
     types::moment,
 };
+use tarn_s3::S3Server;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -61,11 +63,11 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
+    served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
     ship::Shipper,
-    stores::BoxStores,
     tail::Tail,
     twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
     uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
@@ -123,6 +125,9 @@ pub enum StartError {
     /// Sessions and retained messages cannot be stored.
     #[error("store the MQTT broker's sessions")]
     Checkpoint(#[from] CheckpointError),
+    /// The box's directory cannot be served by the S3 protocol.
+    #[error(transparent)]
+    S3(#[from] ServeError),
     /// An address cannot be bound.
     #[error("cannot listen on {address} ({what}); is another program using it?")]
     Listen {
@@ -166,6 +171,7 @@ pub struct Edge {
     cutting: Stage,
     others: Stage,
     serving: Stage,
+    s3: Option<S3Server>,
     _data: DataDir,
 }
 
@@ -313,10 +319,10 @@ impl Edge {
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let stores = (!settings.stores.is_empty()).then(|| {
-            let stores = BoxStores::new(
+            let stores = Fleet::new(
                 settings.stores.clone(),
                 settings.copies,
-                data.stores(),
+                Some(data.stores()),
                 settings.ship.object_timeout,
             );
             stores.count(&shelf.view().0);
@@ -505,6 +511,10 @@ impl Edge {
         others.tasks.spawn(changes);
         let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
         others.tasks.spawn(told);
+        let s3 = match &settings.s3 {
+            Some(s3) => Some(served::serve(s3, &data, &mut registry).await?),
+            None => None,
+        };
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -537,6 +547,7 @@ impl Edge {
             cutting,
             others,
             serving,
+            s3,
             _data: data,
         })
     }
@@ -557,6 +568,12 @@ impl Edge {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where the box's directory is served by the S3 protocol, if it is.
+    #[must_use]
+    pub fn s3_addr(&self) -> Option<SocketAddr> {
+        self.s3.as_ref().map(S3Server::addr)
     }
 
     /// The home's devices, as the REST interface has them.
@@ -631,6 +648,9 @@ impl Edge {
         }
         self.others.end().await;
         self.serving.end().await;
+        if let Some(s3) = self.s3 {
+            s3.shutdown().await;
+        }
         let journal = self.journal.clone();
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;

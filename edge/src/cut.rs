@@ -19,6 +19,7 @@ use tarn_common::{
     database::DatabaseError,
     durable::{self, Disk},
     event::{self, Event, GAP, reason},
+    fleet::Fleet,
     ids::{EdgeId, HomeId, Seq, Shard, StoreName},
     layout::{ChunkKey, Content},
     rows::{Part, Rows},
@@ -34,7 +35,6 @@ use crate::{
         segment::{Damage, Scan},
     },
     metrics::CutMetrics,
-    stores::BoxStores,
 };
 
 /// Cuts sealed segments into chunks.
@@ -52,7 +52,7 @@ pub struct Cutter {
     /// What is known of devices.
     pub devices: Arc<Devices>,
     /// Where chunks are to go; none where the box keeps them all.
-    pub stores: Option<Arc<BoxStores>>,
+    pub stores: Option<Arc<Fleet>>,
     /// The files' operations.
     pub disk: Arc<dyn Disk>,
     /// Time of the entries.

@@ -34,6 +34,8 @@ pub mod lan;
 pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
+/// The box as a store: its lake, and copies of its neighbours, by the S3 protocol.
+pub mod served;
 /// What the REST interface asks of a box.
 pub mod service;
 /// Checked settings of a box.
@@ -42,8 +44,6 @@ pub mod settings;
 pub mod shelf;
 /// Chunks go to the store, and stay until they are there.
 pub mod ship;
-/// Where chunks go: the stores of the fleet, and who takes which.
-pub mod stores;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
 /// Devices as documents that box and cloud share.

@@ -12,7 +12,7 @@ use tarn_link::MeetingPlace;
 
 use crate::{
     bridge::BridgeSettings, budget::DiskFull, decode::topic::Topics, journal::JournalSettings,
-    lan::LanSettings, ship::ShipSettings,
+    lan::LanSettings, served::S3Settings, ship::ShipSettings,
 };
 
 /// Settings of a box, checked.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub meeting_places: Vec<MeetingPlace>,
     /// How it meets boxes on the LAN, if it does.
     pub lan: Option<LanSettings>,
+    /// How its directory is served by the S3 protocol, if it is.
+    pub s3: Option<S3Settings>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

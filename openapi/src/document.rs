@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
-    live_api::LiveApi, service::Kind, twins_api::TwinsApi,
+    live_api::LiveApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 40] = [
+const SENT: [&str; 46] = [
     "BoxInfo",
     "Boxes",
     "Column",
@@ -39,6 +39,7 @@ const SENT: [&str; 40] = [
     "Members",
     "Metric",
     "MissingChunk",
+    "Moving",
     "MqttClient",
     "MqttClients",
     "MqttConnection",
@@ -48,6 +49,11 @@ const SENT: [&str; 40] = [
     "Room",
     "SplitDone",
     "SqlAnswer",
+    "StoreInfo",
+    "StoreLoad",
+    "StoreMove",
+    "Stores",
+    "StoresPlan",
     "Twin",
     "TwinChange",
     "TwinHistory",
@@ -96,6 +102,10 @@ pub(crate) fn document(kind: Kind) -> String {
     if kind == Kind::Edge {
         join(&mut document, described(broker, title, description));
         join(&mut document, described(devices, title, description));
+    }
+    if kind == Kind::Cloud {
+        let stores = StoresApi { stores: None };
+        join(&mut document, described(stores, title, description));
     }
     join(&mut document, described(twins, title, description));
     join(&mut document, described(homes, title, description));

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::child::Managed;
-use crate::{ports, tools, wait};
+use crate::{ports, s3, tools, wait};
 
 /// How long a service may take until it serves.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -46,6 +46,16 @@ impl Launch {
         let cache = folder.join("cache");
         Launch::service("cloud", folder, "cloud", Some(ports::free()))
             .arg("--cache", cache.display())
+    }
+
+    /// A directory, `<folder>/<name>`, that is served by the S3 protocol with the keys of the tests. It comes back on the same port.
+    #[must_use]
+    pub fn store_server(folder: &Path, name: &str) -> Launch {
+        Launch::service(name, folder, "store", None)
+            .arg("--dir", folder.join(name).display())
+            .arg("--listen", format!("127.0.0.1:{}", ports::free()))
+            .arg("--access-key", s3::ACCESS_KEY)
+            .arg("--secret-key", s3::SECRET_KEY)
     }
 
     /// A simulator that publishes to `mqtt`, an address such as `127.0.0.1:1883`.
@@ -178,7 +188,10 @@ impl Launch {
             assert!(is_absent, "remove {}: {error}", ready.display());
         }
         let mut command = self.to_command();
-        command.args(["--http", "127.0.0.1:0"]);
+        // A store has no REST interface.
+        if self.arguments[0] != "store" {
+            command.args(["--http", "127.0.0.1:0"]);
+        }
         Managed::start(&self.name, &mut command, &self.log())
     }
 
@@ -232,7 +245,7 @@ impl Service {
         self.port("mqtt")
     }
 
-    /// The port of a wire that the ready file names: `mqtt`, `mqtts`, `ws`, `wss` or `http`.
+    /// The port of a wire that the ready file names: `mqtt`, `mqtts`, `ws`, `wss`, `http` or `s3`.
     #[must_use]
     pub fn port(&self, wire: &str) -> u16 {
         let address = self.address(wire);
@@ -247,6 +260,12 @@ impl Service {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address("http"))
+    }
+
+    /// Where it serves S3.
+    #[must_use]
+    pub fn s3_endpoint(&self) -> String {
+        format!("http://{}", self.address("s3"))
     }
 
     /// Its process id.

@@ -5,6 +5,7 @@ use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
     clock::ManualClock,
     durable::RealDisk,
+    fleet::Fleet,
     verify::{Report, verify},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,6 @@ use crate::{
     metrics::{CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
     shelf::Shelf,
     ship::{ShipSettings, Shipper},
-    stores::BoxStores,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -140,10 +140,10 @@ impl House {
         };
         let shipper = Shipper::new(
             Arc::new(shelf),
-            Arc::new(BoxStores::new(
+            Arc::new(Fleet::new(
                 vec![store.clone()],
                 1,
-                data.stores(),
+                Some(data.stores()),
                 settings.object_timeout,
             )),
             settings,

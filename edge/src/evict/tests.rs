@@ -6,6 +6,7 @@ use tarn_common::{
     clock::ManualClock,
     durable::RealDisk,
     event,
+    fleet::Fleet,
     ids::Seq,
     store::Store,
     verify::{Report, verify},
@@ -21,7 +22,6 @@ use crate::{
     journal::{Journal, JournalSettings, JournalStart},
     metrics::{CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     ship::{ShipSettings, Shipper},
-    stores::BoxStores,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -266,10 +266,10 @@ fn what_was_evicted_is_told_in_the_store_and_nothing_is_there_twice() {
     let told = check_lake(dir.path(), "on the box");
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let settings = ShipSettings::default();
-    let stores = BoxStores::new(
+    let stores = Fleet::new(
         vec![store.clone()],
         1,
-        dir.path().join("stores.json"),
+        Some(dir.path().join("stores.json")),
         settings.object_timeout,
     );
     let shipper = Shipper::new(

@@ -48,6 +48,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
             tokens: None,
         },
         bridge: None,
+        s3: None,
         engine: EngineSettings::default(),
         limits: Limits::default(),
     };

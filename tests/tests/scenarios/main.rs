@@ -43,6 +43,10 @@ mod retained;
 mod simulated;
 /// Sessions through many power cuts.
 mod sleepers;
+/// Chunks over several stores: copies, outages, stores that come and go.
+mod store_set;
+/// Every kind of store, and a box as one.
+mod stores;
 /// No ack before the disk.
 mod sync_order;
 /// Twins in a bucket of a real S3 server.

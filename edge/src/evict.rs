@@ -179,7 +179,7 @@ impl Evictor {
             let era = self.shelf.identity().index_of(chunk.key.edge);
             (era, chunk.key.first, chunk.key.day, chunk.key.shard)
         };
-        open.sort_by(|(_, a), (_, b)| age(a).cmp(&age(b)));
+        open.sort_by_key(|(_, chunk)| age(chunk));
         open
     }
 

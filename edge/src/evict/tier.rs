@@ -100,11 +100,11 @@ pub fn is_vital(device: &str, metric: &str, unit: Option<&str>, known: Option<&F
 fn has_vital_word(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
     words.any(|word| {
-        let is_it = |vital: &&str| {
+        let is_it = |vital: &str| {
             let plural = word.strip_suffix(['s', 'S']).unwrap_or(word);
             word.eq_ignore_ascii_case(vital) || plural.eq_ignore_ascii_case(vital)
         };
-        VITAL_WORDS.iter().any(|vital| is_it(&vital))
+        VITAL_WORDS.iter().any(|vital| is_it(vital))
     })
 }
 

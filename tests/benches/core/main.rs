@@ -231,6 +231,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         disk: Arc::new(RealDisk),
         clock,
         metrics: CutMetrics::default(),
+        stores: None,
     };
     let started = Instant::now();
     let entry = cutter.cut(&segment, 1).expect("cuts").entry;

@@ -252,6 +252,10 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let backend = |source| match source {
             object_store::Error::NotFound { .. } => StoreError::NotFound { key: key.into() },
+            // What lies below a file, or is a directory, is no object.
+            _ if self.local_path(key).is_some_and(|path| is_no_file(&path)) => {
+                StoreError::NotFound { key: key.into() }
+            }
             source => StoreError::Backend {
                 action: "get",
                 key: key.into(),

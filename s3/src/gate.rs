@@ -163,13 +163,13 @@ fn check_headers(headers: &HeaderMap, takes: Rights) -> S3Result<()> {
     let is_put = takes == Rights::ReadWrite;
     for (name, value) in headers {
         let name = name.as_str();
-        let is_kept = !NOT_KEPT.iter().any(|beginning| name.starts_with(beginning))
-            && !(is_put && NOT_KEPT_OF_PUTS.contains(&name))
-            && ORDINARY
-                .iter()
-                .filter(|(header, _)| *header == name && is_put)
-                .all(|(_, ordinary)| is_ordinary(value.to_str().unwrap_or("?"), ordinary));
-        if !is_kept {
+        let is_missed = NOT_KEPT.iter().any(|start| name.starts_with(start))
+            || (is_put && NOT_KEPT_OF_PUTS.contains(&name));
+        let is_special = is_put
+            && ORDINARY.iter().any(|(header, ordinary)| {
+                *header == name && !is_ordinary(value.to_str().unwrap_or("?"), ordinary)
+            });
+        if is_missed || is_special {
             return Err(s3_error!(
                 NotImplemented,
                 "objects here have bytes and nothing else: {name} is not kept"

@@ -69,18 +69,12 @@ fn a_box_is_a_store_of_its_house() {
     let as_who = |who: &str| {
         let mut variables = S3Server::variables_for(&keeper.s3_endpoint());
         for (name, value) in &mut variables {
-            match name.as_str() {
-                "AWS_ACCESS_KEY_ID" => {
-                    *value = keys[who]["access_key"].as_str().expect("a key").to_owned()
-                }
-                "AWS_SECRET_ACCESS_KEY" => {
-                    *value = keys[who]["secret_key"]
-                        .as_str()
-                        .expect("a secret")
-                        .to_owned()
-                }
-                _ => {}
-            }
+            let which = match name.as_str() {
+                "AWS_ACCESS_KEY_ID" => "access_key",
+                "AWS_SECRET_ACCESS_KEY" => "secret_key",
+                _ => continue,
+            };
+            *value = keys[who][which].as_str().expect("a key").to_owned();
         }
         variables
     };

@@ -33,7 +33,11 @@ impl Topology {
         let services = file["services"].as_object().expect("services");
         for (service, ports) in services.keys().map(|name| (name, ports_of(name))) {
             for there in ports {
-                let port = if there == 8333 { store.s3 } else { ports::free() };
+                let port = if there == 8333 {
+                    store.s3
+                } else {
+                    ports::free()
+                };
                 let here = format!("127.0.0.1:{port}");
                 addresses.insert(format!("{service}:{there}"), here);
             }
@@ -71,7 +75,9 @@ impl Topology {
     fn start(&self, service: &str, program: &Path, more: &[String]) -> Managed {
         let said = &self.file["services"][service];
         let words = said["command"].as_array().expect("a command");
-        let words = words.iter().map(|word| self.here(service, word.as_str().expect("a word")));
+        let words = words
+            .iter()
+            .map(|word| self.here(service, word.as_str().expect("a word")));
         std::fs::create_dir_all(self.folder.path().join(service)).expect("make a folder");
         let mut command = Command::new(program);
         command.args(words).args(more).stdin(Stdio::null());
@@ -123,12 +129,12 @@ fn the_topology_of_the_compose_file_works_as_plain_processes() {
     let http = Http::new();
     let is_up = |place: &str| {
         let url = topology.url(place, "/readyz");
-        http.try_get(&url, "*/*").is_ok_and(|answer| answer.status < 500)
+        http.try_get(&url, "*/*")
+            .is_ok_and(|answer| answer.status < 500)
     };
     let _cloud = topology.start("cloud", &tarn, &[]);
-    let _boxes = ["box-1", "box-2"].map(|service| {
-        topology.start(service, &tarn, &["--cut-age=1s".into()])
-    });
+    let _boxes =
+        ["box-1", "box-2"].map(|service| topology.start(service, &tarn, &["--cut-age=1s".into()]));
     for place in ["box-1:8080", "box-2:8080"] {
         wait::until_true(LIMIT, format!("{place} should be up"), || is_up(place));
     }

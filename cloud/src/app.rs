@@ -204,7 +204,7 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
-        let fleet = Fleet::new(settings.stores.clone(), 1, None, settings.fetch_timeout);
+        let fleet = Fleet::new(settings.stores.clone(), None, None, settings.fetch_timeout);
         let fleet = Arc::new(fleet.reading_any());
         let follow = Follow::new(
             fleet.pool().clone(),

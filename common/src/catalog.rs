@@ -35,9 +35,42 @@ pub struct Catalog {
 /// The place of a chunk that holds, as a keeper logged it.
 #[derive(Debug)]
 struct Placed {
-    order: (u64, EdgeId, u64),
+    by: PlacedBy,
     stores: Vec<StoreName>,
     wanted: Vec<StoreName>,
+}
+
+/// Which place of a chunk holds: of several the highest. That of the entry that adds it is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlacedBy {
+    /// How often the chunk was placed, as far as the writer knew.
+    pub rev: u64,
+    /// Who placed it.
+    pub writer: EdgeId,
+    /// In which entry.
+    pub number: u64,
+}
+
+impl Default for PlacedBy {
+    fn default() -> PlacedBy {
+        PlacedBy {
+            rev: 0,
+            writer: EdgeId(0),
+            number: 0,
+        }
+    }
+}
+
+impl PlacedBy {
+    /// That of a place in an entry.
+    #[must_use]
+    pub fn of(entry: &Entry, rev: u64) -> PlacedBy {
+        PlacedBy {
+            rev,
+            writer: entry.writer,
+            number: entry.number,
+        }
+    }
 }
 
 /// What one look at a store brought.
@@ -76,7 +109,15 @@ impl Catalog {
     /// How often a chunk was placed anew since it was added.
     #[must_use]
     pub fn rev(&self, key: &ChunkKey) -> u64 {
-        self.placed.get(key).map_or(0, |placed| placed.order.0)
+        self.placed.get(key).map_or(0, |placed| placed.by.rev)
+    }
+
+    /// By which place a chunk is where it is.
+    #[must_use]
+    pub fn placed_by(&self, key: &ChunkKey) -> PlacedBy {
+        self.placed
+            .get(key)
+            .map_or_else(PlacedBy::default, |placed| placed.by)
     }
 
     /// Live chunks that are elsewhere than they should be because stores were away, with how often they were placed
@@ -87,7 +128,7 @@ impl Catalog {
             .iter()
             .filter(|(key, placed)| !placed.wanted.is_empty() && !self.removed.contains(*key));
         hinted.filter_map(|(key, placed)| {
-            Some((self.added.get(key)?, placed.order.0, &*placed.wanted))
+            Some((self.added.get(key)?, placed.by.rev, &*placed.wanted))
         })
     }
 
@@ -219,16 +260,16 @@ impl Catalog {
     }
 
     fn place(&mut self, place: &Place, entry: &Entry) {
-        let order = (place.rev, entry.writer, entry.number);
+        let by = PlacedBy::of(entry, place.rev);
         let held = self.placed.get(&place.key);
-        if held.is_some_and(|held| held.order > order) {
+        if held.is_some_and(|held| held.by > by) {
             return;
         }
         if let Some(chunk) = self.added.get_mut(&place.key) {
             Arc::make_mut(chunk).stores.clone_from(&place.stores);
         }
         let placed = Placed {
-            order,
+            by,
             stores: place.stores.clone(),
             wanted: place.wanted.clone(),
         };

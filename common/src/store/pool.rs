@@ -208,6 +208,15 @@ impl Member {
         self.ask(key, self.store.put(key, bytes)).await
     }
 
+    /// The same where another process may put the same object at the same time.
+    ///
+    /// # Errors
+    /// As [`Member::ask`].
+    pub async fn put_among_others(&self, key: &str, bytes: Bytes) -> Result<(), PoolError> {
+        let put = self.store.put_among_others(key, bytes);
+        self.ask(key, put).await
+    }
+
     /// Get a whole object.
     ///
     /// # Errors

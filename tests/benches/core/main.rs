@@ -318,7 +318,11 @@ fn make_lake(dir: &Path) {
             first,
             last,
             lost_records: 0,
-            adds: vec![Chunk::new(key, &encoded, vec![tarn_common::ids::StoreName::main()])],
+            adds: vec![Chunk::new(
+                key,
+                &encoded,
+                vec![tarn_common::ids::StoreName::main()],
+            )],
             removes: Vec::new(),
             origin: None,
             places: Vec::new(),

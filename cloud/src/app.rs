@@ -11,7 +11,7 @@ use tarn_common::{
     store::{Store, pool::Pool},
 };
 use tarn_openapi::{
-    DeviceService, HttpSettings, Kind, Service, SharedRegistry,
+    DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
     live::{LiveHub, LiveMetrics},
     serve,
     service::Freshness,
@@ -28,6 +28,7 @@ use crate::{
     live::CloudLive,
     metrics::Metrics,
     twins::CloudTwins,
+    upkeep::{ScrubSettings, Scrubbing},
 };
 
 /// How often the age of the catalog is brought up to now.
@@ -55,6 +56,8 @@ pub struct Settings {
     pub refresh_every: Duration,
     /// How long one look at one store may take.
     pub refresh_timeout: Duration,
+    /// How all copies are gone through.
+    pub scrub: ScrubSettings,
     /// What one question may cost.
     pub limits: Limits,
     /// The engine's own settings.
@@ -76,6 +79,7 @@ impl Settings {
             fetch_timeout: Duration::from_secs(10),
             refresh_every: Duration::from_secs(2),
             refresh_timeout: Duration::from_secs(30),
+            scrub: ScrubSettings::default(),
             limits: Limits::default(),
             engine: EngineSettings {
                 memory_bytes: 2 << 30,
@@ -139,6 +143,7 @@ struct Host {
     devices: Arc<CloudDevices>,
     live: Arc<CloudLive>,
     downlink: Arc<Downlink>,
+    scrubbing: Arc<Scrubbing>,
 }
 
 #[async_trait]
@@ -161,6 +166,10 @@ impl Service for Host {
 
     fn devices(&self) -> Option<Arc<dyn DeviceService>> {
         Some(self.devices.clone())
+    }
+
+    fn stores(&self) -> Option<Arc<dyn StoresService>> {
+        Some(self.scrubbing.clone())
     }
 
     fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
@@ -201,6 +210,12 @@ impl Cloud {
             metrics.clone(),
         );
         let follow = Arc::new(follow);
+        let scrubbing = Arc::new(Scrubbing::new(
+            follow.clone(),
+            clock.clone(),
+            settings.scrub,
+            registry.sub_registry_with_prefix("tarn_cloud_scrub"),
+        ));
         let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
         let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
         let listen = |source| StartError::Listen {
@@ -242,6 +257,7 @@ impl Cloud {
             devices: Arc::new(devices),
             live: live.clone(),
             downlink: downlink.clone(),
+            scrubbing: scrubbing.clone(),
         });
         let server = serve(
             listener,
@@ -253,6 +269,7 @@ impl Cloud {
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
+            tokio::spawn(scrubbing.run(stop.clone())),
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),
             tokio::spawn(twins.run(stop.clone())),

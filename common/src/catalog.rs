@@ -132,6 +132,13 @@ impl Catalog {
         })
     }
 
+    /// What the log says of a chunk that is live, and by which place it is where it is.
+    #[must_use]
+    pub fn placed(&self, key: &ChunkKey) -> Option<(Arc<Chunk>, PlacedBy)> {
+        let chunk = self.added.get(key).filter(|_| !self.is_removed(key))?;
+        Some((chunk.clone(), self.placed_by(key)))
+    }
+
     /// Whether a chunk was added, and removed later.
     #[must_use]
     pub fn is_removed(&self, key: &ChunkKey) -> bool {

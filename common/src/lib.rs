@@ -34,6 +34,8 @@ pub mod query;
 pub mod reading;
 /// Many readings in columns, on their way into chunks.
 pub mod rows;
+/// Going through all copies for ever, and repairing them.
+pub mod scrub;
 /// A place with the layout: a directory or an S3 bucket.
 pub mod store;
 /// Twins: state of a home that two sides may change while the line is cut.

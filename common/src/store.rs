@@ -1,5 +1,7 @@
 /// A store that fails is left alone for a while.
 pub mod breaker;
+/// A store that fails in the ways that stores do, for tests and chaos runs.
+pub mod failing;
 /// The stores of a fleet, each with its health.
 pub mod pool;
 

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
-    live_api::LiveApi, service::Kind, twins_api::TwinsApi,
+    live_api::LiveApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 40] = [
+const SENT: [&str; 43] = [
     "BoxInfo",
     "Boxes",
     "Column",
@@ -20,6 +20,7 @@ const SENT: [&str; 40] = [
     "Conflict",
     "Conflicts",
     "Contender",
+    "CopyFault",
     "Device",
     "DeviceDetail",
     "DeviceFault",
@@ -35,6 +36,7 @@ const SENT: [&str; 40] = [
     "LiveReading",
     "LiveReset",
     "LiveTwin",
+    "LostChunk",
     "Member",
     "Members",
     "Metric",
@@ -46,6 +48,7 @@ const SENT: [&str; 40] = [
     "Reading",
     "ReadingsPage",
     "Room",
+    "ScrubState",
     "SplitDone",
     "SqlAnswer",
     "Twin",
@@ -96,6 +99,10 @@ pub(crate) fn document(kind: Kind) -> String {
     if kind == Kind::Edge {
         join(&mut document, described(broker, title, description));
         join(&mut document, described(devices, title, description));
+    }
+    if kind == Kind::Cloud {
+        let stores = StoresApi { stores: None };
+        join(&mut document, described(stores, title, description));
     }
     join(&mut document, described(twins, title, description));
     join(&mut document, described(homes, title, description));
@@ -245,6 +252,7 @@ fn add_examples(document: &mut Value) {
         ),
         (
             "LiveTwin",
+            "LostChunk",
             json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
         ),
         (

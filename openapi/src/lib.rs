@@ -34,6 +34,8 @@ pub mod problem;
 pub mod server;
 /// What a host gives: an engine, a clock, whether it is ready.
 pub mod service;
+/// Operations on the stores of a fleet, which only the cloud has.
+mod stores_api;
 /// Operations on twins.
 mod twins_api;
 /// The shapes of JSON answers.
@@ -48,6 +50,7 @@ pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
+pub use stores_api::{CopyFault, LostChunk, ScrubState, StoresService};
 
 #[cfg(test)]
 mod tests;

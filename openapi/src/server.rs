@@ -23,6 +23,7 @@ use crate::{
     metrics::HttpMetrics,
     problem::{PROBLEM_JSON, Problem},
     service::Service,
+    stores_api::StoresApi,
     twins_api::TwinsApi,
 };
 
@@ -78,7 +79,7 @@ pub fn app(
     let text = document(service.kind());
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
-    let broker = service.broker();
+    let (broker, stores) = (service.broker(), service.stores());
     let access = Access {
         host: Some(service.clone()),
     };
@@ -112,7 +113,11 @@ pub fn app(
     let routes = match broker {
         None => routes.nest(
             "/",
-            OpenApiService::new((api, live, twins, homes), title, version),
+            OpenApiService::new(
+                (api, live, twins, homes, StoresApi { stores }),
+                title,
+                version,
+            ),
         ),
         broker => {
             let broker = BrokerApi { broker };

@@ -7,7 +7,9 @@ use tarn_common::{
     query::{Engine, Limits},
 };
 
-use crate::{broker_api::BrokerService, devices::DeviceService, live::LiveHub};
+use crate::{
+    broker_api::BrokerService, devices::DeviceService, live::LiveHub, stores_api::StoresService,
+};
 
 /// Who serves the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn limits(&self) -> Limits;
     /// Its MQTT broker; only a box has one.
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
+        None
+    }
+    /// The stores of its fleet; only the cloud looks after them.
+    fn stores(&self) -> Option<Arc<dyn StoresService>> {
         None
     }
     /// The home that it is for; none for one that is for many.

@@ -163,7 +163,9 @@ impl S3Server {
         });
     }
 
-    fn bucket(&self) -> AmazonS3 {
+    /// Its bucket, for who damages what is in there.
+    #[must_use]
+    pub fn bucket(&self) -> AmazonS3 {
         AmazonS3Builder::new()
             .with_endpoint(self.endpoint())
             .with_allow_http(true)

@@ -46,11 +46,8 @@ impl Look {
     /// What a catalog says, whose refreshing from *all* stores of the fleet began then, and went well.
     #[must_use]
     pub fn of(catalog: &Catalog, keys: &[ChunkKey], began_ms: i64) -> Look {
-        let live = keys.iter().filter(|key| !catalog.is_removed(key));
-        let chunks = live.filter_map(|key| {
-            let chunk = catalog.get(key)?.clone();
-            Some((key.clone(), (chunk, catalog.placed_by(key))))
-        });
+        let placed = |key: &ChunkKey| Some((key.clone(), catalog.placed(key)?));
+        let chunks = keys.iter().filter_map(placed);
         Look {
             began_ms,
             chunks: chunks.collect(),

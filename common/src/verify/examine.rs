@@ -56,6 +56,12 @@ impl Examiner {
         Examiner { pool, gone, rate }
     }
 
+    /// How fast it reads.
+    #[must_use]
+    pub fn rate(&self) -> &Rate {
+        &self.rate
+    }
+
     /// The stores.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {

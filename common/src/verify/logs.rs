@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures::{StreamExt, future::join_all, stream};
+use futures::{StreamExt, stream};
 
 use super::{
-    objects::{Holdings, Shared},
+    objects::{Holdings, Shared, read_all},
     report::{FaultKind, Report, Writer},
 };
 use crate::{
@@ -69,27 +69,6 @@ impl Logs {
             }
         }
     }
-}
-
-/// An object as each of these stores has it; one that is gone meanwhile is left out.
-pub(super) async fn read_all(
-    pool: &Pool,
-    kind: &Shared,
-    key: &str,
-    stores: Vec<StoreName>,
-) -> Vec<(StoreName, Result<Bytes, String>)> {
-    let reads = stores.into_iter().map(|store| async move {
-        let Some(member) = pool.member(&store) else {
-            return None;
-        };
-        let read = match member.get(key).await {
-            Ok(bytes) => kind.check(&bytes).map(|()| bytes),
-            Err(error) if error.is_not_found() => return None,
-            Err(error) => Err(error.to_string()),
-        };
-        Some((store, read))
-    });
-    join_all(reads).await.into_iter().flatten().collect()
 }
 
 /// Entries of a writer must follow each other in number and in sequence.

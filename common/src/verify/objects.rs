@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -151,6 +152,27 @@ pub async fn give(pool: &Pool, to: &Member, key: &str) -> Result<bool, String> {
         .await
         .map_err(|e| e.to_string())?;
     read(to, &kind, key).await.map(|_| true)
+}
+
+/// An object as each of these stores has it; one that is gone meanwhile is left out.
+pub async fn read_all(
+    pool: &Pool,
+    kind: &Shared,
+    key: &str,
+    stores: Vec<StoreName>,
+) -> Vec<(StoreName, Result<Bytes, String>)> {
+    let reads = stores.into_iter().map(|store| async move {
+        let Some(member) = pool.member(&store) else {
+            return None;
+        };
+        let read = match member.get(key).await {
+            Ok(bytes) => kind.check(&bytes).map(|()| bytes),
+            Err(error) if error.is_not_found() => return None,
+            Err(error) => Err(error.to_string()),
+        };
+        Some((store, read))
+    });
+    join_all(reads).await.into_iter().flatten().collect()
 }
 
 async fn read(member: &Member, kind: &Shared, key: &str) -> Result<Bytes, String> {

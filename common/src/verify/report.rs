@@ -205,6 +205,25 @@ pub enum FaultKind {
     Root,
 }
 
+impl FaultKind {
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            FaultKind::Entry => "entry",
+            FaultKind::Gap => "gap",
+            FaultKind::Overlap => "overlap",
+            FaultKind::Missing => "missing",
+            FaultKind::Checksum => "checksum",
+            FaultKind::Content => "content",
+            FaultKind::Order => "order",
+            FaultKind::Duplicate => "duplicate",
+            FaultKind::Lacking => "lacking",
+            FaultKind::Root => "root",
+        }
+    }
+}
+
 impl Report {
     pub(super) fn fault(&mut self, kind: FaultKind, key: impl ToString, detail: impl ToString) {
         self.fault_at(kind, key, None, detail, false);

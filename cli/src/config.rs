@@ -12,6 +12,7 @@ use tarn_broker::{
     Limits as BrokerLimits,
     auth::{Anonymous, UsersSettings},
 };
+use tarn_cloud::UpkeepSettings;
 use tarn_common::{
     ids::HomeId,
     query::{EngineSettings, Limits},
@@ -256,6 +257,18 @@ pub(crate) struct CloudArgs {
         default
     )]
     pub(crate) scrub_read: Option<Duration>,
+    /// Bytes a second that moving chunks between stores may use; 0 moves nothing by itself [default: 8MiB]
+    #[arg(long, env = "TARN_UPKEEP_RATE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upkeep_rate: Option<ByteSize>,
+    /// How often it is looked whether chunks are to be moved [default: 30s]
+    #[arg(long, env = "TARN_UPKEEP_EVERY", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    pub(crate) upkeep_every: Option<Duration>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) meeting: MeetingArgs,
@@ -409,6 +422,16 @@ impl CloudArgs {
                 read_every: self.scrub_read.unwrap_or(defaults.scrub.read_every),
             },
             meeting: self.meeting.settings()?,
+            upkeep: UpkeepSettings {
+                every: self
+                    .upkeep_every
+                    .unwrap_or(defaults.upkeep.every)
+                    .max(Duration::from_millis(100)),
+                bytes_per_second: self
+                    .upkeep_rate
+                    .map_or(defaults.upkeep.bytes_per_second, |rate| rate.as_u64()),
+                rule: defaults.upkeep.rule,
+            },
             limits: self.query.limits(),
             engine: self.query.engine(defaults.engine.clone()),
             ..defaults

@@ -10,6 +10,7 @@ mod mqtt;
 mod serve;
 mod simulate;
 mod store_args;
+mod stores;
 mod user;
 mod verify;
 
@@ -49,6 +50,8 @@ enum Command {
     Simulate(Box<simulate::Args>),
     /// Read every log and chunk of a store and check them; exit code 1 on any fault
     Verify(verify::VerifyCommand),
+    /// List, add, drain and remove the stores of a fleet; show what would be moved, and move it
+    Stores(stores::StoresCommand),
     /// Add, remove and list the MQTT users of a box
     User(user::UserCommand),
     /// Print the OpenAPI document
@@ -68,7 +71,10 @@ enum Side {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Verify(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Verify(_) | Command::Stores(_)
+    );
     // The libraries below tell of every connection; what matters of it Tarn says itself. The router
     // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
@@ -101,6 +107,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,
+        Command::Stores(command) => stores::run(command).await,
         Command::User(command) => user::run(command),
         Command::Openapi { side } => {
             println!(

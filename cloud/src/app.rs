@@ -6,9 +6,11 @@ use prometheus_client::registry::Registry;
 use tarn_common::{
     cache::{CacheSettings, ChunkCache},
     clock::Clock,
-    fleet,
+    fleet::Fleet,
+    ids::EdgeId,
+    keeper::Keeper,
     query::{Engine, EngineSettings, Limits, QueryError},
-    store::{Store, pool::Pool},
+    store::Store,
 };
 use tarn_openapi::{
     DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
@@ -28,7 +30,7 @@ use crate::{
     live::CloudLive,
     metrics::Metrics,
     twins::CloudTwins,
-    upkeep::{ScrubSettings, Scrubbing},
+    upkeep::{ScrubSettings, Scrubbing, Upkeep, UpkeepSettings},
 };
 
 /// How often the age of the catalog is brought up to now.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub refresh_every: Duration,
     /// How long one look at one store may take.
     pub refresh_timeout: Duration,
+    /// How the stores are looked after.
+    pub upkeep: UpkeepSettings,
     /// How all copies are gone through.
     pub scrub: ScrubSettings,
     /// What one question may cost.
@@ -79,6 +83,7 @@ impl Settings {
             fetch_timeout: Duration::from_secs(10),
             refresh_every: Duration::from_secs(2),
             refresh_timeout: Duration::from_secs(30),
+            upkeep: UpkeepSettings::default(),
             scrub: ScrubSettings::default(),
             limits: Limits::default(),
             engine: EngineSettings {
@@ -143,7 +148,7 @@ struct Host {
     devices: Arc<CloudDevices>,
     live: Arc<CloudLive>,
     downlink: Arc<Downlink>,
-    scrubbing: Arc<Scrubbing>,
+    upkeep: Arc<Upkeep>,
 }
 
 #[async_trait]
@@ -169,7 +174,7 @@ impl Service for Host {
     }
 
     fn stores(&self) -> Option<Arc<dyn StoresService>> {
-        Some(self.scrubbing.clone())
+        Some(self.upkeep.clone())
     }
 
     fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
@@ -188,7 +193,7 @@ impl Service for Host {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        self.follow.reasons()
+        self.follow.not_ready()
     }
 }
 
@@ -202,19 +207,37 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
-        let members = fleet::named(settings.stores.clone(), settings.fetch_timeout);
+        let fleet = Fleet::new(settings.stores.clone(), 1, None, settings.fetch_timeout);
+        let fleet = Arc::new(fleet.reading_any());
         let follow = Follow::new(
-            Arc::new(Pool::new(members)),
+            fleet.pool().clone(),
             settings.refresh_every,
             settings.refresh_timeout,
             metrics.clone(),
         );
         let follow = Arc::new(follow);
+        let keeper = Keeper::new(
+            EdgeId(rand::random()),
+            fleet.pool().clone(),
+            clock.clone(),
+            None,
+            Default::default(),
+        );
+        let keeper = Arc::new(keeper);
         let scrubbing = Arc::new(Scrubbing::new(
+            keeper.clone(),
             follow.clone(),
             clock.clone(),
             settings.scrub,
             registry.sub_registry_with_prefix("tarn_cloud_scrub"),
+        ));
+        let upkeep = Arc::new(Upkeep::new(
+            fleet,
+            keeper,
+            follow.clone(),
+            settings.upkeep.clone(),
+            metrics.clone(),
+            scrubbing.clone(),
         ));
         let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
         let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
@@ -257,7 +280,7 @@ impl Cloud {
             devices: Arc::new(devices),
             live: live.clone(),
             downlink: downlink.clone(),
-            scrubbing: scrubbing.clone(),
+            upkeep: upkeep.clone(),
         });
         let server = serve(
             listener,
@@ -268,8 +291,9 @@ impl Cloud {
         );
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
-            tokio::spawn(show_age(follow.clone(), stop.clone())),
+            tokio::spawn(upkeep.run(stop.clone())),
             tokio::spawn(scrubbing.run(stop.clone())),
+            tokio::spawn(show_age(follow.clone(), stop.clone())),
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),
             tokio::spawn(twins.run(stop.clone())),

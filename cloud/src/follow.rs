@@ -1,9 +1,15 @@
-use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use rand::Rng;
 use tarn_common::{
     catalog::{Catalog, Refreshed, Snapshot},
+    commit_log::{Chunk, Entry},
+    layout::{ChunkKey, LOG},
     store::pool::Pool,
 };
 use tokio::{sync::MutexGuard, time::Instant};
@@ -79,6 +85,28 @@ impl Follow {
         self.seen.lock().snapshot.clone()
     }
 
+    /// These chunks by the log, live ones only, and how often each was placed.
+    pub(crate) async fn chunks<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k ChunkKey>,
+    ) -> HashMap<ChunkKey, (Arc<Chunk>, u64)> {
+        let catalog = self.catalog.lock().await;
+        let chunks = keys
+            .filter(|key| !catalog.is_removed(key))
+            .filter_map(|key| {
+                let chunk = catalog.get(key)?.clone();
+                Some((key.clone(), (chunk, catalog.rev(key))))
+            });
+        chunks.collect()
+    }
+
+    /// Take in entries that were written here.
+    pub(crate) async fn apply(&self, entries: &[Entry]) {
+        let mut catalog = self.catalog.lock().await;
+        catalog.apply_all(entries);
+        self.seen.lock().snapshot = catalog.snapshot();
+    }
+
     /// Why the stores were not seen whole at the last look; empty when they were.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let seen = self.seen.lock();
@@ -86,6 +114,19 @@ impl Follow {
             return vec!["the stores were not looked at yet".into()];
         }
         seen.reasons.clone()
+    }
+
+    /// Why no store can be read; empty when one can.
+    pub(crate) fn not_ready(&self) -> Vec<String> {
+        let is_any_read = {
+            let seen = self.seen.lock();
+            seen.last_look.is_some() && seen.failures == 0
+        };
+        if is_any_read {
+            Vec::new()
+        } else {
+            self.reasons()
+        }
     }
 
     /// Whether a catalog was ever read: without one an empty answer would be a lie.
@@ -156,37 +197,33 @@ impl Follow {
     async fn look_into(&self, mut catalog: MutexGuard<'_, Catalog>) {
         let started = Instant::now();
         let (mut reasons, mut failed) = (Vec::new(), BTreeSet::new());
-        for member in self.stores.members() {
-            let store = member.store();
-            match tokio::time::timeout(self.look_timeout, catalog.refresh(store)).await {
-                Ok(Ok(Refreshed {
+        let members = self.stores.members();
+        let mut answered = 0;
+        for member in &members {
+            let looking = catalog.refresh(member.store());
+            match member.ask_within(self.look_timeout, LOG, looking).await {
+                Ok(Refreshed {
                     entries,
                     failed: entries_failed,
-                })) => {
+                }) => {
+                    answered += 1;
                     self.metrics.entries.inc_by(entries as u64);
                     failed.extend(entries_failed);
                 }
-                Ok(Err(error)) => {
-                    let cause = error
-                        .source()
-                        .map(|source| format!(": {source}"))
-                        .unwrap_or_default();
-                    reasons.push(format!("store {}: {error}{cause}", store.url()));
-                }
-                Err(_) => reasons.push(format!(
-                    "store {}: no answer within {} s",
-                    store.url(),
-                    self.look_timeout.as_secs_f64()
-                )),
+                Err(error) => reasons.push(format!("store {}: {error}", member.store().url())),
             }
         }
-        self.note(started, catalog.snapshot(), reasons, failed);
+        if members.is_empty() {
+            reasons.push("there is no store to look at".into());
+        }
+        self.note(started, catalog.snapshot(), answered, reasons, failed);
     }
 
     fn note(
         &self,
         started: Instant,
         snapshot: Snapshot,
+        answered: usize,
         reasons: Vec<String>,
         failed: BTreeSet<String>,
     ) {
@@ -205,15 +242,16 @@ impl Follow {
                 .set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
         // One line for each change: a store that stays down fills no log.
-        match (seen.failures, reasons.is_empty()) {
+        match (seen.reasons.len(), reasons.is_empty()) {
             (0, false) => tracing::warn!(reasons = reasons.join("; "), "a store cannot be read"),
-            (1.., true) => tracing::info!(failures = seen.failures, "the stores can be read again"),
+            (1.., true) => tracing::info!("the stores can be read again"),
             _ => {}
         }
         for entry in failed.difference(&seen.failed_entries) {
             tracing::warn!(entry, "a log entry cannot be used; it is tried again");
         }
-        seen.failures = if reasons.is_empty() {
+        // One store is enough to go on: each has the whole log.
+        seen.failures = if answered > 0 {
             0
         } else {
             seen.failures.saturating_add(1)

@@ -20,12 +20,12 @@ mod live;
 mod metrics;
 /// The twins of all homes.
 mod twins;
-/// Looking after the stores.
-pub mod upkeep;
+/// Looking after where chunks are.
+mod upkeep;
 
 pub use app::{Cloud, Settings, StartError};
 pub use downlink::{Downlink, MeetingSettings, OwnBroker};
-pub use upkeep::ScrubSettings;
+pub use upkeep::{ScrubSettings, UpkeepSettings};
 
 #[cfg(test)]
 mod tests;

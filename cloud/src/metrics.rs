@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) chunks: Gauge,
     pub(crate) rows: Gauge,
     pub(crate) missing_chunks: Counter,
+    pub(crate) moved: Counter,
+    pub(crate) move_errors: Counter,
 }
 
 impl Metrics {
@@ -43,6 +45,16 @@ impl Metrics {
             "missing_chunks",
             "Times that a chunk was asked for and could not be had",
             m.missing_chunks.clone(),
+        );
+        registry.register(
+            "moved",
+            "Copies of chunks moved between stores",
+            m.moved.clone(),
+        );
+        registry.register(
+            "move_errors",
+            "Copies of chunks that could not be moved",
+            m.move_errors.clone(),
         );
         m
     }

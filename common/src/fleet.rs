@@ -1,3 +1,8 @@
+/// What a node knows of the stores, and goes by.
+mod agreed;
+/// Carrying out what was planned.
+mod balance;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,6 +17,11 @@ use crate::{
         Store, StoreError,
         pool::{Member, PoolError},
     },
+};
+
+pub use self::{
+    agreed::{Agreed, ChangeError, Fleet},
+    balance::{Carried, carry_out, placed},
 };
 
 /// Give each store the name that it asked for; the first of those without one is `main`, the others take the name

@@ -19,6 +19,7 @@ use tarn_common::{
     clock::Clock,
     database::DatabaseError,
     durable::RealDisk,
+    fleet::Fleet,
     ids::{EdgeId, Seq},
     query::{Engine, QueryError},
     twin::store::TwinStoreError,
@@ -64,7 +65,6 @@ use crate::{
     settings::Settings,
     shelf::{Shelf, ShelfError},
     ship::Shipper,
-    stores::BoxStores,
     tail::Tail,
     twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
     uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
@@ -309,10 +309,10 @@ impl Edge {
         let (entries, new_entries) = watch::channel(0);
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let stores = (!settings.stores.is_empty()).then(|| {
-            let stores = BoxStores::new(
+            let stores = Fleet::new(
                 settings.stores.clone(),
                 settings.copies,
-                data.stores(),
+                Some(data.stores()),
                 settings.ship.object_timeout,
             );
             stores.count(&shelf.view().0);

@@ -147,7 +147,7 @@ impl Settling<'_> {
     async fn ask(&self, store: &Store) -> Result<Option<Conflict>, Asking> {
         let identity = &self.data.identity;
         let first = identity.stretches()[0].edge;
-        let shipped = Shipped::load(&self.data.shipped(), &places(self.stores), first);
+        let shipped = Shipped::load(&self.data.shipped(), &places(self.stores.iter()), first);
         let lake = self.data.lake();
         for era in identity.stretches() {
             let log = Log {

@@ -17,6 +17,7 @@ use tarn_common::{
     commit_log::{Chunk, Entry, VERSION},
     database::DatabaseError,
     durable::{self, Disk},
+    fleet::Fleet,
     ids::{Seq, StoreName},
     layout::ChunkKey,
     rows::{Part, Rows},
@@ -32,7 +33,6 @@ use crate::{
         segment::{Damage, Scan},
     },
     metrics::CutMetrics,
-    stores::BoxStores,
 };
 
 /// Cuts sealed segments into chunks.
@@ -50,7 +50,7 @@ pub struct Cutter {
     /// What is known of devices.
     pub devices: Arc<Devices>,
     /// Where chunks are to go; none where the box keeps them all.
-    pub stores: Option<Arc<BoxStores>>,
+    pub stores: Option<Arc<Fleet>>,
     /// The files' operations.
     pub disk: Arc<dyn Disk>,
     /// Time of the entries.

@@ -40,8 +40,6 @@ pub mod settings;
 pub mod shelf;
 /// Chunks go to the store, and stay until they are there.
 pub mod ship;
-/// Where chunks go: the stores of the fleet, and who takes which.
-pub mod stores;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
 /// Devices as documents that box and cloud share.

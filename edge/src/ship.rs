@@ -18,6 +18,7 @@ use rand::Rng as _;
 use tarn_common::{
     clock::Clock,
     commit_log::{ContentFault, EntryError},
+    fleet::Fleet,
     ids::StoreName,
     keeper::{Keeper, KeeperError},
     store::pool::PoolError,
@@ -32,7 +33,6 @@ use self::memory::Shipped;
 use crate::{
     metrics::ShipMetrics,
     shelf::{EntryId, Shelf},
-    stores::BoxStores,
 };
 
 /// How shipping behaves.
@@ -125,7 +125,7 @@ impl ShipError {
 #[derive(Debug)]
 pub struct Shipper {
     shelf: Arc<Shelf>,
-    stores: Arc<BoxStores>,
+    stores: Arc<Fleet>,
     keeper: Keeper,
     settings: ShipSettings,
     metrics: ShipMetrics,
@@ -178,14 +178,14 @@ impl Shipper {
     #[must_use]
     pub fn new(
         shelf: Arc<Shelf>,
-        stores: Arc<BoxStores>,
+        stores: Arc<Fleet>,
         settings: ShipSettings,
         metrics: ShipMetrics,
         memory: PathBuf,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let first = shelf.identity().stretches()[0].edge;
-        let shipped = Shipped::load(&memory, &stores.places(), first);
+        let shipped = Shipped::load(&memory, &memory::places(stores.given()), first);
         let started_ms = clock.monotonic_ms();
         let keeper = shelf.keeper(stores.pool().clone(), clock.clone());
         Shipper {

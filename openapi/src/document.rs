@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 43] = [
+const SENT: [&str; 49] = [
     "BoxInfo",
     "Boxes",
     "Column",
@@ -41,6 +41,7 @@ const SENT: [&str; 43] = [
     "Members",
     "Metric",
     "MissingChunk",
+    "Moving",
     "MqttClient",
     "MqttClients",
     "MqttConnection",
@@ -51,6 +52,11 @@ const SENT: [&str; 43] = [
     "ScrubState",
     "SplitDone",
     "SqlAnswer",
+    "StoreInfo",
+    "StoreLoad",
+    "StoreMove",
+    "Stores",
+    "StoresPlan",
     "Twin",
     "TwinChange",
     "TwinHistory",
@@ -252,7 +258,6 @@ fn add_examples(document: &mut Value) {
         ),
         (
             "LiveTwin",
-            "LostChunk",
             json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
         ),
         (

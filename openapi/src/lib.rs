@@ -34,7 +34,7 @@ pub mod problem;
 pub mod server;
 /// What a host gives: an engine, a clock, whether it is ready.
 pub mod service;
-/// Operations on the stores of a fleet, which only the cloud has.
+/// Operations on stores, which only the cloud has.
 mod stores_api;
 /// Operations on twins.
 mod twins_api;
@@ -50,7 +50,7 @@ pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
-pub use stores_api::{CopyFault, LostChunk, ScrubState, StoresService};
+pub use stores_api::{CopyFault, LostChunk, Moving, ScrubState, StoresNow, StoresService};
 
 #[cfg(test)]
 mod tests;

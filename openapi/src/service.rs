@@ -44,7 +44,7 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
         None
     }
-    /// The stores of its fleet; only the cloud looks after them.
+    /// Its stores; only the cloud looks after them.
     fn stores(&self) -> Option<Arc<dyn StoresService>> {
         None
     }

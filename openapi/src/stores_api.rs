@@ -1,87 +1,210 @@
-use std::{fmt::Debug, sync::Arc};
+/// Shapes of what going through the copies finds.
+mod scrub;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use poem_openapi::{ApiResponse, Object, OpenApi, Tags, payload::Json};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags, param::Path, payload::Json};
+use tarn_common::{
+    fleet::ChangeError,
+    ids::StoreName,
+    placement::{Change, Load, Loads, Member, Plan, State, StoreSet},
+};
 
+pub use self::scrub::{CopyFault, LostChunk, ScrubState};
 use crate::problem::Failure;
 
-/// What a host does for the stores of its fleet.
+/// Moves of a plan that are listed one by one; the sums are of all.
+const MOVES_LISTED_MAX: usize = 1_000;
+
+/// The stores of a fleet, as an operator sees them.
 #[async_trait]
-pub trait StoresService: Debug + Send + Sync + 'static {
+pub trait StoresService: Send + Sync + 'static {
+    /// The store set that holds, and what each store holds and how it does.
+    async fn stores(&self) -> StoresNow;
+    /// What would be moved now.
+    async fn plan(&self) -> Plan;
+    /// Change the set.
+    async fn change(&self, change: Change) -> Result<(), ChangeError>;
+    /// Move now what there is to move, without waiting for the next round.
+    fn rebalance(&self);
     /// What going through the copies has found.
     async fn scrub(&self) -> ScrubState;
 }
 
-/// What going through the copies of all chunks has found so far. A round by lists comes every few minutes and shows
-/// what is missing; reading all copies takes its time.
+/// The stores of a fleet at one moment.
+#[derive(Debug, Clone)]
+pub struct StoresNow {
+    /// The set.
+    pub set: StoreSet,
+    /// What each store holds by the log, and how it has been doing.
+    pub loads: Loads,
+    /// The stores that are left alone because they fail.
+    pub failing: Vec<StoreName>,
+    /// What is being moved.
+    pub moving: Moving,
+}
+
+/// How far moving has come.
+#[derive(Debug, Clone, Default, Object)]
+pub struct Moving {
+    /// Moves of this round that are done.
+    pub done: u64,
+    /// Moves of this round.
+    pub total: u64,
+    /// Bytes of those that are done.
+    pub done_bytes: u64,
+    /// Bytes of all of them.
+    pub total_bytes: u64,
+    /// What failed last, in words; null when nothing did.
+    pub last_error: Option<String>,
+}
+
+/// What may be done with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum StoreState {
+    /// It takes chunks.
+    Active,
+    /// Its chunks are moved away; it takes no more.
+    Draining,
+    /// It is gone, with all that it held.
+    Lost,
+}
+
+/// One store.
 #[derive(Debug, Object)]
-pub struct ScrubState {
-    /// Bytes that are read per second; 0 where nothing is scrubbed.
-    pub bytes_per_second: u64,
-    /// When the stores were last gone through by lists, RFC 3339 UTC; null if not yet.
-    pub listed_at: Option<String>,
-    /// Stores that could not be listed then.
-    pub away: Vec<String>,
-    /// When all copies had last been read, RFC 3339 UTC; null if not yet.
-    pub read_at: Option<String>,
-    /// Chunks whose copies were read in the round that is under way, or was the last.
-    pub chunks_read: u64,
-    /// Chunks of that round.
+pub struct StoreInfo {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// Its share, beside the others'.
+    pub weight: f64,
+    /// What may fail together; null where nothing is said.
+    pub zone: Option<String>,
+    /// What may be done with it.
+    pub state: StoreState,
+    /// It is left alone for a while, because it fails.
+    pub failing: bool,
+    /// Bytes of chunks in it, by the log.
+    pub bytes: u64,
+    /// Copies of chunks in it, by the log.
     pub chunks: u64,
-    /// Copies read since the start.
+    /// Operations of the last minute or two, from here.
+    pub recent_operations: u64,
+    /// How long an operation takes on average, milliseconds.
+    pub latency_ms: f64,
+    /// Operations that failed since the service started.
+    pub errors: u64,
+}
+
+/// All stores of the fleet.
+#[derive(Debug, Object)]
+pub struct Stores {
+    /// Version of the store set.
+    pub version: u64,
+    /// The fleet, 16 hex digits.
+    pub fleet: String,
+    /// Copies of each chunk.
+    pub copies: u64,
+    /// The highest load by weight over the mean; 1 is level.
+    pub peak: f64,
+    /// The stores.
+    pub stores: Vec<StoreInfo>,
+    /// What is being moved.
+    pub moving: Moving,
+}
+
+/// What a store holds.
+#[derive(Debug, Object)]
+pub struct StoreLoad {
+    /// Its name.
+    pub store: String,
+    /// Bytes of chunks.
+    pub bytes: u64,
+    /// Copies of chunks.
+    pub chunks: u64,
+}
+
+/// One copy made, one let go, or both.
+#[derive(Debug, Object)]
+pub struct StoreMove {
+    /// Key of the chunk.
+    pub chunk: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The store that lets its copy go; null where none does.
+    pub from: Option<String>,
+    /// The store that gets one; null where none does.
+    pub to: Option<String>,
+    /// Why: `lost`, `too_few`, `drain`, `zone`, `surplus` or `balance`.
+    pub why: String,
+}
+
+/// What would be moved, and what that comes to.
+#[derive(Debug, Object)]
+pub struct StoresPlan {
+    /// Copies that are made.
     pub copies: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Faults that were repaired since the start.
-    pub repaired: u64,
-    /// The last faults, the newest first.
-    pub faults: Vec<CopyFault>,
-    /// Chunks of which no good copy is left: their readings are lost, unless a store comes back that has one.
-    pub lost: Vec<LostChunk>,
+    /// What each store holds before.
+    pub before: Vec<StoreLoad>,
+    /// What each store holds afterwards.
+    pub after: Vec<StoreLoad>,
+    /// All moves.
+    pub moves_total: u64,
+    /// The first thousand of them.
+    pub moves: Vec<StoreMove>,
 }
 
-/// Something that was wrong at a store.
+/// A store to be added.
 #[derive(Debug, Object)]
-pub struct CopyFault {
-    /// `missing`, `checksum` (cut, flipped, or put there from outside), or `lacking` for what all stores are to have.
-    pub kind: String,
-    /// The store.
-    pub store: String,
-    /// Key of the object.
-    pub key: String,
-    /// What exactly.
-    pub detail: String,
-    /// When it was found, RFC 3339 UTC.
-    pub at: String,
-    /// Whether it was repaired. What is not is tried again.
-    pub repaired: bool,
+pub struct NewStore {
+    /// Its name: 1 to 32 of a-z, 0-9 and -.
+    #[oai(validator(max_length = 32))]
+    pub name: String,
+    /// Where it is: file:///dir or s3://bucket/prefix?endpoint=…; keys are set in the environment of each node.
+    #[oai(validator(max_length = 2048))]
+    pub url: String,
+    /// Its share, beside the others'; 1 where it is not said.
+    pub weight: Option<f64>,
+    /// What may fail together.
+    #[oai(validator(max_length = 64))]
+    pub zone: Option<String>,
 }
 
-/// A chunk of which no good copy is left.
+/// What is to be changed of a store: one thing at a time.
 #[derive(Debug, Object)]
-pub struct LostChunk {
-    /// Key of the chunk.
-    pub key: String,
-    /// The home.
-    pub home: String,
-    /// The box that wrote it.
-    pub edge: String,
-    /// Shard of its devices.
-    pub shard: u16,
-    /// Its devices, as far as a damaged copy still names them; null where nothing can be read.
-    pub devices: Option<Vec<String>>,
-    /// Its earliest reading, RFC 3339 UTC.
-    pub from: String,
-    /// Its latest reading, RFC 3339 UTC.
-    pub to: String,
-    /// Readings in it.
-    pub rows: u64,
+pub struct StoreChange {
+    /// Have it take chunks, drained, or taken as lost.
+    pub state: Option<StoreState>,
+    /// Another share.
+    pub weight: Option<f64>,
+    /// Another place.
+    #[oai(validator(max_length = 2048))]
+    pub url: Option<String>,
 }
 
 #[derive(Tags)]
 enum Tag {
-    /// The stores of the fleet.
+    /// The stores that chunks lie in.
     Stores,
+}
+
+#[derive(ApiResponse)]
+enum StoresOk {
+    /// The stores.
+    #[oai(status = 200)]
+    Stores(Json<Stores>),
+}
+
+#[derive(ApiResponse)]
+enum PlanOk {
+    /// The plan.
+    #[oai(status = 200)]
+    Plan(Json<StoresPlan>),
 }
 
 #[derive(ApiResponse)]
@@ -91,7 +214,14 @@ enum ScrubOk {
     Scrub(Json<ScrubState>),
 }
 
-/// Operations on the stores of a fleet.
+#[derive(ApiResponse)]
+enum Begun {
+    /// It has begun; `GET /v1/stores` says how far it is.
+    #[oai(status = 202)]
+    Begun,
+}
+
+/// The operations on stores, which only the cloud has.
 #[derive(Clone)]
 pub(crate) struct StoresApi {
     pub(crate) stores: Option<Arc<dyn StoresService>>,
@@ -99,6 +229,135 @@ pub(crate) struct StoresApi {
 
 #[OpenApi]
 impl StoresApi {
+    /// List the stores
+    ///
+    /// The store set, what each store holds by the log, and how it has been doing.
+    #[oai(
+        path = "/v1/stores",
+        method = "get",
+        operation_id = "listStores",
+        tag = "Tag::Stores"
+    )]
+    async fn list_stores(&self) -> Result<StoresOk, Failure> {
+        self.now().await
+    }
+
+    /// Add a store
+    ///
+    /// It must be empty, or belong to this fleet. It gets its share of the chunks from there on; `GET /v1/stores/plan`
+    /// says which.
+    #[oai(
+        path = "/v1/stores",
+        method = "post",
+        operation_id = "addStore",
+        tag = "Tag::Stores"
+    )]
+    async fn add_store(&self, store: Json<NewStore>) -> Result<StoresOk, Failure> {
+        let new = store.0;
+        let member = Member {
+            name: name(&new.name)?,
+            url: new.url,
+            weight: new.weight.unwrap_or(1.0),
+            zone: new.zone,
+            state: State::Active,
+        };
+        self.change(Change::Add(member)).await
+    }
+
+    /// Change a store
+    ///
+    /// A store that drains loses its chunks to the others, and can be removed then. One that is lost has its chunks made
+    /// again from their other copies.
+    #[oai(
+        path = "/v1/stores/:store",
+        method = "patch",
+        operation_id = "changeStore",
+        tag = "Tag::Stores"
+    )]
+    async fn change_store(
+        &self,
+        /// Its name.
+        store: Path<String>,
+        change: Json<StoreChange>,
+    ) -> Result<StoresOk, Failure> {
+        let name = name(&store)?;
+        let change = match change.0 {
+            StoreChange {
+                state: Some(state),
+                weight: None,
+                url: None,
+            } => match state {
+                StoreState::Active => Change::Restore(name),
+                StoreState::Draining => Change::Drain(name),
+                StoreState::Lost => Change::Lose(name),
+            },
+            StoreChange {
+                state: None,
+                weight: Some(weight),
+                url: None,
+            } => Change::Weigh(name, weight),
+            StoreChange {
+                state: None,
+                weight: None,
+                url: Some(url),
+            } => Change::Move(name, url),
+            _ => {
+                let detail = "say one of state, weight and url";
+                return Err(Failure::bad_request(detail));
+            }
+        };
+        self.change(change).await
+    }
+
+    /// Remove a store
+    ///
+    /// It must hold no chunks any more: drain it first, or say that it is lost.
+    #[oai(
+        path = "/v1/stores/:store",
+        method = "delete",
+        operation_id = "removeStore",
+        tag = "Tag::Stores"
+    )]
+    async fn remove_store(
+        &self,
+        /// Its name.
+        store: Path<String>,
+    ) -> Result<StoresOk, Failure> {
+        let name = name(&store)?;
+        let held = self.service()?.stores().await.loads.of(&name).chunks;
+        self.change(Change::Remove(name, held)).await
+    }
+
+    /// Preview what would be moved
+    ///
+    /// Nothing is moved by asking. What is missing or has to go comes first, then what levels the stores.
+    #[oai(
+        path = "/v1/stores/plan",
+        method = "get",
+        operation_id = "planStores",
+        tag = "Tag::Stores"
+    )]
+    async fn plan_stores(&self) -> Result<PlanOk, Failure> {
+        let plan = self.service()?.plan().await;
+        let moves = plan.moves.iter().take(MOVES_LISTED_MAX);
+        Ok(PlanOk::Plan(Json(StoresPlan {
+            copies: plan.copies,
+            bytes: plan.bytes,
+            before: loads(&plan.before),
+            after: loads(&plan.after),
+            moves_total: plan.moves.len() as u64,
+            moves: moves
+                .map(|step| StoreMove {
+                    chunk: step.key.to_string(),
+                    bytes: step.bytes,
+                    from: step.from.as_ref().map(ToString::to_string),
+                    to: step.to.as_ref().map(ToString::to_string),
+                    why: step.why.to_string(),
+                })
+                .collect(),
+        })))
+    }
+
     /// Look at the scrub
     ///
     /// The service goes through all copies of all chunks for ever, and repairs what is missing or damaged from a good
@@ -110,14 +369,87 @@ impl StoresApi {
         tag = "Tag::Stores"
     )]
     async fn get_scrub(&self) -> Result<ScrubOk, Failure> {
-        let state = self.stores()?.scrub().await;
+        let state = self.service()?.scrub().await;
         Ok(ScrubOk::Scrub(Json(state)))
+    }
+
+    /// Move now what there is to move
+    #[oai(
+        path = "/v1/stores/rebalance",
+        method = "post",
+        operation_id = "rebalanceStores",
+        tag = "Tag::Stores"
+    )]
+    async fn rebalance_stores(&self) -> Result<Begun, Failure> {
+        self.service()?.rebalance();
+        Ok(Begun::Begun)
     }
 }
 
 impl StoresApi {
-    fn stores(&self) -> Result<&Arc<dyn StoresService>, Failure> {
+    fn service(&self) -> Result<&Arc<dyn StoresService>, Failure> {
         let stores = self.stores.as_ref();
         stores.ok_or_else(|| Failure::internal("no stores are behind this interface"))
     }
+
+    async fn now(&self) -> Result<StoresOk, Failure> {
+        let now = self.service()?.stores().await;
+        let set = &now.set;
+        let stores = set.members.iter().map(|member| {
+            let Load {
+                bytes,
+                chunks,
+                recent_operations,
+                latency_ms,
+                errors,
+            } = now.loads.of(&member.name);
+            StoreInfo {
+                name: member.name.to_string(),
+                url: member.url.clone(),
+                weight: member.weight,
+                zone: member.zone.clone(),
+                state: match member.state {
+                    State::Active => StoreState::Active,
+                    State::Draining => StoreState::Draining,
+                    State::Lost => StoreState::Lost,
+                },
+                failing: now.failing.contains(&member.name),
+                bytes,
+                chunks,
+                recent_operations,
+                latency_ms,
+                errors,
+            }
+        });
+        Ok(StoresOk::Stores(Json(Stores {
+            version: set.version,
+            fleet: set.fleet.to_string(),
+            copies: set.copies as u64,
+            peak: now.loads.peak(set.weights()),
+            stores: stores.collect(),
+            moving: now.moving,
+        })))
+    }
+
+    async fn change(&self, change: Change) -> Result<StoresOk, Failure> {
+        match self.service()?.change(change).await {
+            Ok(()) => self.now().await,
+            Err(ChangeError::NoStore(reason)) => Err(Failure::unavailable(reason)),
+            Err(refused) => Err(Failure::bad_request(refused.to_string())),
+        }
+    }
+}
+
+fn name(text: &str) -> Result<StoreName, Failure> {
+    text.parse()
+        .map_err(|e: tarn_common::ids::InvalidId| Failure::bad_request(e.to_string()))
+}
+
+fn loads(loads: &Loads) -> Vec<StoreLoad> {
+    let loads = loads.0.iter().map(|(name, load)| StoreLoad {
+        store: name.to_string(),
+        bytes: load.bytes,
+        chunks: load.chunks,
+    });
+    loads.collect()
 }

@@ -1,17 +1,16 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use tarn_common::{
     catalog::Catalog,
     clock::Clock,
-    ids::EdgeId,
     keeper::Keeper,
     layout::ChunkKey,
     scrub::{FollowedLog, Scrub, ScrubFault},
     verify::Lost,
 };
-use tarn_openapi::{CopyFault, LostChunk, ScrubState, StoresService, types::moment};
+use tarn_openapi::{CopyFault, LostChunk, ScrubState, types::moment};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -71,17 +70,14 @@ struct Reading {
 
 impl Scrubbing {
     pub(crate) fn new(
+        keeper: Arc<Keeper>,
         follow: Arc<Follow>,
         clock: Arc<dyn Clock>,
         settings: ScrubSettings,
         registry: &mut Registry,
     ) -> Scrubbing {
-        // A name for each start, so that no two logs have one.
-        let id = EdgeId(rand::random());
-        let pool = follow.stores().clone();
-        let keeper = Keeper::new(id, pool, clock.clone(), None, BTreeMap::new());
         let rate = Some(settings.bytes_per_second);
-        let scrub = Scrub::new(Arc::new(keeper), clock, rate, rand::random());
+        let scrub = Scrub::new(keeper, clock, rate, rand::random());
         scrub.figures().register(registry);
         Scrubbing {
             scrub,
@@ -106,7 +102,6 @@ impl Scrubbing {
             let next = Instant::now() + self.settings.list_every;
             self.scrub.by_lists(log).await;
             self.scrub.roots(log).await;
-            self.scrub.clear(log).await;
             self.read(&mut reading, next).await;
             sleep_until(next).await;
         }
@@ -133,9 +128,14 @@ impl Scrubbing {
     }
 }
 
-#[async_trait]
-impl StoresService for Scrubbing {
-    async fn scrub(&self) -> ScrubState {
+impl Scrubbing {
+    /// Delete copies that are too many for long enough.
+    pub(crate) async fn clear(&self) {
+        self.scrub.clear(self.follow.as_ref()).await;
+    }
+
+    /// What was found so far.
+    pub(crate) fn state(&self) -> ScrubState {
         let (report, figures) = (self.scrub.report(), self.scrub.figures());
         ScrubState {
             bytes_per_second: self.settings.bytes_per_second,

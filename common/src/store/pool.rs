@@ -175,11 +175,24 @@ impl Member {
         key: &str,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, PoolError> {
+        self.ask_within(self.patience, key, operation).await
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// As [`Member::ask`].
+    pub async fn ask_within<T>(
+        &self,
+        patience: Duration,
+        key: &str,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, PoolError> {
         if !self.breaker.allows() {
             return Err(PoolError::Paused(self.breaker.last_error()));
         }
         let started = Instant::now();
-        let answer = match timeout(self.patience, operation).await {
+        let answer = match timeout(patience, operation).await {
             Err(_) => Err(PoolError::Timeout(key.to_owned())),
             Ok(answer) => answer.map_err(PoolError::Store),
         };

@@ -19,7 +19,6 @@ use crate::{
     metrics::{CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
     shelf::Shelf,
     ship::{ShipSettings, Shipper},
-    stores::BoxStores,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -121,10 +120,10 @@ impl House {
         };
         let shipper = Shipper::new(
             Arc::new(shelf),
-            Arc::new(BoxStores::new(
+            Arc::new(Fleet::new(
                 vec![store.clone()],
                 1,
-                data.stores(),
+                Some(data.stores()),
                 settings.object_timeout,
             )),
             settings,

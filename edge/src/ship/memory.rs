@@ -33,8 +33,8 @@ pub struct Numbers {
 
 /// What [`Shipped`] knows these stores by.
 #[must_use]
-pub fn places(stores: &[Store]) -> String {
-    let urls: Vec<&str> = stores.iter().map(|store| store.url().as_str()).collect();
+pub fn places<'a>(stores: impl Iterator<Item = &'a Store>) -> String {
+    let urls: Vec<&str> = stores.map(|store| store.url().as_str()).collect();
     urls.join(" ")
 }
 

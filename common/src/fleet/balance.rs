@@ -1,0 +1,75 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    catalog::Snapshot,
+    commit_log::{Chunk, Entry},
+    keeper::{Keeper, KeeperError},
+    layout::ChunkKey,
+    placement::{Move, Placed, Plan},
+};
+
+/// The live chunks, as a plan wants them.
+#[must_use]
+pub fn placed(snapshot: &Snapshot) -> Vec<Placed> {
+    let placed = snapshot.iter().map(|chunk| Placed {
+        key: chunk.key.clone(),
+        bytes: chunk.bytes,
+        stores: chunk.stores.clone(),
+    });
+    placed.collect()
+}
+
+/// What came of one move.
+#[derive(Debug)]
+pub enum Carried {
+    /// It is done; the entry says so.
+    Done(Entry),
+    /// The chunk is elsewhere by now, or gone: somebody else was first.
+    Overtaken,
+    /// It was not done; it can be tried again.
+    Failed(KeeperError),
+}
+
+/// Carry a plan out, move by move, at so many bytes a second at most. `now` says where a chunk is by the log, and how
+/// often it was placed; `told` hears what came of each move, and says whether to go on. A crash leaves a copy too many
+/// at worst, and planning anew goes on from there.
+pub async fn carry_out(
+    keeper: &Keeper,
+    plan: &Plan,
+    bytes_per_second: Option<u64>,
+    now: impl Fn(&ChunkKey) -> Option<(Arc<Chunk>, u64)>,
+    mut told: impl FnMut(&Move, Carried) -> bool,
+) {
+    for step in &plan.moves {
+        let started = Instant::now();
+        let carried = match now(&step.key) {
+            Some((chunk, rev)) if is_as_planned(step, &chunk) => {
+                match keeper.place(&chunk, rev, &step.stores).await {
+                    Ok(entry) => Carried::Done(entry),
+                    Err(error) => Carried::Failed(error),
+                }
+            }
+            _ => Carried::Overtaken,
+        };
+        if !told(step, carried) {
+            return;
+        }
+        if let Some(rate) = bytes_per_second.filter(|_| step.to.is_some()) {
+            let took = Duration::from_secs_f64(step.bytes as f64 / rate.max(1) as f64);
+            sleep_until(started + took).await;
+        }
+    }
+}
+
+/// Whether a chunk is where the plan took it to be: the move makes of that what it says.
+fn is_as_planned(step: &Move, chunk: &Chunk) -> bool {
+    let has = |name| chunk.stores.contains(name);
+    step.from.as_ref().is_none_or(has)
+        && step.to.as_ref().is_none_or(|to| !has(to))
+        && step
+            .stores
+            .iter()
+            .all(|name| has(name) || Some(name) == step.to.as_ref())
+}

@@ -182,7 +182,26 @@ impl Catalog {
 
     /// Read the entries of a store that were not seen yet, by listing logs only.
     pub async fn refresh(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
-        let refreshed = self.read_unseen(store).await;
+        let writers = writers(store).await?;
+        self.refresh_from(store, writers).await
+    }
+
+    /// The same for the logs of one home.
+    pub async fn refresh_home(
+        &mut self,
+        store: &Store,
+        home: &HomeId,
+    ) -> Result<Refreshed, StoreError> {
+        let writers = writers_of(store, home).await?;
+        self.refresh_from(store, writers).await
+    }
+
+    async fn refresh_from(
+        &mut self,
+        store: &Store,
+        writers: Vec<(HomeId, EdgeId)>,
+    ) -> Result<Refreshed, StoreError> {
+        let refreshed = self.read_unseen(store, writers).await;
         // Also where the store failed half way: what was read is true, and is not read again.
         if self.stale {
             self.rebuild();
@@ -190,9 +209,13 @@ impl Catalog {
         refreshed
     }
 
-    async fn read_unseen(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
+    async fn read_unseen(
+        &mut self,
+        store: &Store,
+        writers: Vec<(HomeId, EdgeId)>,
+    ) -> Result<Refreshed, StoreError> {
         let mut refreshed = Refreshed::default();
-        for (home, writer) in writers(store).await? {
+        for (home, writer) in writers {
             let unseen = self.unseen(store, &home, writer).await?;
             let mut entries = stream::iter(unseen)
                 .map(|key| async move { read_entry(store, &key).await })
@@ -303,15 +326,16 @@ pub async fn writers(store: &Store) -> Result<Vec<(HomeId, EdgeId)>, StoreError>
         else {
             continue;
         };
-        let names = store.list_dirs(&format!("{LOG}/{dir}")).await?;
-        found.extend(
-            names
-                .iter()
-                .filter_map(|n| n.parse().ok())
-                .map(|writer| (home.clone(), writer)),
-        );
+        found.extend(writers_of(store, &home).await?);
     }
     Ok(found)
+}
+
+/// Every writer that has a log of a home in a store, with the home.
+async fn writers_of(store: &Store, home: &HomeId) -> Result<Vec<(HomeId, EdgeId)>, StoreError> {
+    let names = store.list_dirs(&format!("{LOG}/home={home}")).await?;
+    let writers = names.iter().filter_map(|name| name.parse().ok());
+    Ok(writers.map(|writer| (home.clone(), writer)).collect())
 }
 
 /// Read one entry of a store.

@@ -17,7 +17,7 @@ use crate::{
     durable::{self, RealDisk},
     ids::{EdgeId, HomeId, StoreName},
     layout::EntryKey,
-    store::pool::{Member, Pool, PoolError},
+    store::pool::{Member, Pool, PoolError, aside},
 };
 
 /// Looks after the copies of chunks: places them anew, and mends them. What it has placed it says in a log of its
@@ -346,8 +346,7 @@ impl Keeper {
 
 /// Whether bytes are what the log says, by their SHA-256.
 async fn is_logged(chunk: &Chunk, bytes: Bytes) -> bool {
-    let logged = chunk.sha256;
-    let hashed =
-        tokio::task::spawn_blocking(move || <[u8; 32]>::from(Sha256::digest(&bytes)) == logged);
-    hashed.await.unwrap_or(false)
+    let (logged, length) = (chunk.sha256, bytes.len());
+    let is_logged = move || <[u8; 32]>::from(Sha256::digest(&bytes)) == logged;
+    aside(length, is_logged).await.unwrap_or(false)
 }

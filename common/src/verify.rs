@@ -51,7 +51,8 @@ use crate::{
     fleet,
     ids::{EdgeId, HomeId, StoreName},
     keeper::{GRACE_MS, Keeper},
-    layout::{LOG, STORES, TWINS, twins_prefix},
+    layout::{LOG, STORES, StoreSetKey, TWINS, twins_prefix},
+    placement::{self, StoreSet},
     store::{
         Store,
         pool::{Member, Pool, PoolError},
@@ -200,6 +201,7 @@ impl<'o> Check<'o> {
             );
             keeper.with_grace(grace)
         });
+        let gone = lost_stores(&pool, &holdings).await;
         let logs = Logs {
             bad: logs
                 .bad
@@ -216,7 +218,7 @@ impl<'o> Check<'o> {
         Ok(Check {
             options,
             keeper,
-            examiner: Examiner::new(pool.clone(), BTreeSet::new(), Rate::default()),
+            examiner: Examiner::new(pool.clone(), gone, Rate::default()),
             pool,
             listings: listings
                 .into_iter()
@@ -447,6 +449,20 @@ impl<'o> Check<'o> {
         );
         self.report.deleted = keeper.tidy().await.deleted as u64;
     }
+}
+
+/// Stores that the newest store set says are lost.
+async fn lost_stores(pool: &Pool, holdings: &Holdings) -> BTreeSet<StoreName> {
+    let keys = holdings.values().flat_map(BTreeMap::keys);
+    let newest = keys.filter_map(|key| key.parse::<StoreSetKey>().ok()).max();
+    let Some(newest) = newest else {
+        return BTreeSet::new();
+    };
+    let read = objects::read_any(pool, &newest.to_string()).await;
+    let set = read.ok().and_then(|bytes| StoreSet::parse(&bytes).ok());
+    let members = set.into_iter().flat_map(|set| set.members);
+    let lost = members.filter(|member| member.state == placement::State::Lost);
+    lost.map(|member| member.name).collect()
 }
 
 /// Where lists show copies of a chunk.

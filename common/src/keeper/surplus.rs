@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -7,7 +7,7 @@ use super::Keeper;
 use crate::{
     catalog::{Catalog, PlacedBy},
     commit_log::Chunk,
-    ids::StoreName,
+    ids::{HomeId, StoreName},
     layout::ChunkKey,
 };
 
@@ -86,7 +86,8 @@ impl Keeper {
     }
 
     /// Read the log of all stores, and delete the surplus copies that are due by it. For who has no catalog of all
-    /// writers at hand.
+    /// writers at hand, and only where every store of the fleet is in the pool: the log that names a copy may be in the
+    /// one that is not.
     pub async fn tidy(&self) -> Cleared {
         let due = self.due();
         let mut catalog = Catalog::default();
@@ -97,18 +98,27 @@ impl Keeper {
                 return Cleared::default();
             }
             began_ms = self.clock.monotonic_ms();
-            for member in self.pool.members() {
-                match catalog.refresh(member.store()).await {
-                    Ok(refreshed) if refreshed.failed.is_empty() => {}
-                    // A store that is away may have the entry that names the copy.
-                    _ => {
-                        let left = due.len();
-                        return Cleared { deleted: 0, left };
-                    }
-                }
+            if !self.read_logs(&due, &mut catalog).await {
+                // A store that is away may have the entry that names the copy.
+                let left = due.len();
+                return Cleared { deleted: 0, left };
             }
         }
         self.clear(&Look::of(&catalog, &due, began_ms)).await
+    }
+
+    /// Read what all stores have of the logs of these chunks' homes. Says whether that is all of them.
+    async fn read_logs(&self, of: &[ChunkKey], catalog: &mut Catalog) -> bool {
+        let homes: BTreeSet<&HomeId> = of.iter().map(|key| &key.home).collect();
+        for member in self.pool.members() {
+            for home in &homes {
+                match catalog.refresh_home(member.store(), home).await {
+                    Ok(refreshed) if refreshed.failed.is_empty() => {}
+                    _ => return false,
+                }
+            }
+        }
+        true
     }
 
     /// Delete the copies that are surplus by this look, and for long enough. Every copy that the log names is read before.

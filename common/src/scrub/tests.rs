@@ -1,17 +1,21 @@
 //! Stores that fail, keepers that are killed at any moment, and somebody who damages what is stored. All of it follows from
 //! a seed: `TARN_SEED=<seed>` runs that one alone, `TARN_SEEDS=<count>` so many.
 
+/// Stores in memory that take their turns.
+mod turns;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path as Key};
 use rand::{Rng, seq::IndexedRandom};
-use tokio::time::{Instant, sleep, timeout};
 
+use self::turns::{Pace, Turns, killed_after};
 use super::*;
 use crate::{
     chunk::Digest,
+    clock::ManualClock,
     commit_log::{Entry, VERSION},
     ids::{EdgeId, Seq, Shard},
     keeper::GRACE_MS,
@@ -24,24 +28,10 @@ use crate::{
 
 /// Seeds that are run where none is named.
 const SEEDS: u64 = 2_000;
-/// How long one operation may take, of virtual time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one operation may take. No more than a limit: the time of the simulation is another.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Rounds of scrubbing after which nothing is left to do once all is healed.
 const ROUNDS_MAX: usize = 6;
-
-/// The clock of the simulation: virtual time.
-#[derive(Debug)]
-struct VirtualClock(Instant);
-
-impl Clock for VirtualClock {
-    fn now_ms(&self) -> i64 {
-        1_795_000_000_000 + self.monotonic_ms()
-    }
-
-    fn monotonic_ms(&self) -> i64 {
-        i64::try_from(self.0.elapsed().as_millis()).expect("fits")
-    }
-}
 
 struct SimStore {
     name: StoreName,
@@ -62,8 +52,8 @@ impl FollowedLog for SimLog {
         let mut catalog = self.catalog.lock().await;
         let mut is_whole = true;
         for member in self.pool.members() {
-            let refreshed = timeout(PATIENCE * 10, catalog.refresh(member.store())).await;
-            is_whole &= matches!(refreshed, Ok(Ok(refreshed)) if refreshed.failed.is_empty());
+            let refreshed = catalog.refresh(member.store()).await;
+            is_whole &= matches!(refreshed, Ok(refreshed) if refreshed.failed.is_empty());
         }
         is_whole
     }
@@ -81,7 +71,8 @@ struct Process {
 
 struct World {
     rng: StdRng,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ManualClock>,
+    pace: Arc<Pace>,
     stores: Vec<SimStore>,
     copies: usize,
     /// Whether somebody damages copies of chunks.
@@ -105,8 +96,10 @@ impl World {
             }
         });
         let stores = stores.collect();
+        let clock = Arc::new(ManualClock::at(1_795_000_000_000));
         World {
-            clock: Arc::new(VirtualClock(Instant::now())),
+            pace: Arc::new(Pace::new(clock.clone(), rng.random())),
+            clock,
             stores,
             copies: rng.random_range(1..=3),
             has_vandal: rng.random_bool(0.5),
@@ -127,13 +120,19 @@ impl World {
         found.expect("is there")
     }
 
-    fn process(&mut self) -> Process {
+    /// The stores as a process has them that knows of no trouble yet.
+    fn members(&self) -> Vec<Arc<Member>> {
         let members = self.stores.iter().map(|store| {
             let url = format!("memory:///{}", store.name).parse().expect("url");
-            let over = Store::over(url, Arc::new(store.failing.clone()));
+            let turns = Turns::new(store.failing.clone(), self.pace.clone());
+            let over = Store::over(url, Arc::new(turns));
             Arc::new(Member::new(store.name.clone(), over, PATIENCE))
         });
-        let pool = Arc::new(Pool::new(members.collect()));
+        members.collect()
+    }
+
+    fn process(&mut self) -> Process {
+        let pool = Arc::new(Pool::new(self.members()));
         let id = EdgeId(self.rng.random());
         let keeper = Keeper::new(id, pool.clone(), self.clock.clone(), None, BTreeMap::new());
         Process {
@@ -309,17 +308,15 @@ impl World {
 
     async fn step(&mut self, processes: &mut [Process; 2]) {
         let per_mille = *[0, 10, 60].choose(&mut self.rng).expect("one");
-        let delay_max = *[2, 500, 9_000].choose(&mut self.rng).expect("one");
-        let faults = Faults {
-            // A put is whole or nothing, at S3 as in a directory.
+        self.set(Faults {
+            // A put is whole or nothing, and a list shows what was put, at S3 as in a directory.
             torn: 0,
-            delayed: 700,
-            delay_max: Duration::from_millis(delay_max),
-            // Whether a list may be as old as that is for the store to say: ours are not.
             stale_lists: 0,
+            delayed: 0,
             ..Faults::every(per_mille)
-        };
-        self.set(faults);
+        });
+        self.pace
+            .operations_take(*[2, 50, 2_000].choose(&mut self.rng).expect("one"));
         if self.rng.random_bool(0.3) {
             let away = self.stores.choose(&mut self.rng).expect("one");
             away.failing.set(Faults {
@@ -330,37 +327,44 @@ impl World {
         if self.rng.random_bool(0.4) {
             self.ship().await;
         }
-        let mut jobs = Vec::new();
-        for process in processes.iter() {
-            let live: Vec<ChunkKey> = self.chunks.keys().cloned().collect();
+        for process in processes.iter_mut() {
+            // Who is killed starts anew; who was only given up on goes on with what it knows.
+            if self.rng.random_bool(0.2) {
+                *process = self.process();
+            } else {
+                process.log.pool.replace(self.members());
+            }
+        }
+        let live: Vec<ChunkKey> = self.chunks.keys().cloned().collect();
+        let mut job = |process| {
             let place = live.choose(&mut self.rng).cloned();
             let place = place.map(|key| (key, self.names(self.copies)));
-            let kill_ms = match self.rng.random_range(0..3) {
-                0 => self.rng.random_range(0..2_000),
-                1 => self.rng.random_range(0..120_000),
-                _ => 3_600_000,
+            let polls = match self.rng.random_range(0..3) {
+                0 => self.rng.random_range(0..20),
+                1 => self.rng.random_range(0..300),
+                _ => usize::MAX,
             };
             let job = World::act(process, self.rng.random_range(0..14), place);
-            jobs.push(timeout(Duration::from_millis(kill_ms), job));
-        }
-        let second = jobs.pop().expect("two");
-        let first = jobs.pop().expect("two");
+            killed_after(polls, job)
+        };
+        let [first, second] = processes;
+        let (first, second) = (job(first), job(second));
+        let turns = self.rng.random_range(0..200);
         let damage = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
             if self.rng.random_bool(0.5) {
-                let wait = self.rng.random_range(0..2_000);
-                sleep(Duration::from_millis(wait)).await;
                 self.damage().await;
             }
         };
-        let _ = tokio::join!(first, second, damage);
-        for process in processes.iter_mut() {
-            // Who is killed starts anew; who was only given up on goes on with what it knows.
-            if self.rng.random_bool(0.1) {
-                *process = self.process();
-            }
-        }
+        tokio::join!(first, second, damage);
         let pause = self.rng.random_range(0..GRACE_MS / 2);
-        sleep(Duration::from_millis(pause.unsigned_abs())).await;
+        self.pass(pause);
+    }
+
+    fn pass(&self, ms: i64) {
+        self.clock.set(self.clock.now_ms() + ms);
     }
 
     /// Whether a good copy of a chunk is anywhere.
@@ -386,6 +390,7 @@ impl World {
         }
         drop(processes);
         self.set(Faults::default());
+        self.pace.operations_take(2);
         let mut surviving = BTreeSet::new();
         for key in self.chunks.keys() {
             if !self.removed.contains(key) && self.survives(key).await {
@@ -402,7 +407,7 @@ impl World {
             for key in scrub.to_read(log).await {
                 scrub.read(log, &key).await;
             }
-            sleep(Duration::from_millis(GRACE_MS.unsigned_abs())).await;
+            self.pass(GRACE_MS);
             let cleared = scrub.clear(log).await;
             let lost = scrub.report().lost.len();
             if suspects <= lost
@@ -481,7 +486,6 @@ async fn get(store: &InMemory, key: &Key) -> Option<Bytes> {
 fn run(seed: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
-        .start_paused(true)
         .build()
         .expect("runtime");
     let run =

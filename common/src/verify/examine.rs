@@ -18,7 +18,7 @@ use crate::{
     commit_log::Chunk,
     ids::StoreName,
     keeper::Keeper,
-    store::pool::{Member, Pool},
+    store::pool::{Member, Pool, aside},
 };
 
 /// Devices that are listed of a lost chunk at most.
@@ -167,7 +167,7 @@ async fn read_copy(member: &Member, chunk: &Chunk, is_primary: bool) -> (State, 
         Err(_) => return (State::Away, None),
     };
     let (logged, checked) = (chunk.clone(), bytes.clone());
-    let fault = tokio::task::spawn_blocking(move || {
+    let fault = aside(bytes.len(), move || {
         let fault = logged.check_fully(&checked).err()?;
         Some(match other_chunk(&logged, &checked) {
             Some(other) => format!("{fault}; {other}"),

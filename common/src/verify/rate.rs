@@ -25,18 +25,18 @@ impl Rate {
 
     /// Wait until these bytes are within the rate.
     pub async fn take(&self, bytes: u64) {
-        let Some(rate) = self.bytes_per_second else {
-            return;
-        };
-        let until = {
-            let mut free_at = self.free_at.lock();
-            let now = Instant::now();
-            let from = free_at.map_or(now, |at| at.max(now - AHEAD_MAX));
-            let until = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-            *free_at = Some(until);
-            until
-        };
-        sleep_until(until).await;
+        if let Some(until) = self.until(bytes, Instant::now()) {
+            sleep_until(until).await;
+        }
+    }
+
+    fn until(&self, bytes: u64, now: Instant) -> Option<Instant> {
+        let rate = self.bytes_per_second?;
+        let mut free_at = self.free_at.lock();
+        let from = free_at.map_or(now, |at| at.max(now.checked_sub(AHEAD_MAX).unwrap_or(now)));
+        let until = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        *free_at = Some(until);
+        Some(until)
     }
 }
 
@@ -44,19 +44,20 @@ impl Rate {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn bytes_take_their_time() {
+    #[test]
+    fn bytes_take_their_time() {
         let rate = Rate::new(Some(1_000));
         let started = Instant::now();
-        for _ in 0..4 {
-            rate.take(500).await;
+        let after =
+            |until: Option<Instant>| until.map(|until| until.duration_since(started).as_millis());
+        for n in 1..=4 {
+            assert_eq!(after(rate.until(500, started)), Some(n * 500));
         }
-        let took = started.elapsed();
-        assert!(
-            took >= Duration::from_millis(2_000) && took < Duration::from_millis(2_100),
-            "{took:?}"
-        );
-        Rate::new(None).take(u64::MAX).await;
-        assert_eq!(started.elapsed(), took);
+        // A long pause lets no more than a second's worth through at once.
+        let later = started + Duration::from_secs(60);
+        for expected in [59_500, 60_000, 60_500] {
+            assert_eq!(after(rate.until(500, later)), Some(expected));
+        }
+        assert_eq!(after(Rate::new(None).until(u64::MAX, started)), None);
     }
 }

@@ -76,7 +76,8 @@ async fn write_stores(stores: &[(StoreName, &Store)]) {
         let batch = rows.batch(&rows.all()).expect("batch");
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).expect("encodes");
         for (at, (_, store)) in stores.iter().enumerate() {
-            let put = store.put(&key.copy(at == 0), encoded.bytes.clone());
+            let key = key.copy(at == 0);
+            let put = store.put(&key, encoded.bytes.clone());
             put.await.expect("puts");
         }
         let names = stores.iter().map(|(name, _)| name.clone()).collect();
@@ -96,7 +97,8 @@ async fn write_stores(stores: &[(StoreName, &Store)]) {
             root: None,
         };
         for (_, store) in stores {
-            let put = store.put(&entry.key().to_string(), entry.to_bytes().into());
+            let key = entry.key().to_string();
+            let put = store.put(&key, entry.to_bytes().into());
             put.await.expect("puts");
         }
     }

@@ -1,5 +1,8 @@
 //! `tarn demo`: the whole road on one machine, with embedded defaults.
 
+/// A hundred chunks over three stores.
+mod stores;
+
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
@@ -54,6 +57,9 @@ pub(crate) struct DemoCommand {
     /// Messages a second in each home
     #[arg(long, env = "TARN_RATE", value_name = "N", default_value_t = 500.0)]
     rate: f64,
+    /// Show instead how a hundred chunks are spread over three stores, levelled, agreed upon and repaired
+    #[arg(long)]
+    stores: bool,
 }
 
 /// Everything that runs.
@@ -70,6 +76,9 @@ pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result
         .prefix("tarn-demo-")
         .tempdir()
         .map_err(Failure::broken)?;
+    if command.stores {
+        return stores::run(dir.path()).await;
+    }
     let mut scene = Scene::start(&command, dir.path()).await?;
     scene.introduce(dir.path());
     let ended = scene

@@ -126,6 +126,10 @@ fn print(report: &Report) {
             report.not_looked_at,
             "copies are at stores that were not looked at",
         ),
+        (
+            report.evicted_rows,
+            "readings told as evicted on a full box",
+        ),
         (report.unlogged.len() as u64, "objects are in no log entry"),
         (
             report.surplus.len() as u64,

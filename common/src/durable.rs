@@ -102,9 +102,15 @@ pub fn put_among_others(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
 }
 
 fn put_by(disk: &dyn Disk, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_dirs(disk, directory_of(path))?;
+    disk.write(aside, bytes)?;
+    put_written(disk, aside, path)
+}
+
+/// The same with a file that was written aside already, anywhere on the file system that `path` is on.
+pub fn put_written(disk: &dyn Disk, aside: &Path, path: &Path) -> io::Result<()> {
     let dir = directory_of(path);
     create_dirs(disk, dir)?;
-    disk.write(aside, bytes)?;
     disk.sync_file(aside)?;
     disk.rename(aside, path)?;
     disk.sync_dir(dir)

@@ -30,7 +30,7 @@ use std::{
 use futures::{StreamExt, stream};
 
 use self::{
-    content::{Readings, check_rows},
+    content::{Readings, check_events, check_rows},
     examine::{Examined, Examiner, devices},
     judge::{Spot, State, Step},
     listing::{Listing, objects},
@@ -412,6 +412,14 @@ impl<'o> Check<'o> {
             return;
         };
         self.report.chunks += 1;
+        if chunk.key.is_events() {
+            self.report.bytes += good.len() as u64;
+            match check_events(chunk, &good) {
+                Ok(evicted) => self.report.evicted_rows += evicted,
+                Err((kind, detail)) => self.report.fault(kind, &chunk.key, detail),
+            }
+            return;
+        }
         self.report.rows += chunk.rows;
         self.report.bytes += good.len() as u64;
         if let Err((kind, detail)) = check_rows(chunk, &good, seen) {

@@ -19,6 +19,7 @@ use crate::{
     commit_log::{Entry, VERSION},
     ids::{EdgeId, Seq, Shard},
     keeper::GRACE_MS,
+    layout::Content,
     store::{
         Store,
         failing::{FailingStore, Faults},
@@ -171,6 +172,7 @@ impl World {
             shard: Shard(0),
             first: Seq(number),
             last: Seq(number),
+            content: Content::Readings,
         };
         let stores = self.names(self.copies);
         let digest = Digest::of(&content);

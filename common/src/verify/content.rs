@@ -8,11 +8,46 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::report::FaultKind;
-use crate::{chunk, commit_log::Chunk, reading::DAY_MS};
+use crate::{
+    chunk::{self, Footer},
+    commit_log::Chunk,
+    event,
+    reading::DAY_MS,
+};
 
 /// What was read of one entry: a reading is unique by (edge, seq, device, metric, ts), and one entry holds all chunks
 /// of its records.
 pub(super) type Readings = HashSet<(i64, u64)>;
+
+/// A chunk of events must be what its key says. Says how many readings its gaps tell as evicted.
+pub(super) fn check_events(chunk: &Chunk, bytes: &Bytes) -> Result<u64, (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let footer = check_footer(chunk, bytes)?;
+    let events = event::decode(bytes.clone()).map_err(|e| content(e.to_string()))?;
+    if events.len() as u64 != chunk.rows || footer.rows != chunk.rows {
+        let rows = events.len();
+        return Err(content(format!("{rows} rows, the log says {}", chunk.rows)));
+    }
+    if let Some(event) = events.iter().find(|event| event.day() != chunk.key.day) {
+        let detail = format!("an event of {} ms is of another day", event.ts);
+        return Err(content(detail));
+    }
+    let gaps = events.iter().filter(|event| event.is_gap());
+    Ok(gaps.filter_map(|gap| gap.rows).sum())
+}
+
+fn check_footer(chunk: &Chunk, bytes: &Bytes) -> Result<Footer, (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
+    let metadata: BTreeMap<_, _> = footer.metadata.iter().cloned().collect();
+    let says = |name: &str| metadata.get(name).map_or("", String::as_str);
+    if says("tarn.home") != chunk.key.home.as_str()
+        || says("tarn.edge") != chunk.key.edge.to_string()
+    {
+        return Err(content("its footer names another home or edge".into()));
+    }
+    Ok(footer)
+}
 
 /// Check that a chunk is what its key and the log say, row by row.
 pub(super) fn check_rows(
@@ -21,14 +56,7 @@ pub(super) fn check_rows(
     seen: &mut Readings,
 ) -> Result<(), (FaultKind, String)> {
     let content = |detail: String| (FaultKind::Content, detail);
-    let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
-    let metadata: BTreeMap<_, _> = footer.metadata.into_iter().collect();
-    let says = |name: &str| metadata.get(name).map_or("", String::as_str);
-    if says("tarn.home") != chunk.key.home.as_str()
-        || says("tarn.edge") != chunk.key.edge.to_string()
-    {
-        return Err(content("its footer names another home or edge".into()));
-    }
+    let footer = check_footer(chunk, bytes)?;
     let mut rows = 0;
     let mut last: Option<(String, String, i64)> = None;
     for batch in chunk::read(bytes.clone()).map_err(|e| content(e.to_string()))? {

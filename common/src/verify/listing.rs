@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use crate::{
     ids::HomeId,
-    layout::{ChunkKey, READINGS, REPLICAS},
+    layout::{ChunkKey, EVENTS, READINGS, REPLICAS},
     store::{
         StoreError,
         pool::{Member, PoolError},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Prefixes under which copies of chunks lie.
-const COPIES: [&str; 2] = [READINGS, REPLICAS];
+const COPIES: [&str; 3] = [READINGS, EVENTS, REPLICAS];
 /// How long a store may take for the next page of a list.
 const PAGE_PATIENCE: Duration = Duration::from_secs(60);
 

@@ -20,6 +20,8 @@ pub struct Report {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Readings that events tell as evicted, so that no chunk has them.
+    pub evicted_rows: u64,
     /// Copies that were read, good or not.
     pub copies: u64,
     /// Copies at stores that were not given, or did not answer: nothing is said of them.

@@ -5,7 +5,7 @@ use crate::{
     chunk::{self, ZSTD_LEVEL_BOX},
     commit_log::VERSION,
     ids::{Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
 };
@@ -25,6 +25,7 @@ pub(crate) fn chunk_at(stores: &str) -> Chunk {
             shard: Shard(0),
             first: Seq(1),
             last: Seq(10),
+            content: Content::Readings,
         },
         rows: 0,
         bytes: 0,
@@ -54,6 +55,7 @@ async fn write_stores(stores: &[(StoreName, &Store)]) {
             shard: Shard(0),
             first,
             last,
+            content: Content::Readings,
         };
         let mut rows = Rows::default();
         for seq in first.0..=last.0 {

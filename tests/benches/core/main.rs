@@ -22,7 +22,7 @@ use tarn_common::{
     commit_log::{Chunk, Entry, VERSION},
     durable::{self, RealDisk},
     ids::{EdgeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
 };
@@ -231,6 +231,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         disk: Arc::new(RealDisk),
         clock,
         metrics: CutMetrics::default(),
+        stores: None,
     };
     let started = Instant::now();
     let entry = cutter.cut(&segment, 1).expect("cuts").entry;
@@ -283,6 +284,7 @@ fn make_lake(dir: &Path) {
             shard,
             first,
             last,
+            content: Content::Readings,
         };
         let mut rows = Rows::default();
         for n in 0..250_000i64 {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tarn_tests::http::Http;
 use tarn_tests::mosquitto::Mosquitto;
 use tarn_tests::process::{Launch, Service};
-use tarn_tests::s3::{BUCKET, S3Server};
+use tarn_tests::s3::{BUCKET, S3Server, objects};
 use tarn_tests::{tools, wait};
 
 const HOME: &str = "mended";
@@ -200,7 +200,7 @@ impl Vandal {
             .enable_all()
             .build()
             .expect("build a runtime");
-        let bucket = server.bucket();
+        let bucket = objects(&server.endpoint(), BUCKET);
         let mut copies: BTreeMap<String, Vec<(Key, Bytes)>> = BTreeMap::new();
         for store in stores {
             let prefix = store

@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     // The libraries below tell of every connection; what matters of it Tarn says itself. The router
     // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
-        "error"
+        "error,s3s=off"
     } else {
         "info,rumqttd=error,rumqttd::router::routing=off,poem=warn,s3s=off"
     };

@@ -10,7 +10,7 @@ use tarn_common::{
     ids::EdgeId,
     keeper::Keeper,
     query::{Engine, EngineSettings, Limits, QueryError},
-    store::Store,
+    store::{Store, mirror::Mirror},
 };
 use tarn_openapi::{
     DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
@@ -231,6 +231,7 @@ impl Cloud {
             settings.scrub,
             registry.sub_registry_with_prefix("tarn_cloud_scrub"),
         ));
+        let pool = fleet.pool().clone();
         let upkeep = Arc::new(Upkeep::new(
             fleet,
             keeper,
@@ -248,7 +249,7 @@ impl Cloud {
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let twins = Arc::new(CloudTwins::new(
-            settings.stores[0].clone(),
+            Mirror::of(pool),
             clock.clone(),
             &mut registry,
         ));

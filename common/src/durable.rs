@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parking_lot::Mutex;
+
 /// The file operations that durability is made of, so that tests can cut the power between any two.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Create or replace a file's content; nothing is durable yet.
@@ -130,12 +132,21 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Make a directory and its parents, each durable in its own parent.
+///
+/// One at a time in a process: whoever finds a directory there must not go on before the one who makes it has synced
+/// its name.
 pub fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock();
+    create_missing(disk, dir)
+}
+
+fn create_missing(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
     let parent = directory_of(dir);
-    create_dirs(disk, parent)?;
+    create_missing(disk, parent)?;
     disk.create_dir(dir)?;
     disk.sync_dir(parent)
 }

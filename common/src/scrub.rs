@@ -161,7 +161,7 @@ impl Scrub {
                 }
             }
         }
-        for lacking in self.lacking(&holdings) {
+        for lacking in objects::lacking(&holdings) {
             self.give(&lacking, "other stores have it").await;
         }
         let mut suspects = Vec::new();
@@ -175,13 +175,6 @@ impl Scrub {
             }
         }
         suspects
-    }
-
-    fn lacking(&self, holdings: &Holdings) -> Vec<Lacking> {
-        // Twins are written to the first store.
-        let first = self.keeper.pool().members();
-        let first = first.first().map(|member| member.name());
-        objects::lacking(holdings, first)
     }
 
     /// Give a store what it lacks, or has and should not have like that.

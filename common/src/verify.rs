@@ -268,12 +268,7 @@ impl<'o> Check<'o> {
 
     /// Check what all stores are to have: whether they have it, and the content of what is no log entry.
     async fn shared(&mut self) {
-        let first = self
-            .pool
-            .members()
-            .first()
-            .map(|member| member.name().clone());
-        for lacking in objects::lacking(&self.holdings, first.as_ref()) {
+        for lacking in objects::lacking(&self.holdings) {
             // What is there, and not good, is found by reading it.
             if lacking.is_there {
                 continue;
@@ -377,6 +372,12 @@ impl<'o> Check<'o> {
             let (kind, mut detail) = match examined.copies.get(&spot) {
                 None | Some(State::Away) => {
                     self.report.not_looked_at += 1;
+                    // A store that was listed and stopped answering is not one to say nothing of.
+                    let stores = self.report.stores.iter_mut();
+                    for store in stores.filter(|store| store.name == spot.store) {
+                        let reason = "it stopped answering".to_owned();
+                        store.away.get_or_insert(reason);
+                    }
                     continue;
                 }
                 Some(State::Good | State::Listed) => continue,

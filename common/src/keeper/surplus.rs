@@ -79,6 +79,12 @@ impl Keeper {
         surplus.0.insert(spot, Since { at_ms, by });
     }
 
+    /// How many copies are known as surplus.
+    #[must_use]
+    pub fn surplus(&self) -> usize {
+        self.surplus.lock().0.len()
+    }
+
     /// Chunks of which copies are surplus for long enough to be deleted.
     #[must_use]
     pub fn due(&self) -> Vec<ChunkKey> {

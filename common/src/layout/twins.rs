@@ -157,21 +157,6 @@ impl TwinDocument {
         (TwinDocument::of(&key) == *self).then_some(key)
     }
 
-    /// Which epoch of the document it is.
-    #[must_use]
-    pub fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    /// The document in its first epoch, which all its epochs have in common.
-    #[must_use]
-    pub fn first_epoch(&self) -> TwinDocument {
-        TwinDocument {
-            name: self.name.clone(),
-            epoch: 0,
-        }
-    }
-
     fn parse(segment: &str) -> Option<TwinDocument> {
         let (name, epoch) = match segment.split_once(EPOCH) {
             Some((name, epoch)) => (name, epoch.parse().ok()?),

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     commit_log::Entry,
-    ids::{HomeId, StoreName},
-    layout::{EntryKey, StoreSetKey, TwinDocument, TwinKey},
+    ids::StoreName,
+    layout::{EntryKey, StoreSetKey, TwinKey},
     store::pool::{Member, Pool, PoolError},
 };
 
@@ -71,41 +71,17 @@ pub struct Lacking {
 
 /// What stores lack of each other, by their lists.
 ///
-/// A part of a twin goes when a snapshot has taken its place, so that one that is not everywhere need not be missing
-/// there: `first` is the store where twins are written. What it has, all are to have. From others it gets back only
-/// documents of which it has nothing at all.
+/// A part of a twin goes when a snapshot has taken its place. One that a store kept while it was away counts for who
+/// reads all stores anyway, and goes from all of them with the next snapshot.
 #[must_use]
-pub fn lacking(holdings: &Holdings, first: Option<&StoreName>) -> Vec<Lacking> {
+pub fn lacking(holdings: &Holdings) -> Vec<Lacking> {
     let mut all: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (key, bytes) in holdings.values().flatten() {
         all.entry(key).or_default().insert(*bytes);
     }
-    let first_has = first.and_then(|first| holdings.get(first));
-    let mut epochs: BTreeMap<(HomeId, TwinDocument), u32> = BTreeMap::new();
-    let twins = first_has.into_iter().flat_map(BTreeMap::keys);
-    for twin in twins.filter_map(|key| key.parse::<TwinKey>().ok()) {
-        let newest = epochs.entry((twin.home, twin.document.first_epoch()));
-        let newest = newest.or_default();
-        *newest = twin.document.epoch().max(*newest);
-    }
-    let is_replaced = |key: &str| {
-        let Ok(twin) = key.parse::<TwinKey>() else {
-            return false;
-        };
-        let document = (twin.home, twin.document.first_epoch());
-        match first_has {
-            Some(has) => {
-                let newest = epochs.get(&document);
-                !has.contains_key(key)
-                    && newest.is_some_and(|newest| *newest >= twin.document.epoch())
-            }
-            // Whether it still counts only the store says that is away.
-            None => true,
-        }
-    };
     let mut lacking = Vec::new();
     for (key, sizes) in all {
-        if Shared::of(key).is_none() || is_replaced(key) {
+        if Shared::of(key).is_none() {
             continue;
         }
         for (store, has) in holdings {

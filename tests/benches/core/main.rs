@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod devices;
+mod stores;
 mod twins;
 
 use std::{
@@ -42,11 +43,15 @@ fn main() {
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));
-    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices | twins]"));
+    let dir = PathBuf::from(
+        args.next()
+            .expect("core DIR [make-lake | devices | stores | twins]"),
+    );
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
         Some("make-lake") => return make_lake(&dir),
         Some("devices") => return println!("{}", devices::devices()),
+        Some("stores") => return println!("{}", stores::stores()),
         Some("twins") => return println!("{}", twins::twins()),
         _ => {}
     }
@@ -63,6 +68,7 @@ fn main() {
             "bare_group_commit_50_per_s": group,
             "cut": cut,
             "devices": devices::devices(),
+            "stores": stores::stores(),
             "twins": twins::twins(),
         })
     );

@@ -265,6 +265,26 @@ pub(crate) struct CloudArgs {
         default
     )]
     pub(crate) refresh: Option<Duration>,
+    /// How much is read per second to check all copies of all chunks; what is missing or damaged is repaired. 0 does neither [default: 4MiB]
+    #[arg(long, env = "TARN_SCRUB_RATE", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scrub_rate: Option<ByteSize>,
+    /// How often the stores are listed, and what is missing is made good [default: 10m]
+    #[arg(long, env = "TARN_SCRUB_LIST", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    pub(crate) scrub_list: Option<Duration>,
+    /// How often reading all copies may begin anew [default: 1d]
+    #[arg(long, env = "TARN_SCRUB_READ", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    pub(crate) scrub_read: Option<Duration>,
     /// Bytes a second that moving chunks between stores may use; 0 moves nothing by itself [default: 8MiB]
     #[arg(long, env = "TARN_UPKEEP_RATE", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -422,6 +442,16 @@ impl CloudArgs {
                 .refresh
                 .unwrap_or(defaults.refresh_every)
                 .max(Duration::from_millis(100)),
+            scrub: tarn_cloud::ScrubSettings {
+                bytes_per_second: self
+                    .scrub_rate
+                    .map_or(defaults.scrub.bytes_per_second, |s| s.as_u64()),
+                list_every: self
+                    .scrub_list
+                    .unwrap_or(defaults.scrub.list_every)
+                    .max(Duration::from_millis(100)),
+                read_every: self.scrub_read.unwrap_or(defaults.scrub.read_every),
+            },
             meeting: self.meeting.settings()?,
             upkeep: UpkeepSettings {
                 every: self

@@ -291,6 +291,12 @@ impl Stores {
         .await;
         bar.finish_and_clear();
         self.list(false)?;
+        let surplus = keeper.surplus();
+        if surplus > 0 {
+            println!(
+                "{surplus} copies at their old places stay until the cloud lets them go, or `tarn verify --repair --delete-unlogged`"
+            );
+        }
         match failed.first() {
             None => Ok(()),
             Some(first) => Err(Failure::broken(anyhow::anyhow!(

@@ -1,12 +1,17 @@
-//! `tarn verify`: reads a whole store and prints what it found.
+//! `tarn verify`: reads stores whole, prints what it found, and repairs it if asked to.
+
+use std::time::Duration;
 
 use clap::Args;
 use tarn_common::{
     ids::HomeId,
-    verify::{Report, verify},
+    verify::{Lost, Options, Report, verify_all},
 };
 
 use crate::{exit::Failure, store_args::StoreArgs};
+
+/// Faults that are printed one by one; the rest is counted. JSON has them all.
+const PRINTED_MAX: usize = 200;
 
 /// `tarn verify`.
 #[derive(Debug, Args)]
@@ -16,6 +21,19 @@ pub(crate) struct VerifyCommand {
     /// Only this home
     #[arg(long, env = "TARN_HOME", value_name = "NAME")]
     home: Option<HomeId>,
+    /// Put right what is missing or damaged from a good copy, and give each store what others have of logs and twins
+    #[arg(long)]
+    repair: bool,
+    /// With --repair: delete copies of chunks that the log does not name, once all that it names are found good
+    #[arg(long, requires = "repair")]
+    delete_unlogged: bool,
+    /// With --delete-unlogged: how long such a copy must be known before; less only where no cloud and no other repair
+    /// works on these stores
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    grace: Duration,
+    /// Trust nothing but these stores: each home must have a Merkle root in its log, and come to it
+    #[arg(long)]
+    offline: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -23,9 +41,14 @@ pub(crate) struct VerifyCommand {
 
 pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
     let stores = command.stores.open_some()?;
-    let report = verify(&stores[0], command.home.as_ref())
-        .await
-        .map_err(Failure::unreachable)?;
+    let options = Options {
+        home: command.home,
+        repair: command.repair,
+        delete_surplus: command.delete_unlogged.then_some(command.grace),
+        needs_roots: command.offline,
+    };
+    let report = verify_all(stores, &options).await;
+    let report = report.map_err(Failure::unreachable)?;
     if command.json {
         println!(
             "{}",
@@ -34,14 +57,35 @@ pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
     } else {
         print(&report);
     }
-    if report.ok {
+    let away: Vec<&str> = report.away().map(|store| store.name.as_str()).collect();
+    if !report.ok {
+        Err(Failure::check())
+    } else if away.is_empty() {
         Ok(())
     } else {
-        Err(Failure::check())
+        let away = away.join(", ");
+        Err(Failure::unreachable(anyhow::anyhow!(
+            "not looked at: {away}"
+        )))
     }
 }
 
 fn print(report: &Report) {
+    for store in &report.stores {
+        match &store.away {
+            Some(reason) => println!(
+                "store {}  {}: NOT LOOKED AT: {reason}",
+                store.name, store.url
+            ),
+            None => println!(
+                "store {}  {}: {} copies, {}",
+                store.name,
+                store.url,
+                store.copies,
+                bytesize::ByteSize(store.bytes)
+            ),
+        }
+    }
     for log in &report.writers {
         println!(
             "home {}  edge {}  {} entries, records {} to {}{}{}",
@@ -59,23 +103,43 @@ fn print(report: &Report) {
                 .map_or_else(String::new, |after| format!(", after {after}"))
         );
     }
+    for root in &report.roots {
+        let found = if root.ok {
+            "as it was"
+        } else {
+            "NOT AS IT WAS"
+        };
+        println!(
+            "home {}  root of {} over {} chunks {found}: {}",
+            root.home, root.date, root.chunks, root.sha256
+        );
+    }
     println!(
-        "{} chunks, {} rows, {}",
+        "{} chunks in {} copies, {} rows, {}",
         report.chunks,
+        report.copies,
         report.rows,
         bytesize::ByteSize(report.bytes)
     );
-    if report.evicted_rows > 0 {
-        println!(
-            "{} readings told as evicted on a full box",
-            report.evicted_rows
-        );
-    }
-    if !report.unlogged.is_empty() {
-        println!(
-            "{} objects under readings/ are in no log entry",
-            report.unlogged.len()
-        );
+    for (count, what) in [
+        (
+            report.not_looked_at,
+            "copies are at stores that were not looked at",
+        ),
+        (
+            report.evicted_rows,
+            "readings told as evicted on a full box",
+        ),
+        (report.unlogged.len() as u64, "objects are in no log entry"),
+        (
+            report.surplus.len() as u64,
+            "copies are at stores where the log has none",
+        ),
+        (report.deleted, "of them deleted"),
+    ] {
+        if count > 0 {
+            println!("{count} {what}");
+        }
     }
     for twice in &report.twice {
         println!(
@@ -83,8 +147,46 @@ fn print(report: &Report) {
             twice.first, twice.last, twice.home, twice.writer, twice.other
         );
     }
-    for fault in &report.faults {
-        println!("FAULT {:?} {}: {}", fault.kind, fault.key, fault.detail);
+    for fault in report.faults.iter().take(PRINTED_MAX) {
+        let word = if fault.repaired { "REPAIRED" } else { "FAULT" };
+        let store = fault.store.as_ref();
+        let store = store.map_or_else(String::new, |store| format!(" at {store}"));
+        println!(
+            "{word} {:?} {}{store}: {}",
+            fault.kind, fault.key, fault.detail
+        );
     }
+    if let Some(more) = report
+        .faults
+        .len()
+        .checked_sub(PRINTED_MAX)
+        .filter(|more| *more > 0)
+    {
+        println!("and {more} more; --json has them all");
+    }
+    report.lost.iter().for_each(print_lost);
     println!("{}", if report.ok { "all good" } else { "NOT GOOD" });
+}
+
+fn time_of(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms);
+    time.map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
+}
+
+fn print_lost(lost: &Lost) {
+    let devices = match &lost.devices {
+        Some(devices) => devices.join(", "),
+        None => format!("unknown, those of shard {}", lost.shard),
+    };
+    println!(
+        "LOST {}: {} readings of home {} from {} to {} (records {} to {} of {}); devices: {devices}",
+        lost.key,
+        lost.rows,
+        lost.home,
+        time_of(lost.min_ts),
+        time_of(lost.max_ts),
+        lost.first_seq,
+        lost.last_seq,
+        lost.edge
+    );
 }

@@ -30,7 +30,7 @@ use crate::{
     live::CloudLive,
     metrics::Metrics,
     twins::CloudTwins,
-    upkeep::{Upkeep, UpkeepSettings},
+    upkeep::{ScrubSettings, Scrubbing, Upkeep, UpkeepSettings},
 };
 
 /// How often the age of the catalog is brought up to now.
@@ -60,6 +60,8 @@ pub struct Settings {
     pub refresh_timeout: Duration,
     /// How the stores are looked after.
     pub upkeep: UpkeepSettings,
+    /// How all copies are gone through.
+    pub scrub: ScrubSettings,
     /// What one question may cost.
     pub limits: Limits,
     /// The engine's own settings.
@@ -82,6 +84,7 @@ impl Settings {
             refresh_every: Duration::from_secs(2),
             refresh_timeout: Duration::from_secs(30),
             upkeep: UpkeepSettings::default(),
+            scrub: ScrubSettings::default(),
             limits: Limits::default(),
             engine: EngineSettings {
                 memory_bytes: 2 << 30,
@@ -220,13 +223,22 @@ impl Cloud {
             None,
             Default::default(),
         );
+        let keeper = Arc::new(keeper);
+        let scrubbing = Arc::new(Scrubbing::new(
+            keeper.clone(),
+            follow.clone(),
+            clock.clone(),
+            settings.scrub,
+            registry.sub_registry_with_prefix("tarn_cloud_scrub"),
+        ));
         let pool = fleet.pool().clone();
         let upkeep = Arc::new(Upkeep::new(
             fleet,
-            Arc::new(keeper),
+            keeper,
             follow.clone(),
             settings.upkeep.clone(),
             metrics.clone(),
+            scrubbing.clone(),
         ));
         let lake = StoreLake::new(follow.clone(), Arc::new(cache), metrics);
         let engine = Arc::new(Engine::new(Arc::new(lake), &settings.engine)?);
@@ -281,6 +293,7 @@ impl Cloud {
         let tasks = vec![
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(upkeep.run(stop.clone())),
+            tokio::spawn(scrubbing.run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),

@@ -65,8 +65,19 @@ impl Follow {
         }
     }
 
-    pub(crate) fn stores(&self) -> &Pool {
+    pub(crate) fn stores(&self) -> &Arc<Pool> {
         &self.stores
+    }
+
+    /// The catalog, once nobody is taking entries into it.
+    pub(crate) async fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().await
+    }
+
+    /// Whether the last look saw every entry of every store.
+    pub(crate) fn is_whole(&self) -> bool {
+        let seen = self.seen.lock();
+        seen.last_whole.is_some() && seen.reasons.is_empty() && seen.failed_entries.is_empty()
     }
 
     /// The live chunks, as last seen.

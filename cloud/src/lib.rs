@@ -25,7 +25,7 @@ mod upkeep;
 
 pub use app::{Cloud, Settings, StartError};
 pub use downlink::{Downlink, MeetingSettings, OwnBroker};
-pub use upkeep::UpkeepSettings;
+pub use upkeep::{ScrubSettings, UpkeepSettings};
 
 #[cfg(test)]
 mod tests;

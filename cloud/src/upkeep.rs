@@ -1,3 +1,6 @@
+/// Going through all copies for ever.
+mod scrub;
+
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
@@ -14,10 +17,12 @@ use tarn_common::{
     layout::ChunkKey,
     placement::{Change, Loads, Plan, Rule, plan, plan_to_rest},
 };
-use tarn_openapi::{Moving, StoresNow, StoresService};
+use tarn_openapi::{Moving, ScrubState, StoresNow, StoresService};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::scrub::ScrubSettings;
+pub(crate) use self::scrub::Scrubbing;
 use crate::{follow::Follow, metrics::Metrics};
 
 /// How upkeep behaves.
@@ -53,6 +58,7 @@ pub(crate) struct Upkeep {
     pub(crate) follow: Arc<Follow>,
     pub(crate) settings: UpkeepSettings,
     pub(crate) metrics: Metrics,
+    pub(crate) scrubbing: Arc<Scrubbing>,
     moving: Mutex<Moving>,
     now: Notify,
 }
@@ -67,6 +73,7 @@ impl Upkeep {
         follow: Arc<Follow>,
         settings: UpkeepSettings,
         metrics: Metrics,
+        scrubbing: Arc<Scrubbing>,
     ) -> Upkeep {
         Upkeep {
             fleet,
@@ -74,6 +81,7 @@ impl Upkeep {
             follow,
             settings,
             metrics,
+            scrubbing,
             moving: Mutex::default(),
             now: Notify::new(),
         }
@@ -102,6 +110,8 @@ impl Upkeep {
                 if asked || self.settings.bytes_per_second > 0 {
                     self.round(&mut seen, asked).await;
                 }
+                // What was moved away goes once nobody can rely on it any more.
+                self.scrubbing.clear().await;
             };
             if stop.run_until_cancelled(round).await.is_none() {
                 return;
@@ -218,5 +228,9 @@ impl StoresService for Upkeep {
 
     fn rebalance(&self) {
         self.now.notify_one();
+    }
+
+    async fn scrub(&self) -> ScrubState {
+        self.scrubbing.state()
     }
 }

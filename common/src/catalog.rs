@@ -35,9 +35,42 @@ pub struct Catalog {
 /// The place of a chunk that holds, as a keeper logged it.
 #[derive(Debug)]
 struct Placed {
-    order: (u64, EdgeId, u64),
+    by: PlacedBy,
     stores: Vec<StoreName>,
     wanted: Vec<StoreName>,
+}
+
+/// Which place of a chunk holds: of several the highest. That of the entry that adds it is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlacedBy {
+    /// How often the chunk was placed, as far as the writer knew.
+    pub rev: u64,
+    /// Who placed it.
+    pub writer: EdgeId,
+    /// In which entry.
+    pub number: u64,
+}
+
+impl Default for PlacedBy {
+    fn default() -> PlacedBy {
+        PlacedBy {
+            rev: 0,
+            writer: EdgeId(0),
+            number: 0,
+        }
+    }
+}
+
+impl PlacedBy {
+    /// That of a place in an entry.
+    #[must_use]
+    pub fn of(entry: &Entry, rev: u64) -> PlacedBy {
+        PlacedBy {
+            rev,
+            writer: entry.writer,
+            number: entry.number,
+        }
+    }
 }
 
 /// What one look at a store brought.
@@ -76,7 +109,15 @@ impl Catalog {
     /// How often a chunk was placed anew since it was added.
     #[must_use]
     pub fn rev(&self, key: &ChunkKey) -> u64 {
-        self.placed.get(key).map_or(0, |placed| placed.order.0)
+        self.placed.get(key).map_or(0, |placed| placed.by.rev)
+    }
+
+    /// By which place a chunk is where it is.
+    #[must_use]
+    pub fn placed_by(&self, key: &ChunkKey) -> PlacedBy {
+        self.placed
+            .get(key)
+            .map_or_else(PlacedBy::default, |placed| placed.by)
     }
 
     /// Live chunks that are elsewhere than they should be because stores were away, with how often they were placed
@@ -87,8 +128,15 @@ impl Catalog {
             .iter()
             .filter(|(key, placed)| !placed.wanted.is_empty() && !self.removed.contains(*key));
         hinted.filter_map(|(key, placed)| {
-            Some((self.added.get(key)?, placed.order.0, &*placed.wanted))
+            Some((self.added.get(key)?, placed.by.rev, &*placed.wanted))
         })
+    }
+
+    /// What the log says of a chunk that is live, and by which place it is where it is.
+    #[must_use]
+    pub fn placed(&self, key: &ChunkKey) -> Option<(Arc<Chunk>, PlacedBy)> {
+        let chunk = self.added.get(key).filter(|_| !self.is_removed(key))?;
+        Some((chunk.clone(), self.placed_by(key)))
     }
 
     /// Whether a chunk was added, and removed later.
@@ -134,7 +182,26 @@ impl Catalog {
 
     /// Read the entries of a store that were not seen yet, by listing logs only.
     pub async fn refresh(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
-        let refreshed = self.read_unseen(store).await;
+        let writers = writers(store).await?;
+        self.refresh_from(store, writers).await
+    }
+
+    /// The same for the logs of one home.
+    pub async fn refresh_home(
+        &mut self,
+        store: &Store,
+        home: &HomeId,
+    ) -> Result<Refreshed, StoreError> {
+        let writers = writers_of(store, home).await?;
+        self.refresh_from(store, writers).await
+    }
+
+    async fn refresh_from(
+        &mut self,
+        store: &Store,
+        writers: Vec<(HomeId, EdgeId)>,
+    ) -> Result<Refreshed, StoreError> {
+        let refreshed = self.read_unseen(store, writers).await;
         // Also where the store failed half way: what was read is true, and is not read again.
         if self.stale {
             self.rebuild();
@@ -142,9 +209,13 @@ impl Catalog {
         refreshed
     }
 
-    async fn read_unseen(&mut self, store: &Store) -> Result<Refreshed, StoreError> {
+    async fn read_unseen(
+        &mut self,
+        store: &Store,
+        writers: Vec<(HomeId, EdgeId)>,
+    ) -> Result<Refreshed, StoreError> {
         let mut refreshed = Refreshed::default();
-        for (home, writer) in writers(store).await? {
+        for (home, writer) in writers {
             let unseen = self.unseen(store, &home, writer).await?;
             let mut entries = stream::iter(unseen)
                 .map(|key| async move { read_entry(store, &key).await })
@@ -219,16 +290,16 @@ impl Catalog {
     }
 
     fn place(&mut self, place: &Place, entry: &Entry) {
-        let order = (place.rev, entry.writer, entry.number);
+        let by = PlacedBy::of(entry, place.rev);
         let held = self.placed.get(&place.key);
-        if held.is_some_and(|held| held.order > order) {
+        if held.is_some_and(|held| held.by > by) {
             return;
         }
         if let Some(chunk) = self.added.get_mut(&place.key) {
             Arc::make_mut(chunk).stores.clone_from(&place.stores);
         }
         let placed = Placed {
-            order,
+            by,
             stores: place.stores.clone(),
             wanted: place.wanted.clone(),
         };
@@ -255,15 +326,16 @@ pub async fn writers(store: &Store) -> Result<Vec<(HomeId, EdgeId)>, StoreError>
         else {
             continue;
         };
-        let names = store.list_dirs(&format!("{LOG}/{dir}")).await?;
-        found.extend(
-            names
-                .iter()
-                .filter_map(|n| n.parse().ok())
-                .map(|writer| (home.clone(), writer)),
-        );
+        found.extend(writers_of(store, &home).await?);
     }
     Ok(found)
+}
+
+/// Every writer that has a log of a home in a store, with the home.
+async fn writers_of(store: &Store, home: &HomeId) -> Result<Vec<(HomeId, EdgeId)>, StoreError> {
+    let names = store.list_dirs(&format!("{LOG}/home={home}")).await?;
+    let writers = names.iter().filter_map(|name| name.parse().ok());
+    Ok(writers.map(|writer| (home.clone(), writer)).collect())
 }
 
 /// Read one entry of a store.

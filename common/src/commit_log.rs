@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     chunk::Encoded,
@@ -257,6 +258,16 @@ impl Chunk {
         }
     }
 
+    /// Check an object's bytes against the log by size, CRC32 and SHA-256.
+    pub fn check_fully(&self, bytes: &[u8]) -> Result<(), ContentFault> {
+        self.check(bytes)?;
+        if <[u8; 32]>::from(Sha256::digest(bytes)) == self.sha256 {
+            Ok(())
+        } else {
+            Err(ContentFault::Sha256)
+        }
+    }
+
     /// Check an object's bytes against the log by size and CRC32.
     pub fn check(&self, bytes: &[u8]) -> Result<(), ContentFault> {
         if bytes.len() as u64 != self.bytes {
@@ -295,6 +306,9 @@ pub enum ContentFault {
         /// CRC32 logged.
         logged: u32,
     },
+    /// Not what was written, though the CRC32 is right.
+    #[error("SHA-256 is not what the log says")]
+    Sha256,
 }
 
 mod hex_crc32 {

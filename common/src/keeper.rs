@@ -1,3 +1,6 @@
+/// Copies that the log does not name, and when one may be deleted.
+mod surplus;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
@@ -5,13 +8,16 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest as _, Sha256};
 
+use self::surplus::Surplus;
+pub use self::surplus::{Cleared, GRACE_MS, LOOK_MAX_MS, Look};
 use crate::{
+    catalog::PlacedBy,
     clock::Clock,
-    commit_log::{Chunk, Entry, Place, Root},
+    commit_log::{Chunk, ContentFault, Entry, Place, Root},
     durable::{self, RealDisk},
     ids::{EdgeId, HomeId, StoreName},
     layout::EntryKey,
-    store::pool::{Member, Pool, PoolError},
+    store::pool::{Member, Pool, PoolError, aside},
 };
 
 /// Looks after the copies of chunks: places them anew, and mends them. What it has placed it says in a log of its
@@ -19,6 +25,17 @@ use crate::{
 ///
 /// The order is always: copy, verify, log, and only then delete. A crash leaves a copy too many, never one too
 /// few, and what is too many is found by listing.
+///
+/// # No two keepers delete each other's copies
+///
+/// There is no lock. A keeper deletes a copy only in [`Keeper::clear`], by a look at the log of all stores that began
+/// less than [`LOOK_MAX_MS`] ago and does not name that copy, after it has read every copy that the log names and found
+/// it good, and only if it has known the copy as surplus for [`GRACE_MS`]. Let A delete copies by a look at `a`, and
+/// B those that A relies on by a look at `b`. Then one of the two has not seen the place that the other goes by, say A:
+/// that place was logged after `a`, and B, who knows the copies that it deletes as surplus by that place, looks at
+/// `b ≥ a + GRACE_MS`. What A deletes is deleted by `a + LOOK_MAX_MS`, before `b`: B finds the copies that it relies on
+/// gone when it reads them, deletes nothing, and mends. This stands on stores that show what was put, and that do
+/// not carry out a request minutes after its sender has given up on it.
 #[derive(Debug)]
 pub struct Keeper {
     id: EdgeId,
@@ -27,6 +44,8 @@ pub struct Keeper {
     /// Where the log is kept beside the stores, on a box.
     lake: Option<PathBuf>,
     logs: tokio::sync::Mutex<BTreeMap<HomeId, Log>>,
+    surplus: parking_lot::Mutex<Surplus>,
+    grace_ms: i64,
     figures: Figures,
 }
 
@@ -110,8 +129,23 @@ impl Keeper {
             clock,
             lake,
             logs: tokio::sync::Mutex::new(logs.collect()),
+            surplus: parking_lot::Mutex::default(),
+            grace_ms: GRACE_MS,
             figures: Figures::default(),
         }
+    }
+
+    /// Delete surplus copies after another time than [`GRACE_MS`]. Less is for those who know that there is no other
+    /// keeper.
+    #[must_use]
+    pub fn with_grace(self, grace_ms: i64) -> Keeper {
+        Keeper { grace_ms, ..self }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> EdgeId {
+        self.id
     }
 
     /// The stores.
@@ -126,8 +160,8 @@ impl Keeper {
         &self.figures
     }
 
-    /// Have the copies of a chunk at these stores, the primary first, and nowhere else where the log knows of
-    /// one. `rev` is how often it was placed so far. It may be repeated after a crash at any point.
+    /// Have the copies of a chunk at these stores, the primary first. `rev` is how often it was placed so far. It may be
+    /// repeated after a crash at any point. Copies elsewhere are surplus from now on, and go with [`Keeper::clear`].
     ///
     /// # Errors
     /// A store failed, or there is no good copy to be had; the chunk has no fewer copies than before.
@@ -143,12 +177,16 @@ impl Keeper {
             let (member, is_primary) = (self.member(name)?, at == 0);
             let was = chunk.stores.iter().position(|other| other == name);
             if was.is_some_and(|was| (was == 0) == is_primary) {
-                // A copy that others are deleted for has to be a good one.
+                // A copy that others are let go for has to be a good one.
                 if !drops || member.read_copy(chunk, is_primary).await.is_ok() {
                     continue;
                 }
             }
-            self.copy(chunk, &member, is_primary, &mut good).await?;
+            let bytes = match &good {
+                Some(bytes) => Bytes::clone(bytes),
+                None => good.insert(self.good_copy(chunk).await?).clone(),
+            };
+            self.put_copy(chunk, &member, is_primary, bytes).await?;
         }
         let place = Place {
             key: chunk.key.clone(),
@@ -158,24 +196,17 @@ impl Keeper {
         };
         let entry = self.log(&chunk.key.home, vec![place], None).await?;
         for (at, name) in chunk.stores.iter().enumerate() {
-            let (key, now) = (
-                chunk.key.copy(at == 0),
-                stores.iter().position(|other| other == name),
-            );
-            if now.is_some_and(|now| (now == 0) == (at == 0)) {
-                continue;
-            }
-            // A store that is away keeps its copy until it is found by listing.
-            if let Ok(member) = self.member(name)
-                && member.delete(&key).await.is_ok()
-            {
-                self.figures.deleted.inc();
+            let now = stores.iter().position(|other| other == name);
+            if now.is_none_or(|now| (now == 0) != (at == 0)) {
+                let by = PlacedBy::of(&entry, rev + 1);
+                self.saw_surplus(&chunk.key, by, name, at == 0);
             }
         }
         Ok(entry)
     }
 
-    /// Put a good copy of a chunk to where one is missing or damaged.
+    /// Put a good copy of a chunk to where one is missing or damaged. `good` is what was found good a moment ago; without it
+    /// one is looked for.
     ///
     /// # Errors
     /// The store failed, or no other has a good copy.
@@ -184,17 +215,22 @@ impl Keeper {
         chunk: &Chunk,
         store: &StoreName,
         is_primary: bool,
+        good: Option<Bytes>,
     ) -> Result<(), KeeperError> {
         let member = self.member(store)?;
-        self.copy(chunk, &member, is_primary, &mut None).await
+        let bytes = match good {
+            Some(bytes) => bytes,
+            None => self.good_copy(chunk).await?,
+        };
+        self.put_copy(chunk, &member, is_primary, bytes).await
     }
 
-    async fn copy(
+    async fn put_copy(
         &self,
         chunk: &Chunk,
         to: &Member,
         is_primary: bool,
-        good: &mut Option<Bytes>,
+        bytes: Bytes,
     ) -> Result<(), KeeperError> {
         let key = chunk.key.copy(is_primary);
         let failed = |what| {
@@ -206,11 +242,8 @@ impl Keeper {
                 source,
             }
         };
-        let bytes = match good {
-            Some(bytes) => bytes.clone(),
-            None => good.insert(self.good_copy(chunk).await?).clone(),
-        };
-        to.put(&key, bytes).await.map_err(failed("put"))?;
+        let put = to.put_among_others(&key, bytes).await;
+        put.map_err(failed("put"))?;
         let back = to.read_copy(chunk, is_primary).await;
         back.map_err(failed("verify"))?;
         self.figures.copied.inc();
@@ -225,16 +258,24 @@ impl Keeper {
             source,
         };
         let bytes = self.pool.read(chunk).await.map_err(no_good)?;
-        let (hashed, logged) = (bytes.clone(), chunk.sha256);
-        let is_good = tokio::task::spawn_blocking(move || {
-            <[u8; 32]>::from(Sha256::digest(&hashed)) == logged
-        });
-        if is_good.await.unwrap_or(false) {
+        if is_logged(chunk, bytes.clone()).await {
             return Ok(bytes);
         }
-        Err(no_good(PoolError::Timeout(
-            "SHA-256 is not the log's".into(),
-        )))
+        // The first that answered has the size and the CRC32 of the log by chance or by malice. The others may do better.
+        for member in self.pool.members() {
+            for is_primary in [true, false] {
+                if let Ok(bytes) = member.read_copy(chunk, is_primary).await
+                    && is_logged(chunk, bytes.clone()).await
+                {
+                    return Ok(bytes);
+                }
+            }
+        }
+        Err(no_good(PoolError::Content {
+            store: StoreName::main(),
+            key: chunk.key.to_string(),
+            fault: ContentFault::Sha256,
+        }))
     }
 
     /// Log what was placed, and a root. Durable in one store at least when this returns; every store that can be
@@ -278,7 +319,9 @@ impl Keeper {
             kept.map_err(|e| failed(e.to_string()))?;
         }
         let members = self.pool.members();
-        let puts = members.iter().map(|member| member.put(&key, bytes.clone()));
+        let puts = members
+            .iter()
+            .map(|member| member.put_among_others(&key, bytes.clone()));
         let mut puts: FuturesUnordered<_> = puts.collect();
         let (mut done, mut last) = (false, PoolError::NoStore.to_string());
         while let Some(put) = puts.next().await {
@@ -299,4 +342,11 @@ impl Keeper {
         let member = self.pool.member(name);
         member.ok_or_else(|| KeeperError::UnknownStore(name.clone()))
     }
+}
+
+/// Whether bytes are what the log says, by their SHA-256.
+async fn is_logged(chunk: &Chunk, bytes: Bytes) -> bool {
+    let (logged, length) = (chunk.sha256, bytes.len());
+    let is_logged = move || <[u8; 32]>::from(Sha256::digest(&bytes)) == logged;
+    aside(length, is_logged).await.unwrap_or(false)
 }

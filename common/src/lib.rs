@@ -26,6 +26,8 @@ pub mod ids;
 pub mod keeper;
 /// The layout of a store: the only place where object keys are made or parsed.
 pub mod layout;
+/// The Merkle root over live chunks.
+pub mod merkle;
 /// Which stores a chunk goes to.
 pub mod placement;
 /// Questions over chunks: SQL and typed reading queries.
@@ -34,6 +36,8 @@ pub mod query;
 pub mod reading;
 /// Many readings in columns, on their way into chunks.
 pub mod rows;
+/// Going through all copies for ever, and repairing them.
+pub mod scrub;
 /// A place with the layout: a directory or an S3 bucket.
 pub mod store;
 /// Twins: state of a home that two sides may change while the line is cut.

@@ -1,437 +1,513 @@
+/// What is in a chunk, row by row.
+mod content;
+/// Reading the copies of a chunk, and doing what is to be done.
+pub mod examine;
+/// What is wrong with the copies of a chunk, and what to do about it.
+pub mod judge;
+/// What stores have of the copies of chunks, by listing.
+pub mod listing;
+/// The logs of several stores as one.
+mod logs;
+/// Which name the log has for a store.
+mod names;
+/// Objects that all stores are to have: log entries, parts of twins, store sets.
+pub mod objects;
 /// What ids that go on from others say of those.
 mod origins;
+/// How fast stores are read.
+pub mod rate;
+/// What a check found.
+mod report;
+/// Merkle roots over the live chunks of a home.
+mod roots;
 
-use std::collections::{BTreeMap, HashSet};
-
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::{Int64Type, TimestampMillisecondType},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
 };
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
-use xxhash_rust::xxh3::Xxh3;
 
-use self::origins::{Stretch, check_origins};
+use futures::{StreamExt, stream};
+
+use self::{
+    content::{Readings, check_events, check_rows},
+    examine::{Examined, Examiner, devices},
+    judge::{Spot, State, Step},
+    listing::{Listing, objects},
+    logs::{Logs, check_log},
+    objects::{Holdings, Shared, read_all},
+    origins::{Stretch, check_origins},
+    rate::Rate,
+    roots::check_roots,
+};
+pub use self::{
+    report::{CheckedRoot, Fault, FaultKind, Lost, Report, StoreReport, Surplus, Twice, Writer},
+    roots::root_of,
+};
 use crate::{
-    catalog::{read_entry, writers},
-    chunk::{self, Digest, Footer},
+    catalog::Catalog,
+    clock::{Clock, SystemClock},
     commit_log::{Chunk, Entry},
-    event,
-    ids::{EdgeId, HomeId, Seq},
-    layout::{ChunkKey, EVENTS, EntryKey, READINGS, TWINS, TwinKey, log_prefix, twins_prefix},
-    reading::DAY_MS,
-    store::{Store, StoreError},
+    fleet,
+    ids::{EdgeId, HomeId, StoreName},
+    keeper::{GRACE_MS, Keeper},
+    layout::{LOG, STORES, StoreSetKey, TWINS, twins_prefix},
+    placement::{self, StoreSet},
+    store::{
+        Store,
+        pool::{Member, Pool, PoolError},
+    },
 };
 
-/// Parts of twins that are read at a time: they are small, and many.
-const TWINS_AT_ONCE: usize = 16;
+/// How long one operation on a store may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Chunks whose copies are read at a time.
+const CHUNKS_AT_ONCE: usize = 4;
+/// Small objects that are read at a time.
+const READS_AT_ONCE: usize = 16;
 
-/// What a check of a whole store found.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// Nothing is wrong.
-    pub ok: bool,
-    /// Each log that was read.
-    pub writers: Vec<Writer>,
-    /// Chunks read.
-    pub chunks: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// Readings that events tell as evicted, so that no chunk has them.
-    pub evicted_rows: u64,
-    /// Parts of twins read.
-    pub twins: u64,
-    /// Objects under `readings/` and `events/` that no log entry names: of cuts that are being shipped, or left over.
-    pub unlogged: Vec<String>,
-    /// Records that two copies of one box have both stored, so that their readings are there twice.
-    pub twice: Vec<Twice>,
-    /// Everything that is wrong.
-    pub faults: Vec<Fault>,
+/// What to check, and what to do about it.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only this home.
+    pub home: Option<HomeId>,
+    /// Put right what can be, from what is good.
+    pub repair: bool,
+    /// With `repair`: delete copies that the log does not name, once they were known for so long. Less than
+    /// [`GRACE_MS`] only where nobody else looks after these stores.
+    pub delete_surplus: Option<Duration>,
+    /// A home without a Merkle root is a fault.
+    pub needs_roots: bool,
 }
 
-/// What was found of one writer's log.
-#[derive(Debug, Serialize)]
-pub struct Writer {
-    /// The home.
-    pub home: HomeId,
-    /// The writer.
-    pub writer: EdgeId,
-    /// Entries read.
-    pub entries: u64,
-    /// First journal record accounted for.
-    pub first_seq: Seq,
-    /// Last journal record accounted for.
-    pub last_seq: Seq,
-    /// Records that the writer itself told as lost to a damaged disk.
-    pub lost_records: u64,
-    /// The id that the box had before, if it was copied or restored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<EdgeId>,
+/// Check one store, without repairing anything.
+///
+/// # Errors
+/// It cannot be listed.
+pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, PoolError> {
+    let options = Options {
+        home: home.cloned(),
+        ..Options::default()
+    };
+    verify_all(vec![store.clone()], &options).await
 }
 
-/// Records that were in a journal when it was copied, and that both copies have stored since: each
-/// before the other's were in the store. Nothing is wrong with them but that they are there twice.
-#[derive(Debug, Serialize)]
-pub struct Twice {
-    /// The home.
-    pub home: HomeId,
-    /// Who stored them, and told that the other may have them.
-    pub writer: EdgeId,
-    /// The other.
-    pub other: EdgeId,
-    /// The first of them.
-    pub first: Seq,
-    /// The last of them.
-    pub last: Seq,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Serialize)]
-pub struct Fault {
-    /// What kind of fault.
-    pub kind: FaultKind,
-    /// Key of the object, or prefix of the log.
-    pub key: String,
-    /// What exactly.
-    pub detail: String,
-}
-
-/// Kinds of faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// A log entry that cannot be read or understood.
-    Entry,
-    /// Log entries whose numbers or sequences leave something out.
-    Gap,
-    /// Log entries that account for the same records.
-    Overlap,
-    /// An object that is not there.
-    Missing,
-    /// Bytes that are not what the log says.
-    Checksum,
-    /// A file that is no chunk, or not the one that its key says.
-    Content,
-    /// Rows out of order.
-    Order,
-    /// The same reading twice.
-    Duplicate,
-}
-
-impl Report {
-    fn fault(&mut self, kind: FaultKind, key: impl ToString, detail: impl ToString) {
-        self.faults.push(Fault {
-            kind,
-            key: key.to_string(),
-            detail: detail.to_string(),
-        });
-    }
-}
-
-/// Read every log and every chunk of a store (of one home, if given) and check them: CRC32, SHA-256,
-/// rows, order, days, sequence gaps and duplicates; and the SHA-256 of every part of a twin. The error is for a store that cannot be listed.
-pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, StoreError> {
-    let mut report = Report::default();
-    let mut known: HashSet<ChunkKey> = HashSet::new();
-    let mut logs = BTreeMap::new();
-    let found = writers(store).await?;
-    let wanted = |(found, _): &&(HomeId, EdgeId)| home.is_none_or(|wanted| wanted == found);
-    let found: Vec<_> = found.iter().filter(wanted).collect();
-    for of_home in found.chunk_by(|a, b| a.0 == b.0) {
-        let mut entries = Vec::new();
-        for (home, writer) in of_home {
-            let log = read_log(store, home, *writer, &mut report).await?;
-            check_log(home, *writer, &log, &mut report);
-            let stretches: Vec<Stretch> = log.iter().map(Stretch::of).collect();
-            logs.insert((home.clone(), *writer), stretches);
-            entries.extend(log);
-        }
-        // What was removed need not be there: eviction removes what never came into a store.
-        let removed: HashSet<&ChunkKey> = entries.iter().flat_map(|e| &e.removes).collect();
-        for entry in &entries {
-            let live = entry.adds.iter().filter(|c| !removed.contains(&c.key));
-            let live: Vec<&Chunk> = live.collect();
-            check_chunks(store, &live, &mut report).await?;
-            known.extend(live.iter().map(|chunk| chunk.key.clone()));
-        }
-    }
-    check_origins(&logs, &mut report);
-    for prefix in [READINGS, EVENTS] {
-        let prefix = home.map_or(prefix.to_owned(), |home| format!("{prefix}/home={home}"));
-        let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
-        let is_known = |key: &str| {
-            key.parse::<ChunkKey>()
-                .is_ok_and(|key| known.contains(&key))
-        };
-        let keys = objects.iter().map(|object| object.location.to_string());
-        report.unlogged.extend(keys.filter(|key| !is_known(key)));
-    }
-    check_twins(store, home, &mut report).await?;
-    report.ok = report.faults.is_empty();
+/// Read every log and every copy of every chunk of some stores, and check them together: the logs against each other,
+/// their sequences for gaps, each copy against the log by CRC32 and SHA-256, the chunk itself by rows, order, days and
+/// duplicates, the parts of twins, and the Merkle roots. Of stores that the log names and that were not given nothing
+/// is said.
+///
+/// # Errors
+/// Not one store can be listed.
+pub async fn verify_all(stores: Vec<Store>, options: &Options) -> Result<Report, PoolError> {
+    let clock = Arc::new(SystemClock);
+    let mut check = Check::look(stores, options).await?;
+    check.logs().await;
+    check.shared().await;
+    check.chunks().await;
+    check.unlogged();
+    check.delete_surplus(clock.as_ref()).await;
+    let mut report = check.report;
+    report.ok = report.lost.is_empty() && report.faults.iter().all(|fault| fault.repaired);
     Ok(report)
 }
 
-/// Parts of twins must be what their names say. One that goes meanwhile was replaced by a snapshot.
-async fn check_twins(
-    store: &Store,
-    home: Option<&HomeId>,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let prefix = home.map_or(TWINS.to_owned(), twins_prefix);
-    let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
-    let keys = objects.iter().map(|object| object.location.as_ref());
-    let keys: Vec<TwinKey> = keys.filter_map(|key| key.parse().ok()).collect();
-    let reads = keys.into_iter().map(|key| async move {
-        let read = store.get(&key.to_string()).await;
-        (key, read)
-    });
-    let mut reads = stream::iter(reads).buffer_unordered(TWINS_AT_ONCE);
-    while let Some((key, read)) = reads.next().await {
-        match read {
-            Ok(bytes) => {
-                report.twins += 1;
-                if !key.is_of(&bytes) {
-                    let detail = "SHA-256 is not the one in its name";
-                    report.fault(FaultKind::Checksum, &key, detail);
+/// A check under way.
+struct Check<'o> {
+    options: &'o Options,
+    pool: Arc<Pool>,
+    keeper: Option<Keeper>,
+    examiner: Examiner,
+    listings: BTreeMap<StoreName, Listing>,
+    holdings: Holdings,
+    logs: Logs,
+    catalog: Catalog,
+    report: Report,
+}
+
+impl<'o> Check<'o> {
+    /// List the stores and read their logs, and find out which store is which.
+    async fn look(stores: Vec<Store>, options: &'o Options) -> Result<Check<'o>, PoolError> {
+        let home = options.home.as_ref();
+        let members = fleet::named(stores, PATIENCE);
+        let (mut listings, mut holdings) = (BTreeMap::new(), Holdings::new());
+        let mut away = BTreeMap::new();
+        let mut last = PoolError::NoStore;
+        for member in &members {
+            let name = member.name().clone();
+            let listed = async {
+                let listing = Listing::of(member, home).await?;
+                Ok::<_, PoolError>((listing, shared_objects(member, home).await?))
+            };
+            match listed.await {
+                Ok((listing, has)) => {
+                    listings.insert(name.clone(), listing);
+                    holdings.insert(name, has);
+                }
+                Err(error) => {
+                    away.insert(name, error.to_string());
+                    last = error;
                 }
             }
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+        }
+        if listings.is_empty() {
+            return Err(last);
+        }
+        let logs = Logs::read(&Pool::new(members.clone()), &holdings).await;
+        let mut catalog = Catalog::default();
+        catalog.apply_all(logs.entries.values());
+        let live = catalog.snapshot();
+        let none = Listing::default();
+        let given: Vec<_> = members
+            .iter()
+            .map(|member| {
+                let is_asked = member.store().asked().name.is_some();
+                (
+                    member.name().clone(),
+                    is_asked,
+                    listings.get(member.name()).unwrap_or(&none),
+                )
+            })
+            .collect();
+        let names = names::fitting(&given, live.iter().map(Arc::as_ref));
+        let renamed = |name: &StoreName| names.get(name).unwrap_or(name).clone();
+        let mut report = Report::default();
+        for member in &members {
+            let listing = listings.get(member.name());
+            report.stores.push(StoreReport {
+                name: renamed(member.name()),
+                url: member.store().url().to_string(),
+                away: away.get(member.name()).cloned(),
+                copies: listing.map_or(0, |listing| listing.copies.len() as u64),
+                bytes: listing.map_or(0, |listing| listing.copies.values().sum()),
+            });
+        }
+        let members = members.iter().map(|member| {
+            let store = member.store().clone();
+            Arc::new(Member::new(renamed(member.name()), store, PATIENCE))
+        });
+        let pool = Arc::new(Pool::new(members.collect()));
+        let keeper = options.repair.then(|| {
+            let id = EdgeId(rand::random());
+            let grace = options.delete_surplus.map_or(GRACE_MS, |grace| {
+                i64::try_from(grace.as_millis()).unwrap_or(i64::MAX)
+            });
+            let keeper = Keeper::new(
+                id,
+                pool.clone(),
+                Arc::new(SystemClock),
+                None,
+                BTreeMap::new(),
+            );
+            keeper.with_grace(grace)
+        });
+        let gone = lost_stores(&pool, &holdings).await;
+        let logs = Logs {
+            bad: logs
+                .bad
+                .into_iter()
+                .map(|(store, key, why)| (renamed(&store), key, why))
+                .collect(),
+            differ: logs
+                .differ
+                .into_iter()
+                .map(|(key, a, b)| (key, renamed(&a), renamed(&b)))
+                .collect(),
+            entries: logs.entries,
+        };
+        Ok(Check {
+            options,
+            keeper,
+            examiner: Examiner::new(pool.clone(), gone, Rate::default()),
+            pool,
+            listings: listings
+                .into_iter()
+                .map(|(name, l)| (renamed(&name), l))
+                .collect(),
+            holdings: holdings
+                .into_iter()
+                .map(|(name, h)| (renamed(&name), h))
+                .collect(),
+            logs,
+            catalog,
+            report,
+        })
+    }
+
+    /// Check the logs, as far as they can be checked without chunks.
+    async fn logs(&mut self) {
+        let mut by_writer: BTreeMap<(HomeId, EdgeId), Vec<&Entry>> = BTreeMap::new();
+        for (key, entry) in &self.logs.entries {
+            let writer = (key.home.clone(), key.writer);
+            by_writer.entry(writer).or_default().push(entry);
+        }
+        let mut stretches = BTreeMap::new();
+        for ((home, writer), entries) in by_writer {
+            check_log(&home, writer, &entries, &mut self.report);
+            let log: Vec<Stretch> = entries.iter().map(|entry| Stretch::of(entry)).collect();
+            stretches.insert((home, writer), log);
+        }
+        check_origins(&stretches, &mut self.report);
+        check_roots(
+            &self.logs.entries,
+            self.options.needs_roots,
+            &mut self.report,
+        );
+        for (key, one, other) in &self.logs.differ {
+            let detail = format!(
+                "{one} and {other} have different entries of this name; one of them was altered"
+            );
+            self.report
+                .fault_at(FaultKind::Entry, key, Some(other), detail, false);
+        }
+        let bad = std::mem::take(&mut self.logs.bad);
+        for (store, key, reason) in bad {
+            self.give(FaultKind::Entry, &store, &key, &reason).await;
         }
     }
-    Ok(())
-}
 
-async fn read_log(
-    store: &Store,
-    home: &HomeId,
-    writer: EdgeId,
-    report: &mut Report,
-) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    let objects: Vec<_> = store
-        .list(&log_prefix(home, writer), None)
-        .try_collect()
-        .await?;
-    let mut keys: Vec<EntryKey> = objects
-        .iter()
-        .filter_map(|o| o.location.as_ref().parse().ok())
-        .collect();
-    keys.sort();
-    for key in keys {
-        match read_entry(store, &key).await {
-            Ok(entry) => entries.push(entry),
-            Err(reason) => report.fault(FaultKind::Entry, &key, reason),
-        }
-    }
-    Ok(entries)
-}
-
-/// Entries of a writer must follow each other in number and in sequence.
-fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Report) {
-    let log = log_prefix(home, writer);
-    let (mut number, mut last) = (0, Seq::ZERO);
-    let after = entries.iter().find_map(|e| e.origin.as_ref()?.after);
-    for entry in entries {
-        if entry.number != number + 1 {
-            report.fault(
-                FaultKind::Gap,
-                &log,
-                format!("entries {} to {} are missing", number + 1, entry.number - 1),
-            );
-        } else if entry.first > last.next() && (number > 0 || after.is_none()) {
-            // What comes before the first entry of a new id is under the id before.
-            report.fault(
-                FaultKind::Gap,
-                entry.key(),
-                format!(
-                    "records {} to {} are in no entry",
-                    last.next(),
-                    entry.first.0 - 1
-                ),
-            );
-        }
-        if entry.first <= last && !entry.is_keepers() {
-            report.fault(
-                FaultKind::Overlap,
-                entry.key(),
-                format!(
-                    "starts at record {}, but the entry before ends at {last}",
-                    entry.first
-                ),
-            );
-        }
-        (number, last) = (entry.number, last.max(entry.last));
-    }
-    report.writers.push(Writer {
-        home: home.clone(),
-        writer,
-        entries: entries.len() as u64,
-        first_seq: entries.first().map_or(Seq::ZERO, |e| e.first),
-        last_seq: last,
-        lost_records: entries.iter().map(|e| e.lost_records).sum(),
-        after,
-    });
-}
-
-/// Check the live chunks of one entry.
-async fn check_chunks(
-    store: &Store,
-    live: &[&Chunk],
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    // A reading is unique by (edge, seq, device, metric, ts); one entry holds all chunks of its records.
-    let mut seen: HashSet<(i64, u64)> = HashSet::new();
-    for &chunk in live {
-        let bytes = match store.get(&chunk.key.to_string()).await {
-            Ok(bytes) => bytes,
-            Err(StoreError::NotFound { .. }) => {
-                report.fault(
-                    FaultKind::Missing,
-                    &chunk.key,
-                    "the log names it, the store does not have it",
-                );
+    /// Check what all stores are to have: whether they have it, and the content of what is no log entry.
+    async fn shared(&mut self) {
+        for lacking in objects::lacking(&self.holdings) {
+            // What is there, and not good, is found by reading it.
+            if lacking.is_there {
                 continue;
             }
-            Err(e) => return Err(e),
-        };
-        report.chunks += 1;
-        report.bytes += bytes.len() as u64;
-        let digest = Digest::of(&bytes);
-        if let Err(fault) = chunk.check(&bytes) {
-            report.fault(FaultKind::Checksum, &chunk.key, fault);
-            continue;
-        }
-        if digest.sha256 != chunk.sha256 {
-            report.fault(
-                FaultKind::Checksum,
-                &chunk.key,
-                "SHA-256 is not what the log says",
-            );
-            continue;
-        }
-        if chunk.key.is_events() {
-            match check_events(chunk, &bytes) {
-                Ok(evicted) => report.evicted_rows += evicted,
-                Err((kind, detail)) => report.fault(kind, &chunk.key, detail),
+            // It may just have been put, or be gone.
+            let kind = Shared::of(&lacking.key);
+            if let Some(kind) = kind {
+                let here = vec![lacking.store.clone()];
+                let is_there = !read_all(&self.pool, &kind, &lacking.key, here)
+                    .await
+                    .is_empty();
+                if is_there || objects::read_any(&self.pool, &lacking.key).await.is_err() {
+                    continue;
+                }
             }
-            continue;
+            let detail = "other stores have it";
+            self.give(FaultKind::Lacking, &lacking.store, &lacking.key, detail)
+                .await;
         }
-        if let Err((kind, detail)) = check_rows(chunk, &bytes, &mut seen) {
-            report.fault(kind, &chunk.key, detail);
+        let mut keys: BTreeMap<String, Vec<StoreName>> = BTreeMap::new();
+        for (store, has) in &self.holdings {
+            let others = has.keys().filter(|key| !key.starts_with(LOG));
+            for key in others {
+                keys.entry(key.clone()).or_default().push(store.clone());
+            }
         }
-        report.rows += chunk.rows;
+        let pool = &self.pool;
+        let reads = keys.into_iter().filter_map(|(key, stores)| {
+            let kind = Shared::of(&key)?;
+            Some(async move {
+                let read = read_all(pool, &kind, &key, stores).await;
+                (kind, key, read)
+            })
+        });
+        let read: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
+        for (kind, key, read) in read {
+            // Parts are counted once, however many stores have them.
+            let is_twin = matches!(kind, Shared::Twin(_));
+            self.report.twins += u64::from(is_twin && !read.is_empty());
+            for (store, read) in read {
+                if let Err(reason) = read {
+                    self.give(FaultKind::Checksum, &store, &key, &reason).await;
+                }
+            }
+        }
     }
-    Ok(())
+
+    /// Tell that something is wrong with an object of all stores, and put it right.
+    async fn give(&mut self, kind: FaultKind, store: &StoreName, key: &str, detail: &str) {
+        let mut repaired = false;
+        let mut detail = detail.to_owned();
+        if let (true, Some(member)) = (self.options.repair, self.pool.member(store)) {
+            match objects::give(&self.pool, &member, key).await {
+                Ok(_) => repaired = true,
+                Err(reason) => detail = format!("{detail}; not repaired: {reason}"),
+            }
+        }
+        self.report
+            .fault_at(kind, key, Some(store), detail, repaired);
+    }
+
+    /// Check the copies of every live chunk, and each chunk's content once.
+    async fn chunks(&mut self) {
+        let entries = std::mem::take(&mut self.logs.entries);
+        for entry in entries.values() {
+            let live = entry
+                .adds
+                .iter()
+                .filter(|added| !self.catalog.is_removed(&added.key));
+            let live: Vec<Arc<Chunk>> = live
+                .filter_map(|added| self.catalog.get(&added.key).cloned())
+                .collect();
+            let mut seen = Readings::default();
+            let examiner = &self.examiner;
+            let listings = &self.listings;
+            let reads = live.into_iter().map(|chunk| async move {
+                let others = listed(listings, &chunk);
+                let examined = examiner.read(&chunk, &others).await;
+                (chunk, examined)
+            });
+            let examined: Vec<_> = stream::iter(reads).buffered(CHUNKS_AT_ONCE).collect().await;
+            for (chunk, examined) in examined {
+                self.take(&chunk, examined, &mut seen).await;
+            }
+        }
+        self.logs.entries = entries;
+    }
+
+    async fn take(&mut self, chunk: &Chunk, examined: Examined, seen: &mut Readings) {
+        self.report.copies += examined.read;
+        let by = self.catalog.placed_by(&chunk.key);
+        let mut mended = BTreeMap::new();
+        if let Some(keeper) = &self.keeper {
+            for (step, how) in self.examiner.act(keeper, chunk, by, &examined).await {
+                if let Step::Mend(spot) = step {
+                    mended.insert(spot, how);
+                }
+            }
+        }
+        for spot in judge::named(chunk) {
+            let (kind, mut detail) = match examined.copies.get(&spot) {
+                None | Some(State::Away) => {
+                    self.report.not_looked_at += 1;
+                    // A store that was listed and stopped answering is not one to say nothing of.
+                    let stores = self.report.stores.iter_mut();
+                    for store in stores.filter(|store| store.name == spot.store) {
+                        let reason = "it stopped answering".to_owned();
+                        store.away.get_or_insert(reason);
+                    }
+                    continue;
+                }
+                Some(State::Good | State::Listed) => continue,
+                Some(State::Missing) => (
+                    FaultKind::Missing,
+                    "the log names it, the store does not have it".to_owned(),
+                ),
+                Some(State::Wrong(detail)) => (FaultKind::Checksum, detail.clone()),
+            };
+            let how = mended.get(&spot);
+            if let Some(Err(reason)) = how {
+                detail = format!("{detail}; not repaired: {reason}");
+            }
+            let key = chunk.key.copy(spot.is_primary);
+            let repaired = matches!(how, Some(Ok(())));
+            self.report
+                .fault_at(kind, key, Some(&spot.store), detail, repaired);
+        }
+        for step in &examined.steps {
+            match step {
+                Step::Surplus(spot) => self.report.surplus.push(Surplus {
+                    store: spot.store.clone(),
+                    key: chunk.key.copy(spot.is_primary),
+                }),
+                Step::Lost => {
+                    let devices = examined.damaged.as_ref().and_then(devices);
+                    self.report.lost.push(Lost::of(chunk, devices));
+                }
+                Step::Mend(_) | Step::Adopt(_) => {}
+            }
+        }
+        let Some(good) = examined.good else {
+            return;
+        };
+        self.report.chunks += 1;
+        if chunk.key.is_events() {
+            self.report.bytes += good.len() as u64;
+            match check_events(chunk, &good) {
+                Ok(evicted) => self.report.evicted_rows += evicted,
+                Err((kind, detail)) => self.report.fault(kind, &chunk.key, detail),
+            }
+            return;
+        }
+        self.report.rows += chunk.rows;
+        self.report.bytes += good.len() as u64;
+        if let Err((kind, detail)) = check_rows(chunk, &good, seen) {
+            self.report.fault(kind, &chunk.key, detail);
+        }
+    }
+
+    fn unlogged(&mut self) {
+        let mut unlogged = BTreeSet::new();
+        for listing in self.listings.values() {
+            let copies = listing
+                .copies
+                .keys()
+                .filter(|(key, _)| self.catalog.get(key).is_none() || self.catalog.is_removed(key));
+            unlogged.extend(copies.map(|(key, is_primary)| key.copy(*is_primary)));
+            unlogged.extend(listing.foreign.iter().cloned());
+        }
+        self.report.unlogged = unlogged.into_iter().collect();
+    }
+
+    /// Delete copies that are too many, by a second look after the grace.
+    async fn delete_surplus(&mut self, clock: &dyn Clock) {
+        let (Some(keeper), Some(grace)) = (&self.keeper, self.options.delete_surplus) else {
+            return;
+        };
+        let is_whole = self.report.stores.iter().all(|store| store.away.is_none());
+        if self.report.surplus.is_empty() || !is_whole || self.report.not_looked_at > 0 {
+            return;
+        }
+        let began_ms = clock.monotonic_ms();
+        tokio::time::sleep(grace).await;
+        tracing::debug!(
+            waited_ms = clock.monotonic_ms() - began_ms,
+            "surplus copies are due"
+        );
+        self.report.deleted = keeper.tidy().await.deleted as u64;
+    }
 }
 
-/// A chunk of events must be what its key says. Says how many readings its gaps tell as evicted.
-fn check_events(chunk: &Chunk, bytes: &Bytes) -> Result<u64, (FaultKind, String)> {
-    let content = |detail: String| (FaultKind::Content, detail);
-    let footer = check_footer(chunk, bytes)?;
-    let events = event::decode(bytes.clone()).map_err(|e| content(e.to_string()))?;
-    if events.len() as u64 != chunk.rows || footer.rows != chunk.rows {
-        let rows = events.len();
-        return Err(content(format!("{rows} rows, the log says {}", chunk.rows)));
-    }
-    if let Some(event) = events.iter().find(|event| event.day() != chunk.key.day) {
-        let detail = format!("an event of {} ms is of another day", event.ts);
-        return Err(content(detail));
-    }
-    let gaps = events.iter().filter(|event| event.is_gap());
-    Ok(gaps.filter_map(|gap| gap.rows).sum())
-}
-
-fn check_footer(chunk: &Chunk, bytes: &Bytes) -> Result<Footer, (FaultKind, String)> {
-    let content = |detail: String| (FaultKind::Content, detail);
-    let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
-    let metadata: BTreeMap<_, _> = footer.metadata.iter().cloned().collect();
-    let says = |name: &str| metadata.get(name).map_or("", String::as_str);
-    if says("tarn.home") != chunk.key.home.as_str()
-        || says("tarn.edge") != chunk.key.edge.to_string()
-    {
-        return Err(content("its footer names another home or edge".into()));
-    }
-    Ok(footer)
-}
-
-fn check_rows(
-    chunk: &Chunk,
-    bytes: &Bytes,
-    seen: &mut HashSet<(i64, u64)>,
-) -> Result<(), (FaultKind, String)> {
-    let content = |detail: String| (FaultKind::Content, detail);
-    let footer = check_footer(chunk, bytes)?;
-    let mut rows = 0;
-    let mut last: Option<(String, String, i64)> = None;
-    for batch in chunk::read(bytes.clone()).map_err(|e| content(e.to_string()))? {
-        let batch = batch.map_err(|e| content(e.to_string()))?;
-        rows += batch.num_rows() as u64;
-        check_batch(chunk, &batch, &mut last, seen)?;
-    }
-    if rows != chunk.rows || footer.rows != chunk.rows {
-        return Err(content(format!("{rows} rows, the log says {}", chunk.rows)));
-    }
-    Ok(())
-}
-
-fn check_batch(
-    chunk: &Chunk,
-    batch: &RecordBatch,
-    last: &mut Option<(String, String, i64)>,
-    seen: &mut HashSet<(i64, u64)>,
-) -> Result<(), (FaultKind, String)> {
-    let content = |detail: String| (FaultKind::Content, detail);
-    let ts = batch
-        .column(0)
-        .as_primitive_opt::<TimestampMillisecondType>();
-    let seq = batch.column(7).as_primitive_opt::<Int64Type>();
-    let device = batch.column(1).as_string_opt::<i32>();
-    let metric = batch.column(2).as_string_opt::<i32>();
-    let (Some(ts), Some(seq), Some(device), Some(metric)) = (ts, seq, device, metric) else {
-        return Err(content("its columns are not those of a chunk".into()));
+/// Stores that the newest store set says are lost.
+async fn lost_stores(pool: &Pool, holdings: &Holdings) -> BTreeSet<StoreName> {
+    let keys = holdings.values().flat_map(BTreeMap::keys);
+    let newest = keys.filter_map(|key| key.parse::<StoreSetKey>().ok()).max();
+    let Some(newest) = newest else {
+        return BTreeSet::new();
     };
-    for row in 0..batch.num_rows() {
-        let (t, s) = (ts.value(row), seq.value(row));
-        let here = (device.value(row), metric.value(row), t);
-        if last
-            .as_ref()
-            .is_some_and(|(d, m, t)| (d.as_str(), m.as_str(), *t) > here)
-        {
-            return Err((
-                FaultKind::Order,
-                format!("row of {} {} at {t} comes too late", here.0, here.1),
-            ));
-        }
-        *last = Some((here.0.to_owned(), here.1.to_owned(), t));
-        if t.div_euclid(DAY_MS) != i64::from(chunk.key.day) {
-            return Err(content(format!("a row of {t} ms is of another day")));
-        }
-        if (s as u64) < chunk.key.first.0 || s as u64 > chunk.key.last.0 {
-            return Err(content(format!("record {s} is not of this cut")));
-        }
-        if !seen.insert((s, series_key(here))) {
-            return Err((
-                FaultKind::Duplicate,
-                format!("record {s} has {} of {} twice at {t}", here.1, here.0),
-            ));
-        }
-    }
-    Ok(())
+    let read = objects::read_any(pool, &newest.to_string()).await;
+    let set = read.ok().and_then(|bytes| StoreSet::parse(&bytes).ok());
+    let members = set.into_iter().flat_map(|set| set.members);
+    let lost = members.filter(|member| member.state == placement::State::Lost);
+    lost.map(|member| member.name).collect()
 }
 
-/// What tells the readings of one record apart: it may tell of several devices, and of several moments.
-fn series_key((device, metric, ts): (&str, &str, i64)) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(device.as_bytes());
-    hash.update(&[0]);
-    hash.update(metric.as_bytes());
-    hash.update(&ts.to_le_bytes());
-    hash.digest()
+/// Where lists show copies of a chunk.
+fn listed(listings: &BTreeMap<StoreName, Listing>, chunk: &Chunk) -> Vec<Spot> {
+    let spots = listings.iter().flat_map(|(store, listing)| {
+        let roles = [true, false].into_iter();
+        let there = roles.filter(|role| listing.copies.contains_key(&(chunk.key.clone(), *role)));
+        there.map(|is_primary| Spot {
+            store: store.clone(),
+            is_primary,
+        })
+    });
+    spots.collect()
+}
+
+/// Keys and sizes of what all stores are to have, at one of them.
+///
+/// # Errors
+/// It cannot be listed.
+pub async fn shared_objects(
+    member: &Member,
+    home: Option<&HomeId>,
+) -> Result<BTreeMap<String, u64>, PoolError> {
+    let log = home.map_or(LOG.to_owned(), |home| format!("{LOG}/home={home}"));
+    let twins = home.map_or(TWINS.to_owned(), twins_prefix);
+    let mut has = BTreeMap::new();
+    for prefix in [log.as_str(), twins.as_str(), STORES] {
+        let found = objects(member, prefix).await?;
+        has.extend(
+            found
+                .into_iter()
+                .filter(|(key, _)| Shared::of(key).is_some()),
+        );
+    }
+    Ok(has)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 46] = [
+const SENT: [&str; 49] = [
     "BoxInfo",
     "Boxes",
     "Column",
@@ -20,6 +20,7 @@ const SENT: [&str; 46] = [
     "Conflict",
     "Conflicts",
     "Contender",
+    "CopyFault",
     "Device",
     "DeviceDetail",
     "DeviceFault",
@@ -35,6 +36,7 @@ const SENT: [&str; 46] = [
     "LiveReading",
     "LiveReset",
     "LiveTwin",
+    "LostChunk",
     "Member",
     "Members",
     "Metric",
@@ -47,6 +49,7 @@ const SENT: [&str; 46] = [
     "Reading",
     "ReadingsPage",
     "Room",
+    "ScrubState",
     "SplitDone",
     "SqlAnswer",
     "StoreInfo",

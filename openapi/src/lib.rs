@@ -50,7 +50,7 @@ pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
-pub use stores_api::{Moving, StoresNow, StoresService};
+pub use stores_api::{CopyFault, LostChunk, Moving, ScrubState, StoresNow, StoresService};
 
 #[cfg(test)]
 mod tests;

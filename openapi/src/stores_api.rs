@@ -1,3 +1,6 @@
+/// Shapes of what going through the copies finds.
+mod scrub;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +11,7 @@ use tarn_common::{
     placement::{Change, Load, Loads, Member, Plan, State, StoreSet},
 };
 
+pub use self::scrub::{CopyFault, LostChunk, ScrubState};
 use crate::problem::Failure;
 
 /// Moves of a plan that are listed one by one; the sums are of all.
@@ -24,6 +28,8 @@ pub trait StoresService: Send + Sync + 'static {
     async fn change(&self, change: Change) -> Result<(), ChangeError>;
     /// Move now what there is to move, without waiting for the next round.
     fn rebalance(&self);
+    /// What going through the copies has found.
+    async fn scrub(&self) -> ScrubState;
 }
 
 /// The stores of a fleet at one moment.
@@ -202,6 +208,13 @@ enum PlanOk {
 }
 
 #[derive(ApiResponse)]
+enum ScrubOk {
+    /// What was found.
+    #[oai(status = 200)]
+    Scrub(Json<ScrubState>),
+}
+
+#[derive(ApiResponse)]
 enum Begun {
     /// It has begun; `GET /v1/stores` says how far it is.
     #[oai(status = 202)]
@@ -343,6 +356,21 @@ impl StoresApi {
                 })
                 .collect(),
         })))
+    }
+
+    /// Look at the scrub
+    ///
+    /// The service goes through all copies of all chunks for ever, and repairs what is missing or damaged from a good
+    /// copy. Here is what it found.
+    #[oai(
+        path = "/v1/stores/scrub",
+        method = "get",
+        operation_id = "getScrub",
+        tag = "Tag::Stores"
+    )]
+    async fn get_scrub(&self) -> Result<ScrubOk, Failure> {
+        let state = self.service()?.scrub().await;
+        Ok(ScrubOk::Scrub(Json(state)))
     }
 
     /// Move now what there is to move

@@ -333,7 +333,7 @@ impl Case {
         let before = self.look(&chunk).await;
         for (at, (name, found)) in before.iter().enumerate() {
             if found.is_err() {
-                let mended = self.keeper.mend(&chunk, name, at == 0).await;
+                let mended = self.keeper.mend(&chunk, name, at == 0, None).await;
                 mended.map_err(Failure::broken)?;
             }
         }

@@ -22,6 +22,8 @@ use crate::{
 pub const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// The time over which recent operations are counted.
 pub const RECENT: Duration = Duration::from_secs(60);
+/// Bytes that are hashed sooner than another thread takes the work over.
+const INLINE_MAX: usize = 16 << 10;
 /// Weight of the newest in the average latency.
 const NEWEST: f64 = 0.2;
 
@@ -221,6 +223,15 @@ impl Member {
         self.ask(key, self.store.put(key, bytes)).await
     }
 
+    /// The same where another process may put the same object at the same time.
+    ///
+    /// # Errors
+    /// As [`Member::ask`].
+    pub async fn put_among_others(&self, key: &str, bytes: Bytes) -> Result<(), PoolError> {
+        let put = self.store.put_among_others(key, bytes);
+        self.ask(key, put).await
+    }
+
     /// Get a whole object.
     ///
     /// # Errors
@@ -245,12 +256,13 @@ impl Member {
         let key = chunk.key.copy(is_primary);
         let bytes = self.get(&key).await?;
         let logged = chunk.clone();
+        let length = bytes.len();
         let check = move || logged.check(&bytes).map(|()| bytes);
-        let checked = tokio::task::spawn_blocking(check).await;
-        let checked = checked.map_err(|e| StoreError::Disk {
+        let checked = aside(length, check).await;
+        let checked = checked.map_err(|source| StoreError::Disk {
             action: "check",
             key: key.clone(),
-            source: std::io::Error::other(e),
+            source,
         })?;
         checked.map_err(|fault| PoolError::Content {
             store: self.name.clone(),
@@ -258,6 +270,21 @@ impl Member {
             fault,
         })
     }
+}
+
+/// Look through so many bytes, beside other work if there are many.
+///
+/// # Errors
+/// It panicked, or the process ends.
+pub(crate) async fn aside<T: Send + 'static>(
+    bytes: usize,
+    check: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    if bytes <= INLINE_MAX {
+        return Ok(check());
+    }
+    let checked = tokio::task::spawn_blocking(check).await;
+    checked.map_err(std::io::Error::other)
 }
 
 impl Figures {

@@ -363,6 +363,10 @@ impl Shipper {
                 }
             }
         }
+        if !self.stores.is_any_unknown() {
+            // What was at other stores goes once nobody can rely on it any more.
+            self.keeper.tidy().await;
+        }
     }
 
     /// Put a log entry into all stores that answer. One of them is enough; the others get it when they are back.

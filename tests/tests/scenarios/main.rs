@@ -41,6 +41,8 @@ mod main_road;
 mod operator;
 /// Retained messages, many and large.
 mod retained;
+/// Copies that are damaged, and mended.
+mod scrub;
 /// Simulated homes as an app sees them.
 mod simulated;
 /// Sessions through many power cuts.

@@ -129,8 +129,12 @@ impl Scene {
         }
     }
 
-    /// Objects under `readings/` of all stores: an analyst who globs them sees each chunk once.
+    /// Objects under `readings/` of all stores: an analyst who globs them sees each chunk once. What was moved away stays
+    /// where it was for a while, so it is let go here first.
     fn check_globs(&self) {
+        let verify = ["verify", "--repair", "--delete-unlogged", "--grace", "0s"];
+        let verify = Launch::command(self.folder.path(), "verify", &verify);
+        let _ = self.with_stores(verify).run().succeeded();
         let mut seen = BTreeSet::new();
         for place in &self.stores {
             for key in keys(&self.runtime, &place.store, "readings") {

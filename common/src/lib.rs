@@ -24,6 +24,8 @@ pub mod ids;
 pub mod keeper;
 /// The layout of a store: the only place where object keys are made or parsed.
 pub mod layout;
+/// The Merkle root over live chunks.
+pub mod merkle;
 /// Which stores a chunk goes to.
 pub mod placement;
 /// Questions over chunks: SQL and typed reading queries.

@@ -6,6 +6,8 @@ mod plan;
 mod ring;
 /// Which stores there are, with their weights and zones.
 mod set;
+/// What part of all bytes each store should have.
+mod shares;
 #[cfg(test)]
 mod tests;
 

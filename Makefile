@@ -48,7 +48,8 @@ bench: ## Run the benchmarks on a release build
 	core="$$(cargo build --release --workspace --bench core --message-format=json | sed -n 's/.*"executable":"\([^"]*\/core-[^"]*\)".*/\1/p' | tail -1)"; \
 	"$$venv/bin/python" tests/python/bench.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/main_road.json" $(BENCH_FLAGS); \
 	"$$venv/bin/python" tests/python/bench_broker.py --json "$(CARGO_TARGET_DIR)/bench/broker.json" $(BENCH_BROKER_FLAGS); \
-	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_twins.py --json "$(CARGO_TARGET_DIR)/bench/twins.json" $(BENCH_TWINS_FLAGS)
+	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_twins.py --json "$(CARGO_TARGET_DIR)/bench/twins.json" $(BENCH_TWINS_FLAGS); \
+	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_stores.py --json "$(CARGO_TARGET_DIR)/bench/stores.json" $(BENCH_STORES_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code

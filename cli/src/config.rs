@@ -19,6 +19,7 @@ use tarn_common::{
     store::Store,
 };
 use tarn_edge::{
+    budget::{DiskFull, SEGMENTS_MIN},
     decode::topic::{Pattern, Topics},
     devices::DISCOVERY_PREFIX,
     journal::JournalSettings,
@@ -32,6 +33,7 @@ use crate::{
     exit::Failure,
     lan::LanArgs,
     mqtt::MqttArgs,
+    store::S3Args,
     store_args::StoreArgs,
 };
 
@@ -53,6 +55,25 @@ impl From<AnonymousFrom> for Anonymous {
             AnonymousFrom::Never => Anonymous::Never,
             AnonymousFrom::Loopback => Anonymous::Loopback,
             AnonymousFrom::Always => Anonymous::Always,
+        }
+    }
+}
+
+/// What happens when readings that no store has fill the disk budget.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WhenFull {
+    /// Publishes are refused, so that devices keep what they have.
+    Refuse,
+    /// What is worth least is dropped, and told as gaps.
+    Evict,
+}
+
+impl From<WhenFull> for DiskFull {
+    fn from(full: WhenFull) -> DiskFull {
+        match full {
+            WhenFull::Refuse => DiskFull::Refuse,
+            WhenFull::Evict => DiskFull::Evict,
         }
     }
 }
@@ -108,10 +129,14 @@ pub(crate) struct EdgeArgs {
         default
     )]
     pub(crate) linger: Option<Duration>,
-    /// Disk space for chunks and journal; shipped chunks go first, then publishes are refused [default: 10GiB]
+    /// Disk space for chunks and journal; shipped chunks go first, then --disk-full says what happens [default: 10GiB]
     #[arg(long, env = "TARN_DISK_BUDGET", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disk_budget: Option<ByteSize>,
+    /// When the disk budget is full of readings that no store has: refuse publishes, so that devices keep them, or evict what is worth least and tell it as gaps [default: refuse]
+    #[arg(long, env = "TARN_DISK_FULL", value_name = "POLICY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_full: Option<WhenFull>,
     /// Bytes a second that shipping may use [default: no limit]
     #[arg(long, env = "TARN_SHIP_RATE", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +208,9 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) lan: LanArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) s3: S3Args,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -324,6 +352,7 @@ impl EdgeArgs {
             linger: self.linger.unwrap_or_default().min(Duration::from_secs(1)),
             ..JournalSettings::default()
         };
+        let disk_budget_bytes = disk_budget(self.disk_budget, journal.segment_bytes)?;
         let stores = self.stores.open()?;
         let defaults = ShipSettings::default();
         let ship = ShipSettings {
@@ -353,11 +382,13 @@ impl EdgeArgs {
             shards: self.shards.unwrap_or(Settings::SHARDS),
             journal,
             ship,
-            disk_budget_bytes: self.disk_budget.unwrap_or(Settings::DISK_BUDGET).as_u64(),
+            disk_budget_bytes,
+            disk_full: self.disk_full.map(DiskFull::from).unwrap_or_default(),
             topics: Topics::new(topics),
             zone: zone(self.time_zone.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
+            s3: self.s3.settings()?,
             meeting_places: self.cloud_link.settings(&home)?,
             users: UsersSettings {
                 fixed: self
@@ -443,6 +474,19 @@ impl QueryArgs {
             ..limits
         }
     }
+}
+
+/// A budget in which the journal itself has room.
+fn disk_budget(said: Option<ByteSize>, segment_bytes: u64) -> Result<u64, Failure> {
+    let budget = said.unwrap_or(Settings::DISK_BUDGET);
+    let least = ByteSize(SEGMENTS_MIN.saturating_mul(segment_bytes));
+    if budget < least {
+        let segment = ByteSize(segment_bytes);
+        return Err(Failure::usage(format!(
+            "--disk-budget: {budget} is less than {SEGMENTS_MIN} journal segments of {segment}; use {least} or more, or a smaller --segment-size"
+        )));
+    }
+    Ok(budget.as_u64())
 }
 
 fn discovery_prefix(prefix: Option<String>) -> Result<Option<String>, Failure> {

@@ -1,5 +1,10 @@
 //! `tarn demo`: the whole road on one machine, with embedded defaults.
 
+/// A hundred chunks over three stores.
+mod case;
+/// The stores that the demo runs itself.
+mod served;
+
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
@@ -10,7 +15,7 @@ use std::{
 
 use clap::Args;
 use tarn_cloud::Cloud;
-use tarn_common::{clock::SystemClock, query::Engine, store::Store};
+use tarn_common::{clock::SystemClock, query::Engine};
 use tarn_edge::Edge;
 use tarn_openapi::{Feature, SetRequest};
 use tokio::{
@@ -19,11 +24,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::served::{COPIES, ServedStores};
 use crate::{
     config::EdgeArgs,
     exit::Failure,
     simulate::{self, BrokerUrl, Live},
-    store_args::StoreArgs,
 };
 
 /// The query that the demo asks the cloud.
@@ -54,10 +59,14 @@ pub(crate) struct DemoCommand {
     /// Messages a second in each home
     #[arg(long, env = "TARN_RATE", value_name = "N", default_value_t = 500.0)]
     rate: f64,
+    /// Show instead how a hundred chunks are spread over three stores, levelled, agreed upon and repaired
+    #[arg(long)]
+    stores: bool,
 }
 
 /// Everything that runs.
 struct Scene {
+    served: ServedStores,
     cloud: Cloud,
     boxes: Vec<Edge>,
     live: Vec<Arc<Live>>,
@@ -70,6 +79,9 @@ pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result
         .prefix("tarn-demo-")
         .tempdir()
         .map_err(Failure::broken)?;
+    if command.stores {
+        return case::run(dir.path()).await;
+    }
     let mut scene = Scene::start(&command, dir.path()).await?;
     scene.introduce(dir.path());
     let ended = scene
@@ -86,15 +98,16 @@ pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result
 
 impl Scene {
     async fn start(command: &DemoCommand, dir: &std::path::Path) -> Result<Scene, Failure> {
-        let store = Store::directory(&dir.join("store")).map_err(Failure::broken)?;
+        let served = ServedStores::start(dir).await?;
         let clock = Arc::new(SystemClock);
-        let cloud_settings = tarn_cloud::Settings::new(vec![store.clone()]);
+        let cloud_settings = tarn_cloud::Settings::new(served.stores.clone());
         let cloud = Cloud::start(cloud_settings, clock.clone())
             .await
             .map_err(Failure::broken)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let stop_devices = CancellationToken::new();
         let mut scene = Scene {
+            served,
             cloud,
             boxes: Vec::new(),
             live: Vec::new(),
@@ -108,13 +121,13 @@ impl Scene {
                 home: home.parse().ok(),
                 mqtt: Some(any_port),
                 http: Some(any_port),
-                stores: StoreArgs {
-                    store: vec![store.url().to_string()],
-                },
                 cut_age: Some(Duration::from_secs(2)),
                 ..EdgeArgs::default()
             };
-            let edge = Edge::start(settings.settings()?, clock.clone())
+            let mut settings = settings.settings()?;
+            settings.stores.clone_from(&scene.served.stores);
+            settings.copies = COPIES;
+            let edge = Edge::start(settings, clock.clone())
                 .await
                 .map_err(Failure::broken)?;
             scene.add_devices(number, edge.mqtt_addresses()[0].1, command.rate)?;
@@ -139,8 +152,9 @@ impl Scene {
 
     fn introduce(&self, dir: &std::path::Path) {
         println!(
-            "Tarn demo: {} homes, one cloud service, one store.\n",
-            self.boxes.len()
+            "Tarn demo: {} homes, one cloud service, {} stores, {COPIES} copies of each chunk.\n",
+            self.boxes.len(),
+            self.served.stores.len()
         );
         for edge in &self.boxes {
             println!(
@@ -151,7 +165,8 @@ impl Scene {
             );
         }
         println!("  cloud        http://{}/docs", self.cloud.http_addr());
-        println!("  store        {}\n", dir.join("store").display());
+        self.served.introduce(dir);
+        println!();
         println!(
             "Try:  mosquitto_pub -p {} -q 1 -t home/kitchen/temperature -m 21.5",
             self.boxes[0].mqtt_addresses()[0].1.port()
@@ -303,6 +318,7 @@ impl Scene {
         self.cloud.refresh().await;
         let rows = count(self.cloud.engine()).await.unwrap_or(0);
         self.cloud.shutdown().await;
+        self.served.shutdown().await;
         println!(
             "\n{acked} messages acknowledged, {readings} readings in them, {rows} rows in the lake."
         );

@@ -9,6 +9,7 @@ mod lan;
 mod mqtt;
 mod serve;
 mod simulate;
+mod store;
 mod store_args;
 mod stores;
 mod user;
@@ -44,6 +45,8 @@ enum Command {
     Edge(Box<serve::EdgeCommand>),
     /// Run the cloud service: REST over everything that boxes have put into a store
     Cloud(Box<serve::CloudCommand>),
+    /// Serve a directory by the S3 protocol: a store for boxes, clouds and analysts
+    Store(Box<store::StoreCommand>),
     /// Show the whole road on this machine: two boxes, one cloud service, simulated devices
     Demo(demo::DemoCommand),
     // Its help stands with its arguments: a line here would take the place of all that is told there.
@@ -78,9 +81,9 @@ fn main() -> ExitCode {
     // The libraries below tell of every connection; what matters of it Tarn says itself. The router
     // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
-        "error"
+        "error,s3s=off"
     } else {
-        "info,rumqttd=error,rumqttd::router::routing=off,poem=warn"
+        "info,rumqttd=error,rumqttd::router::routing=off,poem=warn,s3s=off"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
@@ -104,6 +107,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Edge(command) => serve::edge(*command, stop_on_signal()).await,
         Command::Cloud(command) => serve::cloud(*command, stop_on_signal()).await,
+        Command::Store(command) => store::run(*command, stop_on_signal()).await,
         Command::Demo(command) => demo::run(command, stop_on_signal()).await,
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,

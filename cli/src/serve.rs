@@ -29,7 +29,7 @@ const OTHER_FILES: u64 = 512;
 pub(crate) struct Common {
     /// TOML file with the same keys as the flags (cut-age = "5m"); flags and TARN_… variables win over it
     #[arg(long, env = "TARN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Write the bound addresses here as JSON once everything is served
     #[arg(long, env = "TARN_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -83,6 +83,9 @@ async fn run_edge(
         .map(|(scheme, address)| ((*scheme).to_owned(), json!(address.to_string())))
         .collect();
     addresses.insert("http".into(), json!(edge.http_addr().to_string()));
+    if let Some(s3) = edge.s3_addr() {
+        addresses.insert("s3".into(), json!(s3.to_string()));
+    }
     let addresses = addresses.into();
     tell_ready(common, &addresses)?;
     let failed = tokio::select! {
@@ -117,7 +120,7 @@ pub(crate) async fn cloud(command: CloudCommand, stop: CancellationToken) -> Res
 
 /// Let the process open a file for each connection, as far as the system allows it. What a service
 /// gets by default is 1024, for programs of another age.
-fn allow_open_files(connections_max: usize) {
+pub(crate) fn allow_open_files(connections_max: usize) {
     let wanted = connections_max as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     // None is without a limit.
@@ -139,7 +142,7 @@ fn allow_open_files(connections_max: usize) {
     }
 }
 
-fn tell_ready(common: &Common, addresses: &serde_json::Value) -> Result<(), Failure> {
+pub(crate) fn tell_ready(common: &Common, addresses: &serde_json::Value) -> Result<(), Failure> {
     tracing::info!(%addresses, "serving");
     let Some(path) = &common.ready_file else {
         return Ok(());

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, io::IsTerminal, sync::Arc, time:
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tarn_common::{
@@ -261,7 +261,7 @@ impl Stores {
         let keeper = Keeper::new(
             EdgeId(rand::random()),
             self.fleet.pool().clone(),
-            Arc::new(SystemClock::new()),
+            Arc::new(SystemClock),
             None,
             BTreeMap::new(),
         );
@@ -371,7 +371,7 @@ pub(crate) fn before_and_after(before: &Loads, after: &Loads) -> Table {
 /// A table with these heads; the columns of numbers are aligned to the right.
 pub(crate) fn table(heads: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_preset(NOTHING);
     table.set_header(heads.iter().copied());
     for at in numbers {
         if let Some(column) = table.column_mut(at) {

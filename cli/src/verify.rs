@@ -65,6 +65,12 @@ fn print(report: &Report) {
         report.rows,
         bytesize::ByteSize(report.bytes)
     );
+    if report.evicted_rows > 0 {
+        println!(
+            "{} readings told as evicted on a full box",
+            report.evicted_rows
+        );
+    }
     if !report.unlogged.is_empty() {
         println!(
             "{} objects under readings/ are in no log entry",

@@ -222,7 +222,8 @@ impl Follow {
             .failed_entries
             .set(i64::try_from(failed.len()).unwrap_or(i64::MAX));
         if !Arc::ptr_eq(&seen.snapshot, &snapshot) {
-            let rows: u64 = snapshot.iter().map(|chunk| chunk.rows).sum();
+            let readings = snapshot.iter().filter(|chunk| !chunk.key.is_events());
+            let rows: u64 = readings.map(|chunk| chunk.rows).sum();
             self.metrics
                 .chunks
                 .set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));

@@ -8,7 +8,7 @@ use tarn_common::{
     clock::ManualClock,
     commit_log::{self, Chunk, Entry},
     ids::{EdgeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
     store::Store,
@@ -59,6 +59,7 @@ impl Edge {
             shard: Shard(0),
             first,
             last: Seq(first.0 + 9),
+            content: Content::Readings,
         };
         let encoded = chunk::encode(&key, &rows.batch(part).unwrap(), 1).unwrap();
         self.store

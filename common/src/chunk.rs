@@ -140,7 +140,7 @@ fn properties(
     Ok(builder.build())
 }
 
-fn file_metadata(key: &ChunkKey) -> Vec<KeyValue> {
+pub(crate) fn file_metadata(key: &ChunkKey) -> Vec<KeyValue> {
     [
         ("tarn.format", FORMAT.to_string()),
         ("tarn.writer", env!("CARGO_PKG_VERSION").to_owned()),

@@ -26,7 +26,7 @@ pub struct Entry {
     /// When it was written, milliseconds since 1970 UTC.
     pub at_ms: i64,
     /// First journal record that this entry's chunks account for. Entries of a writer follow each
-    /// other without a gap.
+    /// other without a gap. An entry that accounts for none, as of an eviction, has the record after `last`.
     pub first: Seq,
     /// Last journal record that this entry's chunks account for.
     pub last: Seq,
@@ -130,6 +130,12 @@ impl Entry {
             writer: self.writer,
             number: self.number,
         }
+    }
+
+    /// Whether it accounts for journal records at all.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.first <= self.last && !self.is_keepers()
     }
 
     /// An entry of a keeper.

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parking_lot::Mutex;
+
 /// The file operations that durability is made of, so that tests can cut the power between any two.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Create or replace a file's content; nothing is durable yet.
@@ -102,9 +104,15 @@ pub fn put_among_others(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
 }
 
 fn put_by(disk: &dyn Disk, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_dirs(disk, directory_of(path))?;
+    disk.write(aside, bytes)?;
+    put_written(disk, aside, path)
+}
+
+/// The same with a file that was written aside already, anywhere on the file system that `path` is on.
+pub fn put_written(disk: &dyn Disk, aside: &Path, path: &Path) -> io::Result<()> {
     let dir = directory_of(path);
     create_dirs(disk, dir)?;
-    disk.write(aside, bytes)?;
     disk.sync_file(aside)?;
     disk.rename(aside, path)?;
     disk.sync_dir(dir)
@@ -124,12 +132,21 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Make a directory and its parents, each durable in its own parent.
+///
+/// One at a time in a process: whoever finds a directory there must not go on before the one who makes it has synced
+/// its name.
 pub fn create_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock();
+    create_missing(disk, dir)
+}
+
+fn create_missing(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
     let parent = directory_of(dir);
-    create_dirs(disk, parent)?;
+    create_missing(disk, parent)?;
     disk.create_dir(dir)?;
     disk.sync_dir(parent)
 }

@@ -13,12 +13,31 @@ use crate::ids::{EdgeId, HomeId, Seq, Shard};
 
 /// Prefix of the primary copies, what analysts read.
 pub const READINGS: &str = "readings";
+/// Prefix of events: gaps, and what else happens that is no reading.
+pub const EVENTS: &str = "events";
 /// Prefix of the copies beside the primary ones, which a glob over [`READINGS`] does not see.
 pub const REPLICAS: &str = "replicas";
 /// Prefix of the commit logs.
 pub const LOG: &str = "log";
 
-/// The key of a chunk: `readings/home=<home>/date=<day>/<edge>-<shard>-<first>-<last>.parquet`.
+/// What a chunk holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Content {
+    /// Readings as they were cut.
+    #[default]
+    Readings,
+    /// What eviction has left of a chunk of readings, by the step that it went to, 1 and up. It is made of the same
+    /// chunk in the same way wherever it is made.
+    Left(u8),
+    /// Events; `first` and `last` of the key are the number of the log entry that adds it, `shard` is 0.
+    Events,
+}
+
+/// Word in place of the shard in the names of events, so that a name alone tells what a chunk holds.
+const EVENTS_WORD: &str = "events";
+
+/// The key of a chunk: `readings/home=<home>/date=<day>/<edge>-<shard>-<first>-<last>.parquet`, with `-<step>` behind
+/// `last` where eviction has left only a part of it, or `events/home=<home>/date=<day>/<edge>-events-<first>-<last>.parquet`.
 ///
 /// Numbers are padded with zeros to 12 digits, so that names sort as their sequences do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,20 +54,32 @@ pub struct ChunkKey {
     pub first: Seq,
     /// Last journal record of its cut.
     pub last: Seq,
+    /// What it holds.
+    pub content: Content,
+}
+
+impl ChunkKey {
+    /// Whether it holds events rather than readings.
+    #[must_use]
+    pub fn is_events(&self) -> bool {
+        self.content == Content::Events
+    }
 }
 
 impl fmt::Display for ChunkKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{READINGS}/home={}/date={}/{}-{}-{:012}-{:012}.parquet",
-            self.home,
-            date_of(self.day),
-            self.edge,
-            self.shard,
-            self.first.0,
-            self.last.0
-        )
+        let prefix = if self.is_events() { EVENTS } else { READINGS };
+        let (home, date) = (&self.home, date_of(self.day));
+        write!(f, "{prefix}/home={home}/date={date}/{}-", self.edge)?;
+        match self.content {
+            Content::Events => f.write_str(EVENTS_WORD)?,
+            Content::Readings | Content::Left(_) => self.shard.fmt(f)?,
+        }
+        write!(f, "-{:012}-{:012}", self.first.0, self.last.0)?;
+        if let Content::Left(step) = self.content {
+            write!(f, "-{step}")?;
+        }
+        f.write_str(".parquet")
     }
 }
 
@@ -83,19 +114,22 @@ impl ChunkKey {
     #[must_use]
     pub fn copy(&self, is_primary: bool) -> String {
         let own = self.to_string();
-        if is_primary {
-            return own;
+        match own.split_once('/') {
+            Some((_, rest)) if !is_primary => format!("{REPLICAS}/{rest}"),
+            _ => own,
         }
-        own.replacen(READINGS, REPLICAS, 1)
     }
 
     /// Read the key of a copy, and whether it is the primary's.
     #[must_use]
     pub fn of_copy(key: &str) -> Option<(ChunkKey, bool)> {
-        match key.strip_prefix(REPLICAS) {
-            Some(rest) => Some((format!("{READINGS}{rest}").parse().ok()?, false)),
-            None => Some((key.parse().ok()?, true)),
-        }
+        let Some(rest) = key.strip_prefix(REPLICAS) else {
+            return Some((key.parse().ok()?, true));
+        };
+        // The name says what it holds.
+        let mut of = [READINGS, EVENTS].into_iter();
+        let key = of.find_map(|prefix| format!("{prefix}{rest}").parse().ok())?;
+        Some((key, false))
     }
 }
 
@@ -155,23 +189,35 @@ pub fn date_of(day: i32) -> Date {
 }
 
 fn parse_chunk_key(key: &str) -> Option<ChunkKey> {
-    let mut parts = key.strip_prefix(READINGS)?.strip_prefix('/')?.split('/');
+    let (prefix, rest) = key.split_once('/')?;
+    let mut parts = rest.split('/');
     let home = parts.next()?.strip_prefix("home=")?.parse().ok()?;
     let date: Date = parts.next()?.strip_prefix("date=")?.parse().ok()?;
     let mut name = parts.next()?.strip_suffix(".parquet")?.split('-');
     let edge = name.next()?.parse().ok()?;
-    let shard = Shard(name.next()?.parse().ok()?);
+    let shard = name.next()?;
     let first = Seq(name.next()?.parse().ok()?);
     let last = Seq(name.next()?.parse().ok()?);
+    let step = name.next();
+    let (shard, content) = match (prefix, shard, step) {
+        (EVENTS, EVENTS_WORD, None) => (0, Content::Events),
+        (READINGS, shard, None) => (shard.parse().ok()?, Content::Readings),
+        (READINGS, shard, Some(step)) => {
+            let step = step.parse().ok().filter(|&step: &u8| step > 0);
+            (shard.parse().ok()?, Content::Left(step?))
+        }
+        _ => return None,
+    };
     let whole = name.next().is_none() && parts.next().is_none();
     let day = (date - Date::constant(1970, 1, 1)).get_days();
     whole.then_some(ChunkKey {
         home,
         day,
         edge,
-        shard,
+        shard: Shard(shard),
         first,
         last,
+        content,
     })
 }
 
@@ -188,6 +234,7 @@ mod tests {
             shard: Shard(3),
             first: Seq(1),
             last: Seq(5_000_000_000_000),
+            content: Content::Readings,
         };
         let text = key.to_string();
         assert_eq!(
@@ -195,10 +242,28 @@ mod tests {
             "readings/home=my-home.1/date=2026-11-22/00000000000000ab-3-000000000001-5000000000000.parquet"
         );
         assert_eq!(text.parse::<ChunkKey>().expect("parses"), key);
-        for is_primary in [true, false] {
-            let copy = key.copy(is_primary);
-            let read = ChunkKey::of_copy(&copy).expect("parses");
-            assert_eq!(read, (key.clone(), is_primary), "{copy}");
+        let left = ChunkKey {
+            content: Content::Left(2),
+            ..key.clone()
+        };
+        let text = text.replace(".parquet", "-2.parquet");
+        assert_eq!(left.to_string(), text);
+        assert_eq!(text.parse::<ChunkKey>().expect("parses"), left);
+        let events = ChunkKey {
+            shard: Shard(0),
+            last: Seq(1),
+            content: Content::Events,
+            ..key.clone()
+        };
+        let text = "events/home=my-home.1/date=2026-11-22/00000000000000ab-events-000000000001-000000000001.parquet";
+        assert_eq!(events.to_string(), text);
+        assert_eq!(text.parse::<ChunkKey>().expect("parses"), events);
+        for key in [&key, &left, &events] {
+            for is_primary in [true, false] {
+                let copy = key.copy(is_primary);
+                let read = ChunkKey::of_copy(&copy).expect("parses");
+                assert_eq!(read, (key.clone(), is_primary), "{copy}");
+            }
         }
         assert!(key.copy(false).starts_with("replicas/home=my-home.1/date="));
         let entry = EntryKey {
@@ -223,6 +288,11 @@ mod tests {
             "readings",
             "readings/home=a/date=2026-01-01/x.parquet",
             "readings/home=../date=2026-01-01/00000000000000ab-0-1-2.parquet",
+            "readings/home=a/date=2026-01-01/00000000000000ab-0-1-2-0.parquet",
+            "readings/home=a/date=2026-01-01/00000000000000ab-0-1-2-3-4.parquet",
+            "readings/home=a/date=2026-01-01/00000000000000ab-events-1-2.parquet",
+            "events/home=a/date=2026-01-01/00000000000000ab-0-1-2.parquet",
+            "events/home=a/date=2026-01-01/00000000000000ab-events-1-1-1.parquet",
         ] {
             assert!(key.parse::<ChunkKey>().is_err(), "{key}");
         }

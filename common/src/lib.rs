@@ -16,6 +16,8 @@ pub mod commit_log;
 pub mod database;
 /// Files that are whole or absent after a crash.
 pub mod durable;
+/// What happens that is no reading: gaps, and later alarms and audit.
+pub mod event;
 /// The stores that belong together: their names, whose they are, and the store set that all agree on.
 pub mod fleet;
 /// Identifiers: every id, sequence and shard number is a type of its own.

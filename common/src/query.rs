@@ -6,6 +6,8 @@ pub mod devices;
 pub mod engine;
 /// Why a question has no answer, by what the caller does next.
 pub mod error;
+/// Events: the gaps of a home, and the table of all.
+pub mod events;
 /// Homes, by what the catalog says of them.
 pub mod homes;
 /// What a host gives the engine: chunks, their files, and what is not cut yet.
@@ -29,5 +31,6 @@ mod tests;
 pub use answer::{Answer, Limits};
 pub use engine::{Engine, EngineSettings};
 pub use error::QueryError;
+pub use events::{Gaps, GapsQuery};
 pub use lake::{ChunkFile, Lake, LakeError, Missing, Tail, View};
 pub use readings::{Aggregate, Page, ReadingsQuery};

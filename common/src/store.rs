@@ -1,7 +1,14 @@
 /// A store that fails is left alone for a while.
 pub mod breaker;
+/// A store that fails in the ways that stores do, for tests and chaos runs.
+pub mod failing;
 /// The stores of a fleet, each with its health.
 pub mod pool;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::{Path, PathBuf},
@@ -95,6 +102,14 @@ impl Store {
     /// stores are at several. A store with a name takes `TARN_STORE_<NAME>_ACCESS_KEY_ID` and
     /// `TARN_STORE_<NAME>_SECRET_ACCESS_KEY` before the AWS variables.
     pub fn open(url: &str) -> Result<Store, StoreError> {
+        Store::open_with(url, &|name| std::env::var(name).ok())
+    }
+
+    /// The same with the keys of another environment.
+    pub fn open_with(
+        url: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Store, StoreError> {
         let config = |reason: String| StoreError::Config {
             url: url.to_owned(),
             reason,
@@ -139,7 +154,8 @@ impl Store {
                 Ok(Store { asked, ..store })
             }
             "s3" => {
-                let objects = s3(&parsed, &place, &asked).map_err(|e| config(e.to_string()))?;
+                let objects =
+                    s3(&parsed, &place, &asked, variable).map_err(|e| config(e.to_string()))?;
                 Ok(Store {
                     asked,
                     ..Store::over(parsed, objects)
@@ -236,6 +252,10 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let backend = |source| match source {
             object_store::Error::NotFound { .. } => StoreError::NotFound { key: key.into() },
+            // What lies below a file, or is a directory, is no object.
+            _ if self.local_path(key).is_some_and(|path| is_no_file(&path)) => {
+                StoreError::NotFound { key: key.into() }
+            }
             source => StoreError::Backend {
                 action: "get",
                 key: key.into(),
@@ -250,6 +270,8 @@ impl Store {
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.objects.delete(&Key::from(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            // What other keys begin with is no object.
+            Err(_) if self.local_path(key).is_some_and(|path| is_no_file(&path)) => Ok(()),
             Err(source) => Err(StoreError::Backend {
                 action: "delete",
                 key: key.into(),
@@ -298,10 +320,20 @@ impl Store {
     }
 }
 
+/// Whether there is certainly no file: nothing, a directory, or something below a file.
+fn is_no_file(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(e) => matches!(e.kind(), NotFound | NotADirectory),
+    }
+}
+
 fn s3(
     url: &Url,
     place: &[(String, String)],
     asked: &Asked,
+    variable: &dyn Fn(&str) -> Option<String>,
 ) -> object_store::Result<Arc<dyn ObjectStore>> {
     let options = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
@@ -321,10 +353,20 @@ fn s3(
             _ => s3.with_region(value),
         };
     }
-    if let Some(name) = &asked.name {
-        let of = |what: &str| std::env::var(name.variable(what)).ok();
-        if let (Some(id), Some(secret)) = (of("ACCESS_KEY_ID"), of("SECRET_ACCESS_KEY")) {
+    let own = asked.name.as_ref();
+    for (id, secret) in own
+        .map(|name| {
+            (
+                name.variable("ACCESS_KEY_ID"),
+                name.variable("SECRET_ACCESS_KEY"),
+            )
+        })
+        .into_iter()
+        .chain([("AWS_ACCESS_KEY_ID".into(), "AWS_SECRET_ACCESS_KEY".into())])
+    {
+        if let (Some(id), Some(secret)) = (variable(&id), variable(&secret)) {
             s3 = s3.with_access_key_id(id).with_secret_access_key(secret);
+            break;
         }
     }
     let s3 = s3

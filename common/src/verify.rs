@@ -15,10 +15,11 @@ use xxhash_rust::xxh3::Xxh3;
 use self::origins::{Stretch, check_origins};
 use crate::{
     catalog::{read_entry, writers},
-    chunk::{self, Digest},
+    chunk::{self, Digest, Footer},
     commit_log::{Chunk, Entry},
+    event,
     ids::{EdgeId, HomeId, Seq},
-    layout::{ChunkKey, EntryKey, READINGS, TWINS, TwinKey, log_prefix, twins_prefix},
+    layout::{ChunkKey, EVENTS, EntryKey, READINGS, TWINS, TwinKey, log_prefix, twins_prefix},
     reading::DAY_MS,
     store::{Store, StoreError},
 };
@@ -39,9 +40,11 @@ pub struct Report {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Readings that events tell as evicted, so that no chunk has them.
+    pub evicted_rows: u64,
     /// Parts of twins read.
     pub twins: u64,
-    /// Objects under `readings/` that no log entry names: of cuts that are being shipped, or left over.
+    /// Objects under `readings/` and `events/` that no log entry names: of cuts that are being shipped, or left over.
     pub unlogged: Vec<String>,
     /// Records that two copies of one box have both stored, so that their readings are there twice.
     pub twice: Vec<Twice>,
@@ -134,29 +137,38 @@ pub async fn verify(store: &Store, home: Option<&HomeId>) -> Result<Report, Stor
     let mut report = Report::default();
     let mut known: HashSet<ChunkKey> = HashSet::new();
     let mut logs = BTreeMap::new();
-    for (found, writer) in writers(store).await? {
-        if home.is_none_or(|wanted| *wanted == found) {
-            let entries = read_log(store, &found, writer, &mut report).await?;
-            check_log(&found, writer, &entries, &mut report);
-            let log: Vec<Stretch> = entries.iter().map(Stretch::of).collect();
-            logs.insert((found.clone(), writer), log);
-            for entry in &entries {
-                check_entry(store, entry, &mut report).await?;
-                known.extend(entry.adds.iter().map(|chunk| chunk.key.clone()));
-            }
+    let found = writers(store).await?;
+    let wanted = |(found, _): &&(HomeId, EdgeId)| home.is_none_or(|wanted| wanted == found);
+    let found: Vec<_> = found.iter().filter(wanted).collect();
+    for of_home in found.chunk_by(|a, b| a.0 == b.0) {
+        let mut entries = Vec::new();
+        for (home, writer) in of_home {
+            let log = read_log(store, home, *writer, &mut report).await?;
+            check_log(home, *writer, &log, &mut report);
+            let stretches: Vec<Stretch> = log.iter().map(Stretch::of).collect();
+            logs.insert((home.clone(), *writer), stretches);
+            entries.extend(log);
+        }
+        // What was removed need not be there: eviction removes what never came into a store.
+        let removed: HashSet<&ChunkKey> = entries.iter().flat_map(|e| &e.removes).collect();
+        for entry in &entries {
+            let live = entry.adds.iter().filter(|c| !removed.contains(&c.key));
+            let live: Vec<&Chunk> = live.collect();
+            check_chunks(store, &live, &mut report).await?;
+            known.extend(live.iter().map(|chunk| chunk.key.clone()));
         }
     }
     check_origins(&logs, &mut report);
-    let prefix = home.map_or(READINGS.to_owned(), |home| {
-        format!("{READINGS}/home={home}")
-    });
-    let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
-    let is_known = |key: &str| {
-        key.parse::<ChunkKey>()
-            .is_ok_and(|key| known.contains(&key))
-    };
-    let keys = objects.iter().map(|object| object.location.to_string());
-    report.unlogged = keys.filter(|key| !is_known(key)).collect();
+    for prefix in [READINGS, EVENTS] {
+        let prefix = home.map_or(prefix.to_owned(), |home| format!("{prefix}/home={home}"));
+        let objects: Vec<_> = store.list(&prefix, None).try_collect().await?;
+        let is_known = |key: &str| {
+            key.parse::<ChunkKey>()
+                .is_ok_and(|key| known.contains(&key))
+        };
+        let keys = objects.iter().map(|object| object.location.to_string());
+        report.unlogged.extend(keys.filter(|key| !is_known(key)));
+    }
     check_twins(store, home, &mut report).await?;
     report.ok = report.faults.is_empty();
     Ok(report)
@@ -265,10 +277,15 @@ fn check_log(home: &HomeId, writer: EdgeId, entries: &[Entry], report: &mut Repo
     });
 }
 
-async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Result<(), StoreError> {
+/// Check the live chunks of one entry.
+async fn check_chunks(
+    store: &Store,
+    live: &[&Chunk],
+    report: &mut Report,
+) -> Result<(), StoreError> {
     // A reading is unique by (edge, seq, device, metric, ts); one entry holds all chunks of its records.
     let mut seen: HashSet<(i64, u64)> = HashSet::new();
-    for chunk in &entry.adds {
+    for &chunk in live {
         let bytes = match store.get(&chunk.key.to_string()).await {
             Ok(bytes) => bytes,
             Err(StoreError::NotFound { .. }) => {
@@ -296,6 +313,13 @@ async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Resul
             );
             continue;
         }
+        if chunk.key.is_events() {
+            match check_events(chunk, &bytes) {
+                Ok(evicted) => report.evicted_rows += evicted,
+                Err((kind, detail)) => report.fault(kind, &chunk.key, detail),
+            }
+            continue;
+        }
         if let Err((kind, detail)) = check_rows(chunk, &bytes, &mut seen) {
             report.fault(kind, &chunk.key, detail);
         }
@@ -304,20 +328,43 @@ async fn check_entry(store: &Store, entry: &Entry, report: &mut Report) -> Resul
     Ok(())
 }
 
-fn check_rows(
-    chunk: &Chunk,
-    bytes: &Bytes,
-    seen: &mut HashSet<(i64, u64)>,
-) -> Result<(), (FaultKind, String)> {
+/// A chunk of events must be what its key says. Says how many readings its gaps tell as evicted.
+fn check_events(chunk: &Chunk, bytes: &Bytes) -> Result<u64, (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let footer = check_footer(chunk, bytes)?;
+    let events = event::decode(bytes.clone()).map_err(|e| content(e.to_string()))?;
+    if events.len() as u64 != chunk.rows || footer.rows != chunk.rows {
+        let rows = events.len();
+        return Err(content(format!("{rows} rows, the log says {}", chunk.rows)));
+    }
+    if let Some(event) = events.iter().find(|event| event.day() != chunk.key.day) {
+        let detail = format!("an event of {} ms is of another day", event.ts);
+        return Err(content(detail));
+    }
+    let gaps = events.iter().filter(|event| event.is_gap());
+    Ok(gaps.filter_map(|gap| gap.rows).sum())
+}
+
+fn check_footer(chunk: &Chunk, bytes: &Bytes) -> Result<Footer, (FaultKind, String)> {
     let content = |detail: String| (FaultKind::Content, detail);
     let footer = chunk::footer(bytes).map_err(|e| content(e.to_string()))?;
-    let metadata: BTreeMap<_, _> = footer.metadata.into_iter().collect();
+    let metadata: BTreeMap<_, _> = footer.metadata.iter().cloned().collect();
     let says = |name: &str| metadata.get(name).map_or("", String::as_str);
     if says("tarn.home") != chunk.key.home.as_str()
         || says("tarn.edge") != chunk.key.edge.to_string()
     {
         return Err(content("its footer names another home or edge".into()));
     }
+    Ok(footer)
+}
+
+fn check_rows(
+    chunk: &Chunk,
+    bytes: &Bytes,
+    seen: &mut HashSet<(i64, u64)>,
+) -> Result<(), (FaultKind, String)> {
+    let content = |detail: String| (FaultKind::Content, detail);
+    let footer = check_footer(chunk, bytes)?;
     let mut rows = 0;
     let mut last: Option<(String, String, i64)> = None;
     for batch in chunk::read(bytes.clone()).map_err(|e| content(e.to_string()))? {

@@ -32,6 +32,7 @@ use tarn_openapi::{
     serve,
     types::moment,
 };
+use tarn_s3::S3Server;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -55,12 +56,14 @@ use crate::{
         service::{BoxDevices, Boxes},
         store::DeviceStore,
     },
+    evict::Evictor,
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
     journal::{Journal, JournalError, JournalStart},
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
-    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
+    metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
+    served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
     shelf::{Shelf, ShelfError},
@@ -122,6 +125,9 @@ pub enum StartError {
     /// Sessions and retained messages cannot be stored.
     #[error("store the MQTT broker's sessions")]
     Checkpoint(#[from] CheckpointError),
+    /// The box's directory cannot be served by the S3 protocol.
+    #[error(transparent)]
+    S3(#[from] ServeError),
     /// An address cannot be bound.
     #[error("cannot listen on {address} ({what}); is another program using it?")]
     Listen {
@@ -165,6 +171,7 @@ pub struct Edge {
     cutting: Stage,
     others: Stage,
     serving: Stage,
+    s3: Option<S3Server>,
     _data: DataDir,
 }
 
@@ -192,6 +199,8 @@ pub struct Figures {
     pub cut: CutMetrics,
     /// Shipping's.
     pub ship: ShipMetrics,
+    /// The disk budget's.
+    pub disk: DiskMetrics,
 }
 
 impl Edge {
@@ -202,6 +211,7 @@ impl Edge {
             journal: JournalMetrics::register(&mut registry),
             cut: CutMetrics::register(&mut registry),
             ship: ShipMetrics::register(&mut registry),
+            disk: DiskMetrics::register(&mut registry),
         };
         let mut data = DataDir::open(&settings.data, &settings.home, settings.shards)?;
         let mut settling = Settling {
@@ -327,6 +337,15 @@ impl Edge {
             clock: clock.clone(),
             metrics: figures.cut.clone(),
         };
+        let evictor = Evictor {
+            shelf: shelf.clone(),
+            devices: devices.clone(),
+            disk: Arc::new(RealDisk),
+            clock: clock.clone(),
+            metrics: figures.disk.clone(),
+            entries: entries.clone(),
+            spared: Mutex::default(),
+        };
         let stage = CutStage {
             cutter: Arc::new(cutter),
             journal: journal.clone(),
@@ -432,10 +451,16 @@ impl Edge {
         }
         let budget = Budget {
             bytes: settings.disk_budget_bytes,
+            full: settings.disk_full,
             shelf: shelf.clone(),
             shipper: shipper.clone(),
             journal: journal.clone(),
+            evictor,
+            demands: fresher.demands.clone(),
             metrics: figures.ship.clone(),
+            disk: figures.disk.clone(),
+            asked: Mutex::default(),
+            failing: Mutex::default(),
         };
         others.tasks.spawn(keep_budget(budget, others.stop.clone()));
         if let (Some(bridge), Some(token)) = (settings.bridge.clone(), bridge_token) {
@@ -486,6 +511,10 @@ impl Edge {
         others.tasks.spawn(changes);
         let told = watched.run(service.live.clone(), uplink.clone(), others.stop.clone());
         others.tasks.spawn(told);
+        let s3 = match &settings.s3 {
+            Some(s3) => Some(served::serve(s3, &data, &mut registry).await?),
+            None => None,
+        };
         let registry = Arc::new(Mutex::new(registry));
         let server = serve(
             listener,
@@ -518,6 +547,7 @@ impl Edge {
             cutting,
             others,
             serving,
+            s3,
             _data: data,
         })
     }
@@ -538,6 +568,12 @@ impl Edge {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where the box's directory is served by the S3 protocol, if it is.
+    #[must_use]
+    pub fn s3_addr(&self) -> Option<SocketAddr> {
+        self.s3.as_ref().map(S3Server::addr)
     }
 
     /// The home's devices, as the REST interface has them.
@@ -612,6 +648,9 @@ impl Edge {
         }
         self.others.end().await;
         self.serving.end().await;
+        if let Some(s3) = self.s3 {
+            s3.shutdown().await;
+        }
         let journal = self.journal.clone();
         // Joining the writer thread blocks.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;

@@ -195,7 +195,11 @@ impl Settling<'_> {
             shared_upto,
             last: identity.eras.get(index).map(|era| era.last),
         };
-        let renewed = identity.renewed(renewal, self.clock.now_ms(), self.fresh);
+        let mut renewed = identity.renewed(renewal, self.clock.now_ms(), self.fresh);
+        let mut eras = renewed.eras.iter_mut();
+        if let Some(era) = eras.find(|era| era.edge == conflict.writer) {
+            era.entries = Some(conflict.kept);
+        }
         self.data.become_now(renewed, self.disk)?;
         let reissued = self.reissue()?;
         tracing::warn!(was = %conflict.writer, edge = %self.data.identity.edge, entries_kept = conflict.kept, entries_reissued = reissued, shared_records = shared_upto.0 - kept.0,

@@ -5,6 +5,7 @@ pub mod stage;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,14 +18,15 @@ use tarn_common::{
     commit_log::{Chunk, Entry, VERSION},
     database::DatabaseError,
     durable::{self, Disk},
+    event::{self, Event, GAP, reason},
     fleet::Fleet,
-    ids::{Seq, StoreName},
-    layout::ChunkKey,
+    ids::{EdgeId, HomeId, Seq, Shard, StoreName},
+    layout::{ChunkKey, Content},
     rows::{Part, Rows},
 };
 
 use crate::{
-    decode::{Decoded, Decoder},
+    decode::{Decoded, Decoder, time::PLAUSIBLE_FROM_MS},
     devices::Devices,
     identity::Identity,
     journal::{
@@ -101,6 +103,18 @@ impl CutError {
     }
 }
 
+/// An error with what caused it, in one line.
+pub(crate) fn with_sources(error: &CutError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 const READ: &str = "read";
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CutError {
@@ -135,6 +149,9 @@ impl Cutter {
             offset: 0,
             bytes: segment.bytes,
             records,
+            first: segment.first,
+            after_ms: None,
+            before_ms: None,
         };
         self.log(segment, number, Vec::new(), vec![damage])
     }
@@ -148,6 +165,12 @@ impl Cutter {
     ) -> Result<Cut, CutError> {
         let writer = self.identity.edge_at(segment.first);
         let lost_records = damage.iter().map(|d| d.records).sum();
+        let gaps = self.gaps(writer, segment, &damage);
+        let of = (&self.identity.home, writer, number);
+        let wanted = |key: &ChunkKey, bytes| self.wanted(key, bytes);
+        let events = write_events(&*self.disk, &self.lake, of, &gaps, &wanted)?;
+        name_all(&*self.disk, &self.lake, &events)?;
+        let adds = adds.into_iter().chain(events).collect();
         let entry = Entry {
             v: VERSION,
             home: self.identity.home.clone(),
@@ -169,6 +192,35 @@ impl Cutter {
         Ok(Cut { entry, damage })
     }
 
+    /// What was damaged, as gaps of all devices: what the records said is not known.
+    fn gaps(&self, writer: EdgeId, segment: &Segment, damage: &[Damage]) -> Vec<Event> {
+        let now = self.clock.now_ms();
+        let holes = damage.iter().filter(|hole| hole.records > 0);
+        let gap = |hole: &Damage| {
+            // A box whose clock was not set yet has no better idea of when that was than now.
+            let at = |ms: Option<i64>| ms.filter(|&ms| ms >= PLAUSIBLE_FROM_MS).unwrap_or(now);
+            let (from, until) = (at(hole.after_ms), at(hole.before_ms));
+            Event {
+                ts: from.min(until),
+                until: until.max(from),
+                kind: GAP.into(),
+                device: None,
+                metric: None,
+                tier: None,
+                reason: Some(reason::DAMAGED.into()),
+                rows: None,
+                records: Some(hole.records),
+                bytes: Some(hole.bytes),
+                edge: writer,
+                first_seq: hole.first.max(segment.first),
+                last_seq: Seq(hole.first.0 + hole.records - 1),
+                recorded: now,
+                text: None,
+            }
+        };
+        holes.map(gap).collect()
+    }
+
     fn decode(&self, segment: &Segment) -> Result<(Decoded, Vec<Damage>), CutError> {
         // What a device announces counts for all of its readings in the segment, those before it too.
         let learnt = self.devices.catch_up(&Segments::only(segment));
@@ -178,14 +230,14 @@ impl Cutter {
         let mut decoder = Decoder::new(&context, self.devices.state_before(segment.first));
         let before_first = Seq(segment.first.0 - 1);
         let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), before_first);
-        let mut reached = before_first;
+        let (mut reached, mut reached_ms) = (before_first, None);
         // A segment given up after a failed sync may hold records that stand in the next one too.
         for record in scan
             .by_ref()
             .take_while(|record| record.seq <= segment.last)
         {
             decoder.record(&record);
-            reached = record.seq;
+            (reached, reached_ms) = (record.seq, Some(record.received_ms));
         }
         let (end, _, mut damage) = scan.end();
         if reached < segment.last {
@@ -195,6 +247,9 @@ impl Cutter {
                 offset: end as u64,
                 bytes,
                 records,
+                first: reached.next(),
+                after_ms: reached_ms,
+                before_ms: None,
             });
         }
         for hole in &damage {
@@ -214,6 +269,7 @@ impl Cutter {
             shard: part.shard,
             first: segment.first,
             last: segment.last,
+            content: Content::Readings,
         };
         let chunk_error = |source| CutError::Chunk {
             key: key.to_string(),
@@ -224,11 +280,15 @@ impl Cutter {
             .map_err(|e| chunk_error(ChunkError::Fault(e.to_string())))?;
         let encoded = chunk::encode(&key, &batch, ZSTD_LEVEL_BOX).map_err(chunk_error)?;
         drop(batch);
-        let stores = match &self.stores {
-            Some(stores) => stores.wanted(&key, encoded.bytes.len() as u64),
-            None => vec![StoreName::main()],
-        };
+        let stores = self.wanted(&key, encoded.bytes.len() as u64);
         write_aside(&*self.disk, &self.lake, key, &encoded, stores)
+    }
+
+    fn wanted(&self, key: &ChunkKey, bytes: u64) -> Vec<StoreName> {
+        match &self.stores {
+            Some(stores) => stores.wanted(key, bytes),
+            None => vec![StoreName::main()],
+        }
     }
 
     fn count(&self, entry: &Entry) {
@@ -275,6 +335,39 @@ pub(crate) fn write_aside(
         return Err(chunk_error(ChunkError::Fault(fault)));
     }
     Ok(chunk)
+}
+
+/// Write events aside as chunks, one for each day, of the entry that has this home, writer and number.
+pub(crate) fn write_events(
+    disk: &dyn Disk,
+    lake: &Path,
+    (home, writer, number): (&HomeId, EdgeId, u64),
+    events: &[Event],
+    stores: &dyn Fn(&ChunkKey, u64) -> Vec<StoreName>,
+) -> Result<Vec<Chunk>, CutError> {
+    let mut days: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        days.entry(event.day()).or_default().push(event.clone());
+    }
+    let write = |(day, events): (i32, Vec<Event>)| {
+        let key = ChunkKey {
+            home: home.clone(),
+            day,
+            edge: writer,
+            shard: Shard(0),
+            first: Seq(number),
+            last: Seq(number),
+            content: Content::Events,
+        };
+        let encoded = event::encode(&key, &events, ZSTD_LEVEL_BOX);
+        let encoded = encoded.map_err(|source| CutError::Chunk {
+            key: key.to_string(),
+            source,
+        })?;
+        let stores = stores(&key, encoded.bytes.len() as u64);
+        write_aside(disk, lake, key, &encoded, stores)
+    };
+    days.into_iter().map(write).collect()
 }
 
 /// Give chunks that were written aside their names, durably.

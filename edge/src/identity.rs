@@ -220,6 +220,18 @@ impl DataDir {
         self.path.join("twins.log")
     }
 
+    /// Where other boxes keep copies of theirs.
+    #[must_use]
+    pub fn neighbours(&self) -> PathBuf {
+        self.path.join("neighbours")
+    }
+
+    /// The keys by which its objects are had.
+    #[must_use]
+    pub fn s3_keys(&self) -> PathBuf {
+        self.path.join("s3-keys.json")
+    }
+
     /// Where the store set is kept that the fleet has agreed on.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

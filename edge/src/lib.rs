@@ -18,6 +18,8 @@ pub mod cut;
 pub mod decode;
 /// What is known of devices, and how they are set.
 pub mod devices;
+/// Room on a box that is full of what no store has, by value and told.
+pub mod evict;
 /// Everything cut and shipped at once, for who cannot wait.
 pub mod fresh;
 /// The home's key, and what proves that a box knows it.
@@ -32,6 +34,8 @@ pub mod lan;
 pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
+/// The box as a store: its lake, and copies of its neighbours, by the S3 protocol.
+pub mod served;
 /// What the REST interface asks of a box.
 pub mod service;
 /// Checked settings of a box.

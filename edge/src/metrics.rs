@@ -7,6 +7,8 @@ use prometheus_client::{
 };
 use tarn_devices::FaultKind;
 
+use crate::evict::tier::Tier;
+
 /// Upper bounds of the classes of sync times, seconds.
 const SYNC_SECONDS: [f64; 13] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0,
@@ -219,6 +221,56 @@ impl ShipMetrics {
             m.refusing.clone(),
         );
         m
+    }
+}
+
+/// Figures of the disk budget, and of what was dropped to keep it.
+#[derive(Debug, Clone, Default)]
+pub struct DiskMetrics {
+    /// Bytes that chunks and the journal may take.
+    pub budget_bytes: Gauge,
+    /// Bytes that they take.
+    pub used_bytes: Gauge,
+    /// Readings dropped that no store had, by tier.
+    pub evicted_readings: Family<TierLabels, Counter>,
+}
+
+/// Tier of value of readings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TierLabels {
+    tier: &'static str,
+}
+
+impl DiskMetrics {
+    /// Make them known.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = DiskMetrics::default();
+        for tier in Tier::ALL {
+            m.evicted(tier.name(), 0);
+        }
+        registry.register(
+            "tarn_disk_budget_bytes",
+            "Bytes that chunks and the journal may take",
+            m.budget_bytes.clone(),
+        );
+        registry.register(
+            "tarn_disk_used_bytes",
+            "Bytes that chunks and the journal take",
+            m.used_bytes.clone(),
+        );
+        registry.register(
+            "tarn_disk_evicted_readings",
+            "Readings dropped from a full disk that no store had",
+            m.evicted_readings.clone(),
+        );
+        m
+    }
+
+    /// Count readings that were dropped.
+    pub fn evicted(&self, tier: &'static str, readings: u64) {
+        let counter = self.evicted_readings.get_or_create(&TierLabels { tier });
+        counter.inc_by(readings);
     }
 }
 

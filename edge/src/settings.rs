@@ -11,8 +11,8 @@ use tarn_common::{
 use tarn_link::MeetingPlace;
 
 use crate::{
-    bridge::BridgeSettings, decode::topic::Topics, journal::JournalSettings, lan::LanSettings,
-    ship::ShipSettings,
+    bridge::BridgeSettings, budget::DiskFull, decode::topic::Topics, journal::JournalSettings,
+    lan::LanSettings, served::S3Settings, ship::ShipSettings,
 };
 
 /// Settings of a box, checked.
@@ -42,6 +42,8 @@ pub struct Settings {
     pub ship: ShipSettings,
     /// Bytes that chunks and the journal may take on disk.
     pub disk_budget_bytes: u64,
+    /// What happens when readings that no store has fill them.
+    pub disk_full: DiskFull,
     /// How topics are read.
     pub topics: Topics,
     /// The home's time zone, for devices that tell local time.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub meeting_places: Vec<MeetingPlace>,
     /// How it meets boxes on the LAN, if it does.
     pub lan: Option<LanSettings>,
+    /// How its directory is served by the S3 protocol, if it is.
+    pub s3: Option<S3Settings>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

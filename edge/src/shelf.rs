@@ -9,14 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tarn_common::{
     catalog::{Catalog, Snapshot},
     clock::Clock,
     commit_log::{Chunk, Entry},
     ids::{EdgeId, HomeId, Seq, StoreName},
     keeper::Keeper,
-    layout::{ChunkKey, EntryKey, READINGS, log_prefix},
+    layout::{ChunkKey, EVENTS, EntryKey, READINGS, log_prefix},
     store::pool::Pool,
 };
 
@@ -41,6 +41,8 @@ pub struct Shelf {
     lake: PathBuf,
     identity: Identity,
     inner: Mutex<Inner>,
+    /// Held by whoever writes a log entry, from its number until it is taken in.
+    writing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ struct Inner {
     catalog: Catalog,
     /// The chunks that each entry adds.
     entries: BTreeMap<EntryId, Vec<Arc<Chunk>>>,
+    /// The chunks that entries remove, of those that do.
+    removals: BTreeMap<EntryId, Vec<ChunkKey>>,
     /// Bytes of the chunks on this disk.
     on_disk: BTreeMap<ChunkKey, u64>,
     cut_upto: Seq,
@@ -113,7 +117,13 @@ impl Shelf {
             lake: lake.to_owned(),
             identity,
             inner: Mutex::new(inner),
+            writing: Mutex::new(()),
         })
+    }
+
+    /// Only one at a time writes a log entry. Held from the look at [`Shelf::next_number`] until [`Shelf::take`].
+    pub fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock()
     }
 
     /// The live chunks, and the journal position up to which they account for everything.
@@ -227,11 +237,26 @@ impl Shelf {
         entries.map(|(id, _)| *id).collect()
     }
 
-    /// The chunks that an entry adds.
+    /// The chunks that an entry adds, without those that a later one has removed.
     #[must_use]
     pub fn chunks(&self, id: EntryId) -> Vec<Arc<Chunk>> {
         let inner = self.inner.lock();
-        inner.entries.get(&id).cloned().unwrap_or_default()
+        let chunks = inner.entries.get(&id).into_iter().flatten();
+        let live = chunks.filter(|chunk| !inner.catalog.is_removed(&chunk.key));
+        live.cloned().collect()
+    }
+
+    /// The entries that have removed chunks of this one.
+    #[must_use]
+    pub fn removers(&self, id: EntryId) -> Vec<EntryId> {
+        let inner = self.inner.lock();
+        let of = |key: &ChunkKey| {
+            let mut chunks = inner.entries.get(&id).into_iter().flatten();
+            chunks.any(|chunk| chunk.key == *key)
+        };
+        let removers = inner.removals.range(id..);
+        let removers = removers.filter(|(_, keys)| keys.iter().any(of));
+        removers.map(|(remover, _)| *remover).collect()
     }
 
     /// An entry's key and its bytes as they were written.
@@ -294,6 +319,9 @@ impl Inner {
             number: entry.number,
         };
         self.entries.insert(id, chunks);
+        if !entry.removes.is_empty() {
+            self.removals.insert(id, entry.removes.clone());
+        }
     }
 }
 
@@ -342,9 +370,13 @@ fn sweep(
 ) -> Result<BTreeMap<ChunkKey, u64>, ShelfError> {
     let snapshot = catalog.snapshot();
     let live: HashSet<&ChunkKey> = snapshot.iter().map(|chunk| &chunk.key).collect();
-    let home = format!("{READINGS}/home={}", identity.home);
     let mut on_disk = BTreeMap::new();
-    for dir in files(&lake.join(&home))? {
+    let homes = [READINGS, EVENTS].map(|prefix| format!("{prefix}/home={}", identity.home));
+    let mut dirs = Vec::new();
+    for home in &homes {
+        dirs.extend(files(&lake.join(home))?.into_iter().map(|dir| (home, dir)));
+    }
+    for (home, dir) in dirs {
         let date = dir
             .file_name()
             .unwrap_or_default()
@@ -362,7 +394,7 @@ fn sweep(
                     on_disk.insert(key, meta.len());
                 }
                 Ok(key) if identity.had(key.edge) => {
-                    tracing::info!(chunk = %key, "removing a chunk of a cut that was not finished");
+                    tracing::info!(chunk = %key, "removing a chunk of a cut that was not finished, or of an eviction that was");
                     fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 }
                 _ if name.ends_with(".tmp") => {

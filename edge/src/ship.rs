@@ -212,6 +212,12 @@ impl Shipper {
         self.shipped.lock().contains(entry.writer, entry.number)
     }
 
+    /// Whether an entry is in a store, be it with fewer copies of its chunks than there should be.
+    #[must_use]
+    pub fn is_somewhere(&self, entry: EntryId) -> bool {
+        self.is_shipped(entry) || self.partly.lock().contains_key(&entry)
+    }
+
     /// Resolves when every entry is in the store that has not to wait for another copy of the box, or
     /// when nothing more may be shipped.
     pub async fn drained(&self) {

@@ -13,9 +13,10 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value};
 use tarn_common::{
+    event::Event,
     ids::HomeId,
     query::{
-        Answer, Missing, Page, ReadingsQuery,
+        Answer, GapsQuery, Missing, Page, ReadingsQuery,
         devices::{DeviceSummary, Devices},
         when,
     },
@@ -31,8 +32,8 @@ use crate::{
     service::Service,
     twins_api::WAIT_MAX,
     types::{
-        Column, Device, DeviceDetail, DeviceList, Fresh, Home, Homes, MissingChunk, Reading,
-        ReadingsPage, SqlAnswer, SqlRequest,
+        Column, Device, DeviceDetail, DeviceList, Fresh, Gap, GapList, Home, Homes, MissingChunk,
+        Reading, ReadingsPage, SqlAnswer, SqlRequest,
     },
 };
 
@@ -112,7 +113,17 @@ enum ReadingsOk {
         /// lists what is missing.
         #[oai(header = "tarn-fresh")]
         Option<String>,
+        /// Number of gaps in the asked time: readings that are missing for good. The JSON form lists them.
+        #[oai(header = "tarn-gaps")]
+        u64,
     ),
+}
+
+#[derive(ApiResponse)]
+enum GapsOk {
+    /// The gaps.
+    #[oai(status = 200)]
+    Gaps(Json<GapList>),
 }
 
 #[derive(ResponseContent)]
@@ -341,15 +352,66 @@ impl Api {
             Some(wait) => Some(Fresh::from(service.fresh(query.home.as_str(), wait).await)),
             None => None,
         };
-        let Page {
-            answer,
-            next_cursor,
-        } = service.engine().readings(&query, service.limits()).await?;
-        let missing = answer.missing.len() as u64;
+        let page = service.engine().readings(&query, service.limits()).await?;
+        let Page { answer, .. } = &page;
+        let (next_cursor, gaps) = (page.next_cursor.clone(), page.gaps.count as u64);
+        let missing = (answer.missing.len() + page.gaps.missing.len()) as u64;
         check_size(answer.bytes())?;
         let told = fresh.as_ref().map(Fresh::line);
-        let body = readings_body(format, answer, device, next_cursor.clone(), fresh).await?;
-        Ok(ReadingsOk::Page(body, next_cursor, missing, told))
+        let body = readings_body(format, page, device, fresh).await?;
+        Ok(ReadingsOk::Page(body, next_cursor, missing, told, gaps))
+    }
+
+    /// List the gaps of a home
+    ///
+    /// Readings that were acknowledged, are missing, and will not come: a box was full and had to drop them, or its
+    /// disk failed. Times are written as for readings.
+    #[oai(
+        path = "/v1/homes/:home/gaps",
+        method = "get",
+        operation_id = "listGaps",
+        tag = "Tag::Readings"
+    )]
+    async fn list_gaps(
+        &self,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+        /// Only of this device.
+        #[oai(validator(max_length = 1024))]
+        device: Query<Option<String>>,
+        /// Only of this metric; repeat it for more.
+        #[oai(default, validator(max_items = 100))]
+        metric: Query<Vec<String>>,
+        /// Those that end at this moment or later.
+        from: Query<Option<String>>,
+        /// Those that begin before this moment.
+        to: Query<Option<String>>,
+    ) -> Result<GapsOk, Failure> {
+        let service = self.service()?;
+        let now = service.clock().now_ms();
+        let moment = |name, text: Option<String>| {
+            text.map(|text| when::moment(name, &text, now)).transpose()
+        };
+        let home = self.home(&home).await?;
+        let devices = match (self.known(&home)?, device.0) {
+            (_, None) => Vec::new(),
+            (Some(known), Some(device)) => known.ids(&home, &device).await.1,
+            (None, Some(device)) => vec![device],
+        };
+        let query = GapsQuery {
+            home,
+            devices,
+            metrics: metric.0,
+            from: moment("from", from.0)?,
+            to: moment("to", to.0)?,
+        };
+        let gaps = service.engine().gaps(&query).await?;
+        Ok(GapsOk::Gaps(Json(GapList {
+            gaps: gaps.gaps.iter().map(Gap::from).collect(),
+            count: gaps.count as u64,
+            missing: listed(&gaps.missing),
+        })))
     }
 
     /// Ask in SQL
@@ -564,19 +626,26 @@ fn format(headers: &HeaderMap) -> Result<Format, Failure> {
 
 async fn readings_body(
     format: Format,
-    answer: Answer,
+    page: Page,
     device: String,
-    next_cursor: Option<String>,
     fresh: Option<Fresh>,
 ) -> Result<ReadingsBody, Failure> {
+    let answer = page.answer;
     Ok(match format {
         Format::Json => {
             let page = move || {
                 let readings = readings(&answer.batches, &device)?;
+                let missing = [&answer.missing[..], &page.gaps.missing].concat();
+                let gap = |gap: &Event| Gap {
+                    // As with readings, the device is told by the id that it was asked for.
+                    device: gap.device.as_ref().map(|_| device.clone()),
+                    ..Gap::from(gap)
+                };
                 Ok(ReadingsPage {
                     readings,
-                    next_cursor,
-                    missing: listed(&answer.missing),
+                    next_cursor: page.next_cursor,
+                    missing: listed(&missing),
+                    gaps: page.gaps.gaps.iter().map(gap).collect(),
                     fresh,
                 })
             };

@@ -57,7 +57,7 @@ pub struct Moving {
 /// What may be done with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
-pub enum StoreState {
+pub(crate) enum StoreState {
     /// It takes chunks.
     Active,
     /// Its chunks are moved away; it takes no more.
@@ -68,117 +68,117 @@ pub enum StoreState {
 
 /// One store.
 #[derive(Debug, Object)]
-pub struct StoreInfo {
+pub(crate) struct StoreInfo {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it is.
-    pub url: String,
+    pub(crate) url: String,
     /// Its share, beside the others'.
-    pub weight: f64,
+    pub(crate) weight: f64,
     /// What may fail together; null where nothing is said.
-    pub zone: Option<String>,
+    pub(crate) zone: Option<String>,
     /// What may be done with it.
-    pub state: StoreState,
+    pub(crate) state: StoreState,
     /// It is left alone for a while, because it fails.
-    pub failing: bool,
+    pub(crate) failing: bool,
     /// Bytes of chunks in it, by the log.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Copies of chunks in it, by the log.
-    pub chunks: u64,
+    pub(crate) chunks: u64,
     /// Operations of the last minute or two, from here.
-    pub recent_operations: u64,
+    pub(crate) recent_operations: u64,
     /// How long an operation takes on average, milliseconds.
-    pub latency_ms: f64,
+    pub(crate) latency_ms: f64,
     /// Operations that failed since the service started.
-    pub errors: u64,
+    pub(crate) errors: u64,
 }
 
 /// All stores of the fleet.
 #[derive(Debug, Object)]
-pub struct Stores {
+pub(crate) struct Stores {
     /// Version of the store set.
-    pub version: u64,
+    pub(crate) version: u64,
     /// The fleet, 16 hex digits.
-    pub fleet: String,
+    pub(crate) fleet: String,
     /// Copies of each chunk.
-    pub copies: u64,
+    pub(crate) copies: u64,
     /// The highest load by weight over the mean; 1 is level.
-    pub peak: f64,
+    pub(crate) peak: f64,
     /// The stores.
-    pub stores: Vec<StoreInfo>,
+    pub(crate) stores: Vec<StoreInfo>,
     /// What is being moved.
-    pub moving: Moving,
+    pub(crate) moving: Moving,
 }
 
 /// What a store holds.
 #[derive(Debug, Object)]
-pub struct StoreLoad {
+pub(crate) struct StoreLoad {
     /// Its name.
-    pub store: String,
+    pub(crate) store: String,
     /// Bytes of chunks.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Copies of chunks.
-    pub chunks: u64,
+    pub(crate) chunks: u64,
 }
 
 /// One copy made, one let go, or both.
 #[derive(Debug, Object)]
-pub struct StoreMove {
+pub(crate) struct StoreMove {
     /// Key of the chunk.
-    pub chunk: String,
+    pub(crate) chunk: String,
     /// Its size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The store that lets its copy go; null where none does.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The store that gets one; null where none does.
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// Why: `lost`, `too_few`, `drain`, `zone`, `surplus` or `balance`.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// What would be moved, and what that comes to.
 #[derive(Debug, Object)]
-pub struct StoresPlan {
+pub(crate) struct StoresPlan {
     /// Copies that are made.
-    pub copies: u64,
+    pub(crate) copies: u64,
     /// Bytes of them.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// What each store holds before.
-    pub before: Vec<StoreLoad>,
+    pub(crate) before: Vec<StoreLoad>,
     /// What each store holds afterwards.
-    pub after: Vec<StoreLoad>,
+    pub(crate) after: Vec<StoreLoad>,
     /// All moves.
-    pub moves_total: u64,
+    pub(crate) moves_total: u64,
     /// The first thousand of them.
-    pub moves: Vec<StoreMove>,
+    pub(crate) moves: Vec<StoreMove>,
 }
 
 /// A store to be added.
 #[derive(Debug, Object)]
-pub struct NewStore {
+pub(crate) struct NewStore {
     /// Its name: 1 to 32 of a-z, 0-9 and -.
     #[oai(validator(max_length = 32))]
-    pub name: String,
+    pub(crate) name: String,
     /// Where it is: file:///dir or s3://bucket/prefix?endpoint=…; keys are set in the environment of each node.
     #[oai(validator(max_length = 2048))]
-    pub url: String,
+    pub(crate) url: String,
     /// Its share, beside the others'; 1 where it is not said.
-    pub weight: Option<f64>,
+    pub(crate) weight: Option<f64>,
     /// What may fail together.
     #[oai(validator(max_length = 64))]
-    pub zone: Option<String>,
+    pub(crate) zone: Option<String>,
 }
 
 /// What is to be changed of a store: one thing at a time.
 #[derive(Debug, Object)]
-pub struct StoreChange {
+pub(crate) struct StoreChange {
     /// Have it take chunks, drained, or taken as lost.
-    pub state: Option<StoreState>,
+    pub(crate) state: Option<StoreState>,
     /// Another share.
-    pub weight: Option<f64>,
+    pub(crate) weight: Option<f64>,
     /// Another place.
     #[oai(validator(max_length = 2048))]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Tags)]

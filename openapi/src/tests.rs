@@ -20,8 +20,9 @@ use tarn_common::{
     chunk,
     clock::{Clock, ManualClock},
     commit_log::Chunk,
+    event::{self, Event},
     ids::{EdgeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     query::{ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing, View},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
@@ -93,6 +94,7 @@ fn lake() -> TestLake {
             shard: Shard(0),
             first: Seq(1),
             last: Seq(60),
+            content: Content::Readings,
         };
         let encoded = chunk::encode(&key, &rows.batch(&part).unwrap(), 1).unwrap();
         let path = directory.path().join(key.to_string());
@@ -102,12 +104,52 @@ fn lake() -> TestLake {
         }
         chunks.push(Arc::new(Chunk::new(key, &encoded, vec![])));
     }
+    let key = ChunkKey {
+        shard: Shard(0),
+        day: (DAY / DAY_MS) as i32,
+        first: Seq(3),
+        last: Seq(3),
+        content: Content::Events,
+        ..chunks[0].key.clone()
+    };
+    let gaps = [
+        gap(Some(DEVICE), Some("temperature"), 10),
+        gap(Some("attic/other"), Some("temperature"), 10),
+        gap(Some(DEVICE), Some("humidity"), 3_600_000),
+        gap(None, None, 7_200_000),
+    ];
+    let encoded = event::encode(&key, &gaps, 1).unwrap();
+    let path = directory.path().join(key.to_string());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, &encoded.bytes).unwrap();
+    chunks.push(Arc::new(Chunk::new(key, &encoded, vec![])));
     TestLake {
         directory,
         view: View {
             chunks: Arc::new(chunks),
             tail: vec![],
         },
+    }
+}
+
+/// A gap of 5 ms on the first day.
+fn gap(device: Option<&str>, metric: Option<&str>, after: i64) -> Event {
+    Event {
+        ts: DAY + after,
+        until: DAY + after + 5,
+        kind: event::GAP.into(),
+        device: device.map(Into::into),
+        metric: metric.map(Into::into),
+        tier: device.map(|_| "telemetry".into()),
+        reason: Some(event::reason::EVICTED.into()),
+        rows: device.map(|_| 6),
+        records: None,
+        bytes: Some(60),
+        edge: EdgeId(1),
+        first_seq: Seq(1),
+        last_seq: Seq(9),
+        recorded: DAY,
+        text: None,
     }
 }
 
@@ -350,6 +392,82 @@ async fn windows_metrics_and_buckets_are_heard() {
     ] {
         problem(fixture.get(&format!("{base}?{query}"), "*/*").await, 400).await;
     }
+}
+
+#[tokio::test]
+async fn gaps_are_told_beside_readings_and_by_themselves() {
+    let fixture = Fixture::new().await;
+    let check = async |query: &str, expected: &[(&str, &str)]| {
+        let path = format!("/v1/homes/h/devices/{ENCODED}/readings?limit=5{query}");
+        let page = fixture.json(&path).await;
+        let told = |gaps: &Value| -> Vec<(String, String)> {
+            let gaps = gaps.as_array().unwrap().iter();
+            let text = |value: &Value| value.as_str().unwrap_or("all").to_owned();
+            gaps.map(|gap| (text(&gap["metric"]), text(&gap["from"])))
+                .collect()
+        };
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .map(|(metric, from)| ((*metric).into(), format!("2024-10-04T{from}Z")))
+            .collect();
+        assert_eq!(told(&page["gaps"]), expected, "{query}: {page}");
+        let csv = fixture.get(&path, "text/csv").await;
+        assert_eq!(
+            csv.headers()["tarn-gaps"],
+            expected.len().to_string().as_str()
+        );
+        let path = format!("/v1/homes/h/gaps?device={ENCODED}{query}");
+        let list = fixture.json(&path).await;
+        assert_eq!(told(&list["gaps"]), expected, "{query}: {list}");
+        assert_eq!(list["count"], expected.len());
+    };
+    let (t, h) = (
+        ("temperature", "00:00:00.010"),
+        ("humidity", "01:00:00.000"),
+    );
+    let all = ("all", "02:00:00.000");
+    check("", &[t, h, all]).await;
+    check("&metric=temperature", &[t, all]).await;
+    // Both ends of a gap belong to it, the end that is asked for does not belong to the question.
+    check("&from=2024-10-04T00:00:00.015Z", &[t, h, all]).await;
+    check("&from=2024-10-04T00:00:00.016Z", &[h, all]).await;
+    check("&to=2024-10-04T01:00:00Z", &[t]).await;
+    check("&to=2024-10-04T01:00:00.001Z", &[t, h]).await;
+    check("&to=2024-10-03", &[]).await;
+    let home = fixture.json("/v1/homes/h/gaps").await;
+    assert_eq!(home["count"], 4);
+    let first = &home["gaps"][0];
+    assert_eq!(
+        (
+            &first["device"],
+            &first["rows"],
+            &first["reason"],
+            &first["tier"]
+        ),
+        (
+            &json!("attic/other"),
+            &json!(6),
+            &json!("evicted"),
+            &json!("telemetry")
+        )
+    );
+    // A later page tells those from where it starts.
+    let page = fixture
+        .json(&format!("/v1/homes/h/devices/{ENCODED}/readings?limit=5"))
+        .await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let path = format!("/v1/homes/h/devices/{ENCODED}/readings?limit=5&cursor={cursor}");
+    assert_eq!(fixture.json(&path).await["gaps"], json!([]));
+    let sql = "SELECT count(*), sum(rows), min(home), min(CAST(date AS VARCHAR)) FROM events WHERE kind = 'gap' AND device IS NOT NULL";
+    let answer = fixture.sql(sql, "application/json").await;
+    let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(
+        answer["rows"][0],
+        json!([3, 18, "h", "2024-10-04"]),
+        "{answer}"
+    );
+    problem(fixture.get("/v1/homes/h/gaps?from=soon", "*/*").await, 400).await;
+    problem(fixture.get("/v1/homes/other/gaps", "*/*").await, 404).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::{
     devices::{KnownDevice, Twin},
     service::Freshness,
 };
+use tarn_common::event::Event;
 use tarn_common::query::{
     Missing,
     devices::{DeviceSummary, SeriesSummary},
@@ -114,6 +115,8 @@ pub struct ReadingsPage {
     pub next_cursor: Option<String>,
     /// Chunks that could not be read, so that their readings may be absent here.
     pub missing: Vec<MissingChunk>,
+    /// What is missing for good in the asked time, from where the page starts; at most 1000.
+    pub gaps: Vec<Gap>,
     /// How fresh they are; null where the request did not ask with `fresh`.
     pub fresh: Option<Fresh>,
 }
@@ -173,12 +176,50 @@ pub struct MissingChunk {
     pub reason: String,
 }
 
+/// Gaps of a home.
+#[derive(Debug, Object)]
+pub struct GapList {
+    /// In the order of time, at most 1000.
+    pub gaps: Vec<Gap>,
+    /// How many there are.
+    pub count: u64,
+    /// Chunks of events that could not be read, so that gaps may be absent here.
+    pub missing: Vec<MissingChunk>,
+}
+
+/// Readings that are missing and will not come.
+#[derive(Debug, Object)]
+pub struct Gap {
+    /// When the first missing reading was measured, RFC 3339 UTC; of damaged records, when the box was sure to be
+    /// well before.
+    pub from: String,
+    /// When the last missing reading was measured, RFC 3339 UTC; of damaged records, when the box was well again.
+    pub to: String,
+    /// Id of the device; null where all may be concerned.
+    pub device: Option<String>,
+    /// What was measured; null where all may be concerned.
+    pub metric: Option<String>,
+    /// Number of missing readings; null where it is not known.
+    pub rows: Option<u64>,
+    /// Number of damaged records of the box's journal; null where it was not that.
+    pub records: Option<u64>,
+    /// Why they are missing: `thinned` (the box was full, and some readings of a dense series were dropped),
+    /// `evicted` (the box was full) or `damaged` (the box's disk failed).
+    pub reason: String,
+    /// What they were worth: `telemetry`, `state` or `vital`; null where it is not known.
+    pub tier: Option<String>,
+    /// Id of the box that took them, 16 hex digits.
+    pub edge: String,
+}
+
 /// A question in SQL.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
 pub struct SqlRequest {
-    /// One query that reads. The only table is `readings`, with the columns `ts`, `device`, `metric`, `value`,
-    /// `text`, `unit`, `received`, `seq`, `quality`, `home`, `edge` and `date`.
+    /// One query that reads. The tables are `readings`, with the columns `ts`, `device`, `metric`, `value`,
+    /// `text`, `unit`, `received`, `seq`, `quality`, `home`, `edge` and `date`, and `events`, with the columns `ts`,
+    /// `until`, `kind`, `device`, `metric`, `tier`, `reason`, `rows`, `records`, `bytes`, `edge`, `first_seq`, `last_seq`,
+    /// `recorded`, `text`, `home` and `date`; rows of the kind `gap` tell of readings that are missing for good.
     #[oai(validator(max_length = 65536))]
     pub sql: String,
 }
@@ -343,6 +384,23 @@ impl Fresh {
             missing,
         } = self;
         format!("{as_of}; complete={complete}; missing={}", missing.len())
+    }
+}
+
+impl From<&Event> for Gap {
+    fn from(gap: &Event) -> Gap {
+        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+        Gap {
+            from: moment(gap.ts),
+            to: moment(gap.until),
+            device: text(&gap.device),
+            metric: text(&gap.metric),
+            rows: gap.rows,
+            records: gap.records,
+            reason: text(&gap.reason).unwrap_or_default(),
+            tier: text(&gap.tier),
+            edge: gap.edge.to_string(),
+        }
     }
 }
 

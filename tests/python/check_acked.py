@@ -10,6 +10,10 @@ Clients whose last acks were still on their way when they ended have published m
 --unacked N tells how many readings that may have been. --allow-redelivered reports a reading that came
 twice under different sequences, which MQTT permits at QoS 1, without failing for it.
 
+A box that was full may have dropped readings and told them as gaps under `events/`. With --gaps exactly what is
+missing must be told there: of each device and metric as many readings as there are missing, and none of them
+may be stored within the time of a gap that says that all went.
+
 Topics are read as plain ones, so a simulator has to run with `--profile plain` or `load`: what the devices of
 the other profiles say becomes other devices and metrics.
 """
@@ -104,12 +108,34 @@ def differences(wanted, stored):
     return missing, surplus
 
 
+def untold(store, missing):
+    """Holds what is missing against what the gaps tell: how much they tell, by tier, and what is wrong."""
+    short, told, tiers, reasons, wrong = Counter(), Counter(), Counter(), Counter(), []
+    for device, metric, _, count in missing:
+        short[device, metric] += count
+    gaps = engines.pyarrow_gaps(store)
+    for gap in gaps:
+        if gap["device"] is None or gap["rows"] is None:
+            wrong.append(f"a gap of what nobody knows: {gap}")
+            continue
+        told[gap["device"], gap["metric"]] += gap["rows"]
+        tiers[gap["tier"]] += gap["rows"]
+        reasons[gap["reason"]] += gap["rows"]
+    for series in short.keys() | told.keys():
+        if short[series] != told[series]:
+            wrong.append(f"{series}: {short[series]} are missing, {told[series]} are told")
+    whole = [gap for gap in gaps if gap["reason"] == "evicted"]
+    wrong += [f"{gap} has readings" for gap in engines.pyarrow_within(store, whole)]
+    return {"told": sum(told.values()), "tiers": tiers, "reasons": reasons, "rows": len(gaps), "wrong": wrong[:EXAMPLES]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", help="a directory, file:///directory or s3://bucket/prefix")
     parser.add_argument("acked", nargs="+", help="files of lines topic<TAB>payload")
     parser.add_argument("--unacked", type=int, default=0, metavar="N", help="surplus readings to accept")
     parser.add_argument("--allow-redelivered", action="store_true")
+    parser.add_argument("--gaps", action="store_true", help="what is missing must be told as gaps, exactly")
     args = parser.parse_args()
 
     store = Store(args.store)
@@ -118,7 +144,9 @@ def main():
     missing, surplus = differences(wanted, stored)
     repeated = engines.pyarrow_rows(store, "duplicates")
     surplus_readings = sum(row[3] for row in surplus)
-    wrong = bool(missing or repeated) or (surplus_readings > args.unacked and not args.allow_redelivered)
+    gaps = untold(store, missing) if args.gaps else None
+    lost = gaps["wrong"] if args.gaps else missing
+    wrong = bool(lost or repeated) or (surplus_readings > args.unacked and not args.allow_redelivered)
     report = {
         "ok": not wrong,
         "acked_messages": messages,
@@ -127,6 +155,7 @@ def main():
         "missing": sum(row[3] for row in missing),
         "stored_more_often_than_acked": surplus_readings,
         "same_edge_seq_metric": len(repeated),
+        "gaps": gaps,
         "examples": {
             "missing": sorted(missing, key=str)[:EXAMPLES],
             "stored_more_often_than_acked": sorted(surplus, key=str)[:EXAMPLES],

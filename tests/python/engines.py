@@ -68,12 +68,12 @@ def duckdb_rows(store, query):
 # ---- PyArrow ------------------------------------------------------------------------------------
 
 
-def pyarrow_files(store):
+def pyarrow_files(store, prefix="readings"):
     """(filesystem, paths) of every chunk; a store that nobody has written to has none."""
     from pyarrow import fs
 
     filesystem, root = store.arrow_filesystem()
-    selector = fs.FileSelector(f"{root}/readings", recursive=True, allow_not_found=True)
+    selector = fs.FileSelector(f"{root}/{prefix}", recursive=True, allow_not_found=True)
     paths = [info.path for info in filesystem.get_file_info(selector) if info.path.endswith(".parquet")]
     return filesystem, sorted(paths)
 
@@ -90,6 +90,33 @@ def pyarrow_table(store, columns):
         edges = pa.array([edge_of(path)] * len(chunk), pa.string())
         tables.append(chunk.append_column("edge", edges))
     return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+
+def pyarrow_gaps(store):
+    """The gaps that a store tells, as dictionaries with the columns of events."""
+    import pyarrow.parquet as pq
+
+    filesystem, paths = pyarrow_files(store, "events")
+    events = []
+    for path in paths:
+        events += pq.ParquetFile(filesystem.open_input_file(path)).read().to_pylist()
+    return [event for event in events if event["kind"] == "gap"]
+
+
+def pyarrow_within(store, gaps):
+    """Those of these gaps that have a reading of their device, metric, tier and box within their time."""
+    table = pyarrow_table(store, ["ts", "device", "metric", "text"])
+    stored = {}
+    for row in table.to_pylist() if table is not None else []:
+        stored.setdefault((row["edge"], row["device"], row["metric"]), []).append((row["ts"], row["text"]))
+
+    def has_readings(gap):
+        rows = stored.get((gap["edge"], gap["device"], gap["metric"]), [])
+        of_tier = {"telemetry": lambda text: text is None, "state": lambda text: text is not None}
+        is_of = of_tier.get(gap["tier"], lambda text: True)
+        return any(gap["ts"] <= ts <= gap["until"] and is_of(text) for ts, text in rows)
+
+    return [gap for gap in gaps if has_readings(gap)]
 
 
 def pyarrow_rows(store, query):

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::child::Managed;
-use crate::{ports, tools, wait};
+use crate::{ports, s3, tools, wait};
 
 /// How long a service may take until it serves.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -25,6 +25,8 @@ pub struct Launch {
     variables: Vec<(String, String)>,
     folder: PathBuf,
     mqtt_port: Option<u16>,
+    /// A directory that is a small disk of its own for this program, and its bytes.
+    disk: Option<(PathBuf, u64)>,
 }
 
 impl Launch {
@@ -44,6 +46,16 @@ impl Launch {
         let cache = folder.join("cache");
         Launch::service("cloud", folder, "cloud", Some(ports::free()))
             .arg("--cache", cache.display())
+    }
+
+    /// A directory, `<folder>/<name>`, that is served by the S3 protocol with the keys of the tests. It comes back on the same port.
+    #[must_use]
+    pub fn store_server(folder: &Path, name: &str) -> Launch {
+        Launch::service(name, folder, "store", None)
+            .arg("--dir", folder.join(name).display())
+            .arg("--listen", format!("127.0.0.1:{}", ports::free()))
+            .arg("--access-key", s3::ACCESS_KEY)
+            .arg("--secret-key", s3::SECRET_KEY)
     }
 
     /// A simulator that publishes to `mqtt`, an address such as `127.0.0.1:1883`.
@@ -68,7 +80,16 @@ impl Launch {
             variables: Vec::new(),
             folder: folder.to_owned(),
             mqtt_port: None,
+            disk: None,
         }
+    }
+
+    /// Gives it a directory as a disk of its own with so many bytes: a file system in memory that nobody else sees, and
+    /// that is gone when it ends. [`Service::own_path`] is the way to it from outside.
+    #[must_use]
+    pub fn on_small_disk(mut self, directory: &Path, bytes: u64) -> Launch {
+        self.disk = Some((directory.to_owned(), bytes));
+        self
     }
 
     /// Adds `--flag value`.
@@ -167,12 +188,24 @@ impl Launch {
             assert!(is_absent, "remove {}: {error}", ready.display());
         }
         let mut command = self.to_command();
-        command.args(["--http", "127.0.0.1:0"]);
+        // A store has no REST interface.
+        if self.arguments[0] != "store" {
+            command.args(["--http", "127.0.0.1:0"]);
+        }
         Managed::start(&self.name, &mut command, &self.log())
     }
 
     fn to_command(&self) -> Command {
-        let mut command = Command::new(tools::tarn());
+        let mut command = match &self.disk {
+            None => Command::new(tools::tarn()),
+            Some((directory, bytes)) => {
+                let mut command = Command::new("unshare");
+                let script = r#"mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@""#;
+                command.args(["-rm", "sh", "-c", script, "sh", &bytes.to_string()]);
+                command.arg(directory).arg(tools::tarn());
+                command
+            }
+        };
         without_own_variables(&mut command);
         command
             .args(&self.arguments)
@@ -212,7 +245,7 @@ impl Service {
         self.port("mqtt")
     }
 
-    /// The port of a wire that the ready file names: `mqtt`, `mqtts`, `ws`, `wss` or `http`.
+    /// The port of a wire that the ready file names: `mqtt`, `mqtts`, `ws`, `wss`, `http` or `s3`.
     #[must_use]
     pub fn port(&self, wire: &str) -> u16 {
         let address = self.address(wire);
@@ -229,10 +262,23 @@ impl Service {
         format!("http://{}{path}", self.address("http"))
     }
 
+    /// Where it serves S3.
+    #[must_use]
+    pub fn s3_endpoint(&self) -> String {
+        format!("http://{}", self.address("s3"))
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
+    }
+
+    /// A path as it sees it, also on a disk of its own.
+    #[must_use]
+    pub fn own_path(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Kills it as a power cut would (the disk's cache survives), and waits until it is gone.

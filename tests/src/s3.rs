@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::{ObjectStoreExt, path::Path as Key};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::{ObjectStoreExt, RetryConfig, path::Path as Key};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -14,8 +14,10 @@ use crate::{ports, tools, wait};
 
 /// The bucket that exists from the start.
 pub const BUCKET: &str = "tarn";
-const ACCESS_KEY: &str = "tarn-test";
-const SECRET_KEY: &str = "tarn-test-secret";
+/// The key that servers of the tests know.
+pub const ACCESS_KEY: &str = "tarn-test";
+/// Its secret.
+pub const SECRET_KEY: &str = "tarn-test-secret";
 const REGION: &str = "us-east-1";
 /// How long the server may take to start.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -143,6 +145,14 @@ impl S3Server {
     /// Its parts find each other a moment after it says that it is ready: only then can something be
     /// stored, or what is stored be read.
     fn wait_until_usable(&self, is_new: bool) {
+        // A thread of its own, as the scenario's may belong to a runtime already.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| self.wait_until_it_answers(is_new));
+            waiting.join().expect("the S3 server should store and read");
+        });
+    }
+
+    fn wait_until_it_answers(&self, is_new: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -164,16 +174,28 @@ impl S3Server {
     }
 
     fn bucket(&self) -> AmazonS3 {
-        AmazonS3Builder::new()
-            .with_endpoint(self.endpoint())
-            .with_allow_http(true)
-            .with_access_key_id(ACCESS_KEY)
-            .with_secret_access_key(SECRET_KEY)
-            .with_region(REGION)
-            .with_bucket_name(BUCKET)
-            .build()
-            .expect("all is given")
+        objects(&self.endpoint(), BUCKET)
     }
+}
+
+/// A bucket of any server that has the keys of the tests, without their environment. Nothing is tried twice.
+#[must_use]
+pub fn objects(endpoint: &str, bucket: &str) -> AmazonS3 {
+    let once = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
+    AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_access_key_id(ACCESS_KEY)
+        .with_secret_access_key(SECRET_KEY)
+        .with_region(REGION)
+        .with_bucket_name(bucket)
+        .with_checksum_algorithm(Checksum::SHA256)
+        .with_retry(once)
+        .build()
+        .expect("all is given")
 }
 
 impl Drop for S3Server {
@@ -185,14 +207,17 @@ impl Drop for S3Server {
 
 /// Every port that the server opens. Those that are not named on its command line would be fixed ones.
 #[derive(Debug)]
-struct Ports {
-    s3: u16,
+pub struct Ports {
+    /// Where it serves S3.
+    pub s3: u16,
     grpc: [u16; 5],
     http: [u16; 4],
 }
 
 impl Ports {
-    fn pick() -> Ports {
+    /// Free ones.
+    #[must_use]
+    pub fn pick() -> Ports {
         Ports {
             s3: ports::free(),
             grpc: std::array::from_fn(|_| ports::free()),
@@ -200,7 +225,9 @@ impl Ports {
         }
     }
 
-    fn arguments(&self) -> Vec<String> {
+    /// As the program wants them.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
         let [master, volume, filer, admin] = self.http;
         let [master_grpc, volume_grpc, filer_grpc, s3_grpc, admin_grpc] = self.grpc;
         let named = [

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     chunk::Digest,
     ids::{EdgeId, Seq, Shard},
+    layout::Content,
     store::{Store, pool::Member},
 };
 
@@ -20,6 +21,7 @@ fn chunk(number: u64) -> (Chunk, Bytes) {
         shard: Shard(0),
         first: Seq(number),
         last: Seq(number),
+        content: Content::Readings,
     };
     let encoded = crate::chunk::Encoded {
         rows: 1,

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use super::*;
 use crate::{
     ids::{EdgeId, FleetId, Seq, Shard, StoreName},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
 };
 
 fn name(n: usize) -> StoreName {
@@ -35,6 +35,7 @@ fn keys(n: usize) -> Vec<ChunkKey> {
         shard: Shard((n / 97 % 4) as u16),
         first: Seq(n as u64 * 10 + 1),
         last: Seq(n as u64 * 10 + 10),
+        content: Content::Readings,
     };
     (0..n).map(key).collect()
 }

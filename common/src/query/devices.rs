@@ -78,8 +78,7 @@ impl Engine {
 
     async fn collect_devices(self: &Arc<Self>, view: &View, home: &HomeId) -> Devices {
         let chunks: Vec<Arc<Chunk>> = view
-            .chunks
-            .iter()
+            .readings()
             .filter(|c| c.key.home == *home)
             .cloned()
             .collect();

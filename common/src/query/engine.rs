@@ -31,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     answer::{Answer, Limits, batch_bytes, plain_batch, plain_schema},
     error::{QueryError, may_be_a_file, memory_limit, sort_out},
+    events::{self, Events, KnownEvents},
     guard::{REFUSED_FUNCTIONS, check_plan, check_text},
     lake::{Lake, View},
     pool::QueryPool,
@@ -46,7 +47,7 @@ const STACK_BYTES: usize = 16 << 20;
 /// Bytes of chunk footers that are kept.
 const FOOTERS_BYTES: usize = 64 << 20;
 
-/// Catalog and schema that the table lies in.
+/// Catalog and schema that the tables lie in.
 const CATALOG: (&str, &str) = ("tarn", "lake");
 
 /// Settings of an [`Engine`].
@@ -75,6 +76,7 @@ impl Default for EngineSettings {
 pub struct Engine {
     pub(super) lake: Arc<dyn Lake>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) events: KnownEvents,
     runtime: Option<Runtime>,
     /// Made for the first question: a box that nobody asks should stay small.
     base: OnceLock<SessionState>,
@@ -128,6 +130,7 @@ impl Engine {
         Ok(Engine {
             lake,
             summaries: Arc::default(),
+            events: KnownEvents::default(),
             runtime: Some(runtime),
             base: OnceLock::new(),
             threads: settings.threads.max(1),
@@ -147,8 +150,8 @@ impl Engine {
             .saturating_sub(self.places.available_permits())
     }
 
-    /// Answer one SQL query that reads. The only table is `readings`: the columns of a reading, and
-    /// `home`, `edge` and `date`.
+    /// Answer one SQL query that reads. The tables are `readings`: the columns of a reading, and
+    /// `home`, `edge` and `date`; and `events`: those of an event, and `home` and `date`.
     pub async fn sql(self: &Arc<Self>, text: &str, limits: Limits) -> Result<Answer, QueryError> {
         check_text(text)?;
         let text = text.to_owned();
@@ -279,6 +282,8 @@ impl Engine {
             .with_memory_pool(Arc::new(pool))
             .build_arc()?;
         let schema = MemorySchemaProvider::new();
+        let events = Events::new(&view, files.clone());
+        schema.register_table(events::TABLE.into(), Arc::new(events))?;
         let table = Readings::new(view, files, self.summaries.clone());
         schema.register_table(TABLE.into(), Arc::new(table))?;
         let catalog = MemoryCatalogProvider::new();

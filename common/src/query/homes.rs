@@ -56,7 +56,7 @@ pub fn summarize(view: &View) -> Vec<HomeSummary> {
             summary.last_ts = summary.last_ts.max(Some(last));
         }
     };
-    for chunk in view.chunks.iter() {
+    for chunk in view.readings() {
         take(
             &chunk.key.home,
             1,

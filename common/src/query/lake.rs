@@ -25,10 +25,22 @@ pub trait Lake: Debug + Send + Sync + 'static {
 /// A lake at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// The live chunks.
+    /// The live chunks, of readings and of events.
     pub chunks: Snapshot,
     /// Readings that are in no chunk yet.
     pub tail: Vec<Tail>,
+}
+
+impl View {
+    /// The live chunks of readings.
+    pub fn readings(&self) -> impl Iterator<Item = &Arc<Chunk>> {
+        self.chunks.iter().filter(|chunk| !chunk.key.is_events())
+    }
+
+    /// The live chunks of events.
+    pub fn events(&self) -> impl Iterator<Item = &Arc<Chunk>> {
+        self.chunks.iter().filter(|chunk| chunk.key.is_events())
+    }
 }
 
 /// Readings of one box that are in no chunk yet.

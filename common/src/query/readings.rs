@@ -19,6 +19,7 @@ use super::{
     cursor::Cursor,
     engine::Engine,
     error::QueryError,
+    events::{Gaps, GapsQuery},
     table::{TABLE, extra},
 };
 use crate::{
@@ -113,6 +114,8 @@ pub struct Page {
     pub answer: Answer,
     /// Where the next page starts; none at the end.
     pub next_cursor: Option<String>,
+    /// What is missing for good in the asked time, from where the page starts.
+    pub gaps: Gaps,
 }
 
 impl Engine {
@@ -148,6 +151,13 @@ impl Engine {
             cursor,
             limit,
         };
+        let gaps = GapsQuery {
+            home: query.home.clone(),
+            devices: query.devices.clone(),
+            metrics: query.metrics.clone(),
+            from: plan.from(),
+            to: query.to,
+        };
         let limits = Limits {
             rows: limit,
             ..limits
@@ -165,6 +175,7 @@ impl Engine {
         Ok(Page {
             answer,
             next_cursor,
+            gaps: self.gaps(&gaps).await?,
         })
     }
 }
@@ -192,6 +203,13 @@ impl Plan {
         frame.limit(0, Some(self.limit + 1))
     }
 
+    /// What lies before the cursor's moment is in no further page: it is not even read.
+    fn from(&self) -> Option<i64> {
+        let cursor = self.cursor.as_ref();
+        let after = cursor.map(|(Cursor::Raw(ts, ..) | Cursor::Bucket(ts, ..))| *ts);
+        self.query.from.max(after)
+    }
+
     fn filter(&self) -> Expr {
         let query = &self.query;
         let mut filter =
@@ -208,12 +226,7 @@ impl Plan {
             let metrics = query.metrics.iter().map(|m| lit(m.as_str())).collect();
             filter = filter.and(ident(column::METRIC).in_list(metrics, false));
         }
-        // What lies before the cursor's moment is in no further page: it is not even read.
-        let after = self
-            .cursor
-            .as_ref()
-            .map(|(Cursor::Raw(ts, ..) | Cursor::Bucket(ts, ..))| *ts);
-        if let Some(from) = query.from.max(after) {
+        if let Some(from) = self.from() {
             filter = filter.and(ident(column::TS).gt_eq(time(from)));
         }
         if let Some(to) = query.to {

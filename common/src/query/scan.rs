@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow::datatypes::Schema;
 use futures::{StreamExt, future, stream};
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{
@@ -12,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::lake::{ChunkFile, Lake, Missing};
-use crate::{commit_log::Chunk, layout::ChunkKey, reading::chunk_schema};
+use crate::{commit_log::Chunk, event, layout::ChunkKey, reading::chunk_schema};
 
 /// Files that are asked of the host at a time.
 pub(super) const FILES_AT_ONCE: usize = 8;
@@ -119,7 +120,12 @@ impl Files {
         let file = self.lake.file(chunk).await?;
         if !self.readable.knows(&chunk.key) {
             let (path, rows) = (file.path.clone(), chunk.rows);
-            let checked = tokio::task::spawn_blocking(move || check_footer(&path, rows)).await;
+            let schema = match chunk.key.is_events() {
+                true => event::schema(),
+                false => chunk_schema(),
+            };
+            let check = move || check_footer(&path, rows, &schema);
+            let checked = tokio::task::spawn_blocking(check).await;
             checked
                 .unwrap_or_else(|e| Err(e.to_string()))
                 .map_err(|reason| Missing::of(chunk, format!("unreadable: {reason}")))?;
@@ -128,13 +134,13 @@ impl Files {
         Ok(file)
     }
 
-    fn tell(&self, missing: Missing) {
+    pub(super) fn tell(&self, missing: Missing) {
         self.missing.lock().insert(missing.chunk.clone(), missing);
     }
 }
 
 /// A file may hold what the log says and still be no chunk that this version can read.
-fn check_footer(path: &Path, rows: u64) -> Result<(), String> {
+fn check_footer(path: &Path, rows: u64, schema: &Schema) -> Result<(), String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
     let metadata =
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| e.to_string())?;
@@ -142,7 +148,7 @@ fn check_footer(path: &Path, rows: u64) -> Result<(), String> {
     if u64::try_from(found) != Ok(rows) {
         return Err(format!("its footer says {found} rows, the log says {rows}"));
     }
-    for field in chunk_schema().fields() {
+    for field in schema.fields() {
         let type_of = metadata
             .schema()
             .field_with_name(field.name())

@@ -35,7 +35,7 @@ use crate::{
     reading::{self, column},
 };
 
-/// Name of the only table.
+/// Name of the table of readings.
 pub(super) const TABLE: &str = "readings";
 
 /// The columns that a reading has from where it lies.
@@ -186,7 +186,7 @@ impl TableProvider for Readings {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let chunks = prune(
-            self.view.chunks.to_vec(),
+            self.view.readings().cloned().collect(),
             filters,
             &table_schema(),
             session,

@@ -20,7 +20,7 @@ use crate::{
     chunk,
     commit_log::Chunk,
     ids::{EdgeId, HomeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, Quality, column},
     rows::{Row, Rows},
 };
@@ -75,6 +75,7 @@ impl TestLake {
                 shard: Shard(0),
                 first: number,
                 last: number,
+                content: Content::Readings,
             };
             let encoded = chunk::encode(&key, &batch, 1).unwrap();
             self.write(&key, &encoded.bytes);

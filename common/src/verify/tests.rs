@@ -5,6 +5,7 @@ use crate::{
     chunk::ZSTD_LEVEL_BOX,
     commit_log::VERSION,
     ids::{Shard, StoreName},
+    layout::Content,
     reading::Quality,
     rows::{Row, Rows},
 };
@@ -24,6 +25,7 @@ async fn write_store(store: &Store) {
             shard: Shard(0),
             first,
             last,
+            content: Content::Readings,
         };
         let mut rows = Rows::default();
         for seq in first.0..=last.0 {

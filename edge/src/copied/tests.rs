@@ -5,6 +5,7 @@ use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
     clock::ManualClock,
     durable::RealDisk,
+    fleet::Fleet,
     verify::{Report, verify},
 };
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,10 @@ use crate::{
     cut::Cutter,
     decode::topic::Topics,
     devices::Devices,
+    evict::{Evictor, reduce::Step},
     failing_disk::{FailingDisk, Fate},
     journal::{Journal, JournalSettings, JournalStart},
-    metrics::{CutMetrics, DeviceMetrics, JournalMetrics, ShipMetrics},
+    metrics::{CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
     shelf::Shelf,
     ship::{ShipSettings, Shipper},
 };
@@ -112,6 +114,24 @@ impl House {
         journal.close();
     }
 
+    /// Evict all of what the cuts after one number have brought.
+    fn evict(&self, data: &DataDir, kept: u64) {
+        let shelf = Shelf::open(&data.lake(), data.identity.clone()).expect("opens");
+        let evictor = Evictor {
+            shelf: Arc::new(shelf),
+            devices: devices(),
+            disk: Arc::new(RealDisk),
+            clock: self.clock.clone(),
+            metrics: DiskMetrics::default(),
+            entries: tokio::sync::watch::Sender::new(0),
+            spared: Default::default(),
+        };
+        let freed = evictor.evict(1, &Step::ALL, &|entry| entry.number <= kept);
+        assert!(freed.is_ok(), "{freed:?}");
+        let freed = evictor.evict(2_000, &Step::ALL, &|entry| entry.number <= kept);
+        assert!(freed.is_ok(), "{freed:?}");
+    }
+
     fn ship(&self, data: &DataDir, store: &Store) -> bool {
         let shelf = Shelf::open(&data.lake(), data.identity.clone()).expect("opens");
         let settings = ShipSettings {
@@ -194,7 +214,8 @@ fn check_store(store: &Store, expected: i64, what: &str) -> Report {
     let report = runtime().block_on(verify(store, None)).expect("verifies");
     assert!(report.ok && report.twice.is_empty(), "{what}: {report:#?}");
     assert!(report.unlogged.is_empty(), "{what}: {report:#?}");
-    assert_eq!(report.rows, expected as u64, "{what}: {report:#?}");
+    let told = report.rows + report.evicted_rows;
+    assert_eq!(told, expected as u64, "{what}: {report:#?}");
     report
 }
 
@@ -284,6 +305,26 @@ fn what_was_cut_under_an_id_that_another_copy_uses_gets_a_new_one() {
         "it must not be shipped"
     );
     check(&dir, &store, false, 70, 3);
+}
+
+#[test]
+fn what_was_evicted_under_an_id_that_another_copy_uses_is_told_under_the_new_one() {
+    let root = tempfile::tempdir().expect("dir");
+    let (dir, store) = history(root.path());
+    let copied = House::at(&dir, NOW_MS + 7_200_000);
+    copied.run(100..130, true);
+    copied.run(130..160, true);
+    // The first cut has what both copies have.
+    let (data, shared) = (copied.open(false), 2);
+    copied.evict(&data, shared);
+    let report = runtime().block_on(verify(
+        &Store::directory(&data.lake()).expect("store"),
+        None,
+    ));
+    assert!(report.expect("verifies").evicted_rows > 20);
+    drop(data);
+    copied.run(160..170, true);
+    check(&dir, &store, false, 110, 3);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CutError, Cutter};
+use super::{CutError, Cutter, with_sources};
 use crate::{
     decode::time::PLAUSIBLE_FROM_MS,
     journal::{Journal, Segment},
@@ -125,26 +125,29 @@ impl CutStage {
 
     pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
         let writer = self.cutter.identity.edge_at(segment.first);
-        let number = self.shelf.next_number(writer);
         let (cutter, taken, journal) = (self.cutter.clone(), segment.clone(), self.journal.clone());
+        let shelf = self.shelf.clone();
         let work = move || {
             // What is known by now is better than what was known at the segment's end. Where a later segment
             // cannot be read, this one need not wait for it.
             let _ = cutter.devices.catch_up(&journal.segments());
-            match cutter.cut(&taken, number) {
+            let _writing = shelf.writing();
+            let number = shelf.next_number(writer);
+            let cut = match cutter.cut(&taken, number) {
                 Err(e) if give_up && e.is_unreadable() => cutter.cut_as_lost(&taken, number),
                 other => other,
-            }
+            }?;
+            shelf.take(&cut.entry);
+            Ok(cut)
         };
         let cut = match tokio::task::spawn_blocking(work).await {
-            Ok(cut) => cut.map_err(|e| with_sources(&e))?,
+            Ok(cut) => cut.map_err(|e: CutError| with_sources(&e))?,
             Err(panic) => return Err(panic.to_string()),
         };
-        self.shelf.take(&cut.entry);
         self.tail.forget(cut.entry.last);
         self.cutter.devices.forget_steps(cut.entry.last);
         self.retire(segment, !cut.damage.is_empty());
-        self.entries.send_replace(number);
+        self.entries.send_replace(cut.entry.number);
         Ok(())
     }
 
@@ -164,15 +167,4 @@ pub fn retire_cut(journal: &Journal, cut_upto: Seq) {
             tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
         }
     }
-}
-
-fn with_sources(error: &CutError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

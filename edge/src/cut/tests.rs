@@ -140,6 +140,18 @@ fn a_damaged_segment_gives_all_its_other_records_and_tells_the_loss() {
         .expect("cuts");
     assert_eq!(cut.entry.lost_records, 1);
     assert_eq!(cut.damage.len(), 1);
+    let told = cut.entry.adds.iter().find(|chunk| chunk.key.is_events());
+    let path = dir
+        .path()
+        .join("lake")
+        .join(told.expect("told").key.to_string());
+    let events = event::decode(fs::read(path).expect("reads").into()).expect("decodes");
+    let gap = &events[0];
+    assert_eq!((events.len(), gap.records, gap.rows), (1, Some(1), None));
+    assert!(
+        gap.first_seq == gap.last_seq && gap.until - gap.ts == 2,
+        "{gap:?}"
+    );
     assert_eq!(check_lake(dir.path()).rows, 2 * (PUBLISHES as u64 - 1));
 }
 

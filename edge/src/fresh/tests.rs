@@ -35,6 +35,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         journal: Default::default(),
         ship: Default::default(),
         disk_budget_bytes: Settings::DISK_BUDGET.as_u64(),
+        disk_full: Default::default(),
         topics: Default::default(),
         zone: TimeZone::UTC,
         discovery_prefix: None,
@@ -47,6 +48,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
             tokens: None,
         },
         bridge: None,
+        s3: None,
         engine: EngineSettings::default(),
         limits: Limits::default(),
     };

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use tarn_common::{
-    commit_log::{Origin, Shared},
+    commit_log::{Entry, Origin, Shared},
     ids::{EdgeId, Seq},
 };
 
@@ -19,11 +19,21 @@ pub struct Era {
     /// When the id was made, milliseconds since 1970 UTC.
     #[serde(default)]
     pub since_ms: i64,
+    /// Number of the last log entry under it, where another copy of this box has gone on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
 }
 
 impl Era {
     /// The last record of the era that goes on.
     const OPEN: Seq = Seq(u64::MAX);
+
+    /// Whether a log entry under its id is not of it any more. One of an eviction has no records of its own, so
+    /// where it comes right after the last record its number decides.
+    #[must_use]
+    pub fn has_left(&self, entry: &Entry) -> bool {
+        entry.last > self.last || self.entries.is_some_and(|last| entry.number > last)
+    }
 }
 
 /// Which records get another id.
@@ -46,6 +56,7 @@ impl Identity {
             last: Era::OPEN,
             shared: Vec::new(),
             since_ms: 0,
+            entries: None,
         };
         self.eras.iter().cloned().chain([open]).collect()
     }
@@ -152,6 +163,7 @@ impl Identity {
                 last: shared_upto,
                 shared,
                 since_ms: now_ms,
+                entries: None,
             });
         }
         if shared_upto.max(renewal.kept) < end && renewal.last.is_some() {
@@ -160,6 +172,7 @@ impl Identity {
                 last: end,
                 shared: Vec::new(),
                 since_ms: now_ms,
+                entries: None,
             });
         }
         let edge = match renewal.last {

@@ -25,6 +25,12 @@ pub struct Damage {
     pub bytes: u64,
     /// Records that are missing there, by the sequences on both sides.
     pub records: u64,
+    /// The first of them.
+    pub first: Seq,
+    /// When the record before it was received, milliseconds since 1970 UTC, if there is one.
+    pub after_ms: Option<i64>,
+    /// When the record behind it was received, if there is one.
+    pub before_ms: Option<i64>,
 }
 
 /// Records of a segment's bytes, in order; damage in the middle is stepped over and told.
@@ -33,6 +39,7 @@ pub struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     last: Seq,
+    last_ms: Option<i64>,
     damage: Vec<Damage>,
 }
 
@@ -44,6 +51,7 @@ impl<'a> Scan<'a> {
             bytes,
             at,
             last,
+            last_ms: None,
             damage: Vec::new(),
         }
     }
@@ -88,13 +96,16 @@ impl<'a> Iterator for Scan<'a> {
                     offset: self.at as u64,
                     bytes: (resumed - self.at) as u64,
                     records: record.seq.0 - self.last.0 - 1,
+                    first: self.last.next(),
+                    after_ms: self.last_ms,
+                    before_ms: Some(record.received_ms),
                 });
                 self.at = resumed;
                 (record, len)
             }
         };
         self.at += len;
-        self.last = record.seq;
+        (self.last, self.last_ms) = (record.seq, Some(record.received_ms));
         Some(record)
     }
 }

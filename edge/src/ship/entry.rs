@@ -25,6 +25,15 @@ impl Shipper {
             path: self.memory.clone(),
             source: io::Error::other(e),
         })?;
+        // Who sees this entry must see, too, what has removed chunks of it that are not there any more.
+        for remover in self.shelf.removers(id) {
+            if !self.is_somewhere(remover) {
+                match Box::pin(self.ship(remover)).await {
+                    Ok(()) | Err(ShipError::Short) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         // Chunks of an entry have names of its own, so who has not written the entry has not written them.
         match self.find(&mut up, &key, &bytes).await? {
             Some(Likeness::Other) => return Err(ShipError::Copied(key.to_string())),
@@ -32,9 +41,9 @@ impl Shipper {
             Some(Likeness::Same) | None => {}
         }
         let chunks = self.shelf.chunks(id);
-        let era = shared_era(&self.shelf, id).filter(|_| !chunks.is_empty());
-        if let Some(since_ms) = era {
-            let entry = Entry::parse(&key, &bytes)?;
+        let entry = Entry::parse(&key, &bytes)?;
+        let has_records = entry.has_records() && !chunks.is_empty();
+        if let Some(since_ms) = shared_era(&self.shelf, id).filter(|_| has_records) {
             if self.is_elsewhere(&up, &entry).await? {
                 let told = entry.stored_elsewhere().to_bytes();
                 self.put_everywhere(&up, &key, told.into()).await?;
@@ -56,6 +65,7 @@ impl Shipper {
             .await?;
         self.log_places(&key, &chunks, &placed).await?;
         self.put_everywhere(&up, &key, bytes.into()).await?;
+        self.clear_away(&up, &entry).await?;
         let copies = self.stores.agreed().copies();
         if placed.iter().any(|stores| stores.len() < copies) {
             self.partly.lock().insert(id, placed);
@@ -64,6 +74,19 @@ impl Shipper {
         self.metrics.entries.inc();
         self.metrics.last_shipped_ms.set(self.clock.now_ms());
         self.remember(id)
+    }
+
+    /// A chunk that was evicted may have come into a store before its own entry did: who reads without the log
+    /// would find its readings twice, there and in what is left of it.
+    async fn clear_away(&self, up: &[Arc<Member>], entry: &Entry) -> Result<(), ShipError> {
+        for key in &entry.removes {
+            for key in [true, false].map(|is_primary| key.copy(is_primary)) {
+                for member in up {
+                    member.ask(&key, member.store().delete(&key)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The stores that take chunks now: asked whether another copy of the box has written to them, and given

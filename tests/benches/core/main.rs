@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 mod devices;
+mod stores;
 mod twins;
 
 use std::{
@@ -22,7 +23,7 @@ use tarn_common::{
     commit_log::{Chunk, Entry, VERSION},
     durable::{self, RealDisk},
     ids::{EdgeId, Seq, Shard},
-    layout::ChunkKey,
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
 };
@@ -42,11 +43,12 @@ fn main() {
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));
-    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices | twins]"));
+    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices | stores | twins]"));
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
         Some("make-lake") => return make_lake(&dir),
         Some("devices") => return println!("{}", devices::devices()),
+        Some("stores") => return println!("{}", stores::stores()),
         Some("twins") => return println!("{}", twins::twins()),
         _ => {}
     }
@@ -63,6 +65,7 @@ fn main() {
             "bare_group_commit_50_per_s": group,
             "cut": cut,
             "devices": devices::devices(),
+            "stores": stores::stores(),
             "twins": twins::twins(),
         })
     );
@@ -231,6 +234,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         disk: Arc::new(RealDisk),
         clock,
         metrics: CutMetrics::default(),
+        stores: None,
     };
     let started = Instant::now();
     let entry = cutter.cut(&segment, 1).expect("cuts").entry;
@@ -283,6 +287,7 @@ fn make_lake(dir: &Path) {
             shard,
             first,
             last,
+            content: Content::Readings,
         };
         let mut rows = Rows::default();
         for n in 0..250_000i64 {

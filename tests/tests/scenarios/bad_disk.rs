@@ -2,7 +2,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tarn_tests::http::Http;
-use tarn_tests::mosquitto::{Mosquitto, Version};
 use tarn_tests::process::Launch;
 use tarn_tests::{python, tools, wait};
 
@@ -13,49 +12,6 @@ const MESSAGES: usize = 20_000;
 
 fn store_in(folder: &std::path::Path) -> String {
     format!("file://{}/store", folder.display())
-}
-
-/// A full budget is told to the publisher and loses nothing; room makes the box take readings again.
-#[test]
-fn a_full_disk_budget_refuses_until_there_is_room() {
-    let folder = tools::folder("full");
-    let mut edge = Launch::edge(folder.path(), "full")
-        .arg("--disk-budget", "300KiB")
-        .serve();
-    let client = Mosquitto::new(edge.mqtt_port()).version(Version::V5);
-    let big = "x".repeat(20_000);
-    let mut accepted = 0;
-    wait::until_true(LIMIT, "the budget should be full", || {
-        let told = client.try_publish("home/a/b", &format!("{accepted} {big}"), 1, false);
-        let refused = told.code() != 0 || told.stderr.contains("Quota exceeded");
-        accepted += usize::from(!refused);
-        refused
-    });
-    let metrics = Http::new().get(&edge.url("/metrics"), "*/*").text();
-    assert!(metrics.contains("tarn_disk_refusing 1"), "{metrics}");
-    let rows = |edge: &tarn_tests::process::Service| {
-        let url = edge.url("/v1/homes/full/devices/home%2Fa/readings?limit=1000");
-        Http::new().json(&url)["readings"]
-            .as_array()
-            .map_or(0, Vec::len)
-    };
-    assert_eq!(rows(&edge), accepted, "what was acked is there");
-
-    assert_eq!(edge.terminate(), 0);
-    let store = store_in(folder.path());
-    let roomy = Launch::edge(folder.path(), "full")
-        .arg("--cut-age", "1s")
-        .arg("--disk-budget", "300KiB");
-    let edge = roomy.store(&store, &[]).serve();
-    let client = Mosquitto::new(edge.mqtt_port()).version(Version::V5);
-    wait::until_true(
-        LIMIT,
-        "the box should take readings once the store has the old ones",
-        || {
-            let told = client.try_publish("home/a/b", "again", 1, false);
-            told.code() == 0 && !told.stderr.contains("Quota exceeded")
-        },
-    );
 }
 
 /// Some syncs of the journal fail, as on a dying card: what was acked is still stored, once.

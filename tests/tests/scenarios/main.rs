@@ -13,6 +13,8 @@ mod client_matrix;
 mod clients;
 /// A home that is one in the cloud and at its box.
 mod cloud_twins;
+/// What docker-compose.yml says, as plain processes.
+mod compose;
 /// The standard's statements, one by one.
 mod conformance;
 /// Backups that come back, clones, and boxes that replace others.
@@ -21,6 +23,8 @@ mod copies;
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.
 mod devices;
+/// A full disk: nothing acked is lost, or all that is lost is told.
+mod full_disk;
 /// Any bytes at all.
 mod fuzz;
 /// The harness itself: that its readers, checker and faults do what scenarios rely on.
@@ -41,6 +45,10 @@ mod retained;
 mod simulated;
 /// Sessions through many power cuts.
 mod sleepers;
+/// Chunks over several stores: copies, outages, stores that come and go.
+mod store_set;
+/// Every kind of store, and a box as one.
+mod stores;
 /// No ack before the disk.
 mod sync_order;
 /// Twins in a bucket of a real S3 server.

@@ -58,6 +58,7 @@ mod tests {
             shard: Shard(0),
             first: Seq(first),
             last: Seq(first),
+            content: crate::layout::Content::Readings,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Placement {
     copies: usize,
     epsilon: f64,
     stores: Vec<Target>,
+    /// The stores in the order of their names, as loads are.
+    by_name: Vec<usize>,
     zones: usize,
     /// Points of the ring with the store of each, in order.
     points: Vec<(u64, u16)>,
@@ -93,11 +95,14 @@ impl Placement {
                     share,
                     zone,
                 });
+        let mut by_name: Vec<usize> = (0..members.len()).collect();
+        by_name.sort_by_key(|&at| &members[at].name);
         Placement {
             method: set.method,
             copies,
             epsilon: set.epsilon,
             stores: targets.collect(),
+            by_name,
             zones,
             points,
         }
@@ -142,8 +147,14 @@ impl Placement {
     pub fn place(&self, key: &PlacementKey, bytes: u64, loads: &Loads) -> Vec<StoreName> {
         let mut held = [0; MEMBERS_MAX];
         let held = &mut held[..self.stores.len()];
-        for (held, store) in held.iter_mut().zip(&self.stores) {
-            *held = loads.of(&store.name).bytes;
+        // Both are sorted by name, so one pass finds all.
+        let mut known = loads.0.iter().peekable();
+        for &at in &self.by_name {
+            let name = &self.stores[at].name;
+            while known.next_if(|(other, _)| *other < name).is_some() {}
+            if let Some((_, load)) = known.next_if(|(other, _)| *other == name) {
+                held[at] = load.bytes;
+            }
         }
         let chosen = self.choose(*key, bytes, held);
         chosen

@@ -74,3 +74,70 @@ fn fill(whole: f64, parts: &[Bounds]) -> Vec<f64> {
     }
     at_level(high).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(stores: &[(f64, usize)], zones: usize, copies: usize, should: &[f64]) {
+        let are = shares(stores, zones, copies);
+        let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
+        assert!(are.iter().zip(should).all(is_near), "{are:?}");
+    }
+
+    #[test]
+    fn shares_are_by_weight_as_far_as_copies_allow() {
+        check(&[(3.0, 0), (1.0, 1)], 2, 1, &[0.75, 0.25]);
+        check(&[(3.0, 0), (1.0, 1)], 2, 2, &[0.5, 0.5]);
+        check(&[(9.0, 0), (1.0, 1), (1.0, 2)], 3, 2, &[0.5, 0.25, 0.25]);
+        // Two zones of two stores, three copies: each zone has one or two of them.
+        let heavy = [(9.0, 0), (9.0, 0), (1.0, 1), (1.0, 1)];
+        let third = 1.0 / 3.0;
+        check(&heavy, 2, 3, &[third, third, third / 2.0, third / 2.0]);
+        // One zone for all is none.
+        check(&[(1.0, 0), (1.0, 0), (2.0, 0)], 1, 2, &[0.25, 0.25, 0.5]);
+        check(&[], 0, 0, &[]);
+    }
+
+    #[test]
+    fn any_shares_come_to_the_whole_within_their_bounds() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for round in 0..5_000 {
+            let count = rng.random_range(1..20);
+            let copies = rng.random_range(1..=count.min(8));
+            let zones = rng.random_range(1..=count);
+            let stores: Vec<(f64, usize)> = (0..count)
+                .map(|at| {
+                    let weight = 10_f64.powf(rng.random_range(-3.0..6.0));
+                    // No zone is empty.
+                    let zone = if at < zones {
+                        at
+                    } else {
+                        rng.random_range(0..zones)
+                    };
+                    (weight, zone)
+                })
+                .collect();
+            let shares = shares(&stores, zones, copies);
+            let (one, slack) = (1.0 / copies as f64, 1e-9);
+            assert!(
+                (shares.iter().sum::<f64>() - 1.0).abs() < slack,
+                "round {round}"
+            );
+            let is_bounded = |share: &f64| (0.0..=one + slack).contains(share);
+            assert!(shares.iter().all(is_bounded), "round {round}");
+            for zone in 0..zones {
+                let of_zone = stores.iter().zip(&shares).filter(|((_, z), _)| *z == zone);
+                let held: f64 = of_zone.map(|(_, share)| share).sum();
+                if zones >= copies {
+                    assert!(held <= one + slack, "round {round}: zone {zone} has {held}");
+                } else {
+                    assert!(held >= one - slack, "round {round}: zone {zone} has {held}");
+                }
+            }
+        }
+    }
+}

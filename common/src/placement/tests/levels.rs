@@ -221,6 +221,10 @@ fn a_full_store_is_passed_over_and_fewer_stores_than_copies_give_what_there_is()
     let mut loads = Loads::default();
     order.iter().for_each(|name| loads.add(name, 1_000));
     loads.add(&order[0], 1_000);
+    // Loads of stores that the set does not name, by names before, between and behind those of the set.
+    for other in ["a", "s0-old", "s1-old", "z"] {
+        loads.add(&other.parse().expect("name"), 9_000);
+    }
     let placed = Placement::of(&three).place(&key, 10, &loads);
     assert_eq!(placed, order[1..]);
     for at in 0..3 {

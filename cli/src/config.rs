@@ -441,7 +441,7 @@ impl CloudArgs {
 }
 
 /// Copies of each chunk: no more than there are stores.
-fn copies(said: Option<usize>, stores: &[Store]) -> Result<usize, Failure> {
+fn copies(said: Option<usize>, stores: &[Store]) -> Result<Option<usize>, Failure> {
     let copies = said.unwrap_or(1);
     if copies == 0 || copies > stores.len().max(1) {
         return Err(Failure::usage(format!(
@@ -450,7 +450,7 @@ fn copies(said: Option<usize>, stores: &[Store]) -> Result<usize, Failure> {
             stores.len().max(1)
         )));
     }
-    Ok(copies)
+    Ok(said)
 }
 
 impl QueryArgs {

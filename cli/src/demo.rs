@@ -126,7 +126,7 @@ impl Scene {
             };
             let mut settings = settings.settings()?;
             settings.stores.clone_from(&scene.served.stores);
-            settings.copies = COPIES;
+            settings.copies = Some(COPIES);
             let edge = Edge::start(settings, clock.clone())
                 .await
                 .map_err(Failure::broken)?;

@@ -107,7 +107,9 @@ enum Action {
 }
 
 pub(crate) async fn run(command: StoresCommand) -> Result<(), Failure> {
-    let stores = Stores::open(command.stores.open_some()?).await?;
+    // To look founds nothing.
+    let only_looks = matches!(command.action, Action::List { .. } | Action::Plan { .. });
+    let stores = Stores::open(command.stores.open_some()?, only_looks).await?;
     match command.action {
         Action::List { json } => stores.list(json),
         Action::Plan { json } => show_plan(&stores.plan(), json),
@@ -153,8 +155,11 @@ struct Stores {
 }
 
 impl Stores {
-    async fn open(given: Vec<Store>) -> Result<Stores, Failure> {
-        let fleet = Fleet::new(given, 1, None, PATIENCE);
+    async fn open(given: Vec<Store>, only_looks: bool) -> Result<Stores, Failure> {
+        let mut fleet = Fleet::new(given, None, None, PATIENCE);
+        if only_looks {
+            fleet = fleet.reading_any();
+        }
         let joined = fleet.join().await;
         joined.map_err(|reason| Failure::unreachable(anyhow::anyhow!(reason)))?;
         let mut catalog = Catalog::default();

@@ -10,7 +10,7 @@ use tarn_common::{
     ids::EdgeId,
     keeper::Keeper,
     query::{Engine, EngineSettings, Limits, QueryError},
-    store::Store,
+    store::{Store, mirror::Mirror},
 };
 use tarn_openapi::{
     DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
@@ -204,7 +204,7 @@ impl Cloud {
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
         let (cache, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
-        let fleet = Fleet::new(settings.stores.clone(), 1, None, settings.fetch_timeout);
+        let fleet = Fleet::new(settings.stores.clone(), None, None, settings.fetch_timeout);
         let fleet = Arc::new(fleet.reading_any());
         let follow = Follow::new(
             fleet.pool().clone(),
@@ -220,6 +220,7 @@ impl Cloud {
             None,
             Default::default(),
         );
+        let pool = fleet.pool().clone();
         let upkeep = Arc::new(Upkeep::new(
             fleet,
             Arc::new(keeper),
@@ -236,7 +237,7 @@ impl Cloud {
         let listener = TcpListener::bind(settings.http).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let twins = Arc::new(CloudTwins::new(
-            settings.stores[0].clone(),
+            Mirror::of(pool),
             clock.clone(),
             &mut registry,
         ));

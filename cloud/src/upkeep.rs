@@ -115,6 +115,10 @@ impl Upkeep {
             // What cannot be seen whole is not judged: a chunk may have been placed by what is missing.
             return;
         }
+        if self.fleet.agreed().set.version == 0 {
+            // Nobody has said yet how many copies there should be.
+            return;
+        }
         let mut plan = self.plan_now();
         let steps: HashSet<Step> = plan.moves.iter().map(step).collect();
         if !asked {

@@ -148,6 +148,12 @@ pub enum Refused {
         /// The name of the other.
         other: StoreName,
     },
+    /// Nobody has said yet whose it is, and who asks may not.
+    #[error("store {name} belongs to no fleet yet; a box or `tarn stores` founds one")]
+    Unclaimed {
+        /// Its name.
+        name: StoreName,
+    },
     /// It could not be asked.
     #[error("store {name}: {source}")]
     Away {
@@ -165,6 +171,7 @@ impl Refused {
         match self {
             Refused::OtherFleet { name, .. }
             | Refused::SamePlace { name, .. }
+            | Refused::Unclaimed { name }
             | Refused::Away { name, .. } => name,
         }
     }
@@ -172,7 +179,7 @@ impl Refused {
     /// Whether somebody has to do something about it.
     #[must_use]
     pub fn is_for_good(&self) -> bool {
-        !matches!(self, Refused::Away { .. })
+        !matches!(self, Refused::Away { .. } | Refused::Unclaimed { .. })
     }
 }
 
@@ -187,12 +194,12 @@ pub struct Joined {
     pub refused: Vec<Refused>,
 }
 
-/// Ask stores whose they are and which store set holds. A store that belongs to nobody is taken into the fleet; where
-/// no store has a set, `known` is written as the first one. What one store has of the sets, all get.
+/// Ask stores whose they are and which store set holds. What one store has of the sets, all get. Who may found a fleet
+/// takes a store that belongs to nobody into it, and writes `known` as the first set where no store has one.
 ///
 /// `known` is the set that the asker knows of. One that was never changed (version 1 or below) gives way to the
 /// fleet that the stores already belong to, because two nodes may start on new stores at the same time.
-pub async fn join(members: &[Arc<Member>], known: &StoreSet) -> Joined {
+pub async fn join(members: &[Arc<Member>], known: &StoreSet, may_found: bool) -> Joined {
     let asked = members.iter().map(|member| async move {
         let told = look(member).await;
         (member.clone(), told)
@@ -211,6 +218,11 @@ pub async fn join(members: &[Arc<Member>], known: &StoreSet) -> Joined {
     let fleet = fleet_of(&answered, known);
     let mut ready: Vec<(Arc<Member>, Told)> = Vec::new();
     for (member, mut told) in answered {
+        if told.identity.is_none() && !may_found {
+            let name = member.name().clone();
+            refused.push(Refused::Unclaimed { name });
+            continue;
+        }
         if told.identity.is_none() {
             match claim(&member, fleet).await {
                 Ok(identity) => told.identity = Some(identity),
@@ -238,8 +250,13 @@ pub async fn join(members: &[Arc<Member>], known: &StoreSet) -> Joined {
             ready.push((member, told));
         }
     }
-    let set = newest(&ready, known, fleet).await;
-    publish(&ready, &set).await;
+    let mut set = newest(&ready, known, fleet).await;
+    if set.version == 0 && may_found {
+        set.version = 1;
+    }
+    if set.version > 0 {
+        publish(&ready, &set).await;
+    }
     Joined {
         set,
         ready: ready.iter().map(|(m, _)| m.name().clone()).collect(),
@@ -305,7 +322,6 @@ fn fleet_of(answered: &[(Arc<Member>, Told)], known: &StoreSet) -> FleetId {
 async fn newest(ready: &[(Arc<Member>, Told)], known: &StoreSet, fleet: FleetId) -> StoreSet {
     let mut best = StoreSet {
         fleet,
-        version: known.version.max(1),
         ..known.clone()
     };
     let mut is_ours = true;

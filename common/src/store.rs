@@ -2,6 +2,8 @@
 pub mod breaker;
 /// A store that fails in the ways that stores do, for tests and chaos runs.
 pub mod failing;
+/// Small objects that all stores have.
+pub mod mirror;
 /// The stores of a fleet, each with its health.
 pub mod pool;
 

@@ -357,7 +357,7 @@ impl Edge {
             demands: wanted,
         };
         cutting.tasks.spawn(stage.run(cutting.stop.clone()));
-        let shipper = stores.map(|stores| {
+        let shipper = stores.clone().map(|stores| {
             let (ship, metrics) = (settings.ship.clone(), figures.ship.clone());
             Arc::new(Shipper::new(
                 shelf.clone(),
@@ -433,18 +433,13 @@ impl Edge {
         // Where there is a cloud it keeps the twins in the store; a box that has none yet takes them from either.
         let has_cloud = !settings.meeting_places.is_empty();
         let is_empty = twins.read(|replica| replica.documents().next().is_none());
-        if let Some(store) = settings
-            .stores
-            .first()
-            .cloned()
-            .filter(|_| !has_cloud || is_empty)
-        {
+        if let Some(fleet) = stores.filter(|_| !has_cloud || is_empty) {
             let home = identity.home.clone();
             let backup = Backup {
                 home,
                 twins,
                 once: has_cloud,
-                store,
+                fleet,
                 clock: clock.clone(),
             };
             others.tasks.spawn(backup.run(others.stop.clone()));

@@ -30,8 +30,8 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Where chunks go; without one the box keeps them all.
     pub stores: Vec<Store>,
-    /// Copies of each chunk, in stores that nobody has said that of yet.
-    pub copies: usize,
+    /// Copies of each chunk, for a fleet that is new; 1 unless said.
+    pub copies: Option<usize>,
     /// The oldest a reading gets before it is cut into a chunk.
     pub cut_age: Duration,
     /// Number of shards; fixed when the data directory is made.

@@ -49,7 +49,7 @@ pub(super) async fn run(dir: &Path) -> Result<(), Failure> {
         "{STORES} stores, {CHUNKS} chunks, {COPIES} copies of each, in {}\n",
         dir.display()
     );
-    let fleet = Fleet::new(stores()?, COPIES, None, PATIENCE);
+    let fleet = Fleet::new(stores()?, Some(COPIES), None, PATIENCE);
     join(&fleet).await?;
     let chunks = write(&fleet).await?;
 
@@ -379,8 +379,8 @@ impl Case {
 /// Step 4: one node changes the store set, and the others find the new version.
 async fn agree(fleet: &Fleet, stores: Vec<Store>) -> Result<(), Failure> {
     println!("4  One node changes the store set, the others find it\n");
-    let second = Fleet::new(stores.clone(), COPIES, None, PATIENCE);
-    let third = Fleet::new(stores, COPIES, None, PATIENCE);
+    let second = Fleet::new(stores.clone(), Some(COPIES), None, PATIENCE);
+    let third = Fleet::new(stores, Some(COPIES), None, PATIENCE);
     join(&second).await?;
     join(&third).await?;
     let before = [fleet, &second, &third].map(|node| node.agreed().set.version);

@@ -28,8 +28,10 @@ pub struct Fleet {
     patience: Duration,
     /// Where the store set is kept for a start without the stores, on a box.
     path: Option<PathBuf>,
-    /// Stores that have not said yet whose they are may be read, too.
+    /// It founds no fleet, and stores that have not said yet whose they are may be read, too.
     reads_any: bool,
+    /// Copies that were asked for, if any were.
+    copies: Option<usize>,
     agreed: RwLock<Arc<Agreed>>,
     /// What this box has placed at each store.
     loads: Mutex<Loads>,
@@ -51,6 +53,9 @@ pub enum ChangeError {
     /// Its URL is wrong.
     #[error("{0}")]
     Open(String),
+    /// Nobody has founded the fleet.
+    #[error("these stores belong to no fleet yet; start a box with them, or use `tarn stores`")]
+    NoFleet,
     /// No store can be asked, or takes the set.
     #[error("{0}")]
     NoStore(String),
@@ -109,24 +114,26 @@ impl Agreed {
 
 impl Fleet {
     /// The stores of flags. Nothing is asked yet: until the stores have answered, the set of the last run holds, or
-    /// one made of what was given, `copies` of each chunk.
+    /// one made of what was given, `copies` of each chunk or 1.
     #[must_use]
     pub fn new(
         given: Vec<Store>,
-        copies: usize,
+        copies: Option<usize>,
         path: Option<PathBuf>,
         patience: Duration,
     ) -> Fleet {
         let given = named(given, patience);
         let kept = path.as_ref().and_then(|path| fs::read(path).ok());
         let kept = kept.and_then(|bytes| StoreSet::parse(&bytes).ok());
-        let set = kept.unwrap_or_else(|| founding(&given, copies, FleetId(rand::random())));
+        let set =
+            kept.unwrap_or_else(|| founding(&given, copies.unwrap_or(1), FleetId(rand::random())));
         Fleet {
             given,
             pool: Arc::default(),
             patience,
             path,
             reads_any: false,
+            copies,
             agreed: RwLock::new(Agreed::new(set)),
             loads: Mutex::default(),
             told: Mutex::default(),
@@ -135,7 +142,8 @@ impl Fleet {
         }
     }
 
-    /// Have stores read that have not said yet whose they are, for a node that puts nothing there by itself.
+    /// Found no fleet, and have stores read that have not said yet whose they are: for a node that puts no chunks there by
+    /// itself.
     #[must_use]
     pub fn reading_any(self) -> Fleet {
         self.pool.replace(self.given.clone());
@@ -204,9 +212,20 @@ impl Fleet {
     /// # Errors
     /// Not one store may be used; why, of each.
     pub async fn join(&self) -> Result<(), String> {
+        let mut answer = self.join_once().await;
+        // A newer set may name stores that were not asked.
+        while answer == Ok(true) {
+            answer = self.join_once().await;
+        }
+        answer.map(|_| ())
+    }
+
+    /// Says whether another set holds than before.
+    async fn join_once(&self) -> Result<bool, String> {
         let (members, agreed) = (self.members(), self.agreed());
-        let joined = join(&members, &agreed.set).await;
+        let joined = join(&members, &agreed.set, !self.reads_any).await;
         self.warn(&joined.refused);
+        let is_new = joined.set != agreed.set;
         if joined.set != agreed.set {
             tracing::info!(
                 version = joined.set.version,
@@ -238,11 +257,12 @@ impl Fleet {
             }
         }
         self.pool.replace(ready);
-        if joined.ready.is_empty() {
+        let is_unclaimed = |r: &Refused| matches!(r, Refused::Unclaimed { .. });
+        if joined.ready.is_empty() && !joined.refused.iter().any(is_unclaimed) {
             let reasons: Vec<String> = joined.refused.iter().map(ToString::to_string).collect();
             return Err(reasons.join("; "));
         }
-        Ok(())
+        Ok(is_new)
     }
 
     async fn agree_on(&self, set: StoreSet) {
@@ -262,6 +282,9 @@ impl Fleet {
     /// Why it cannot be, and what to do instead.
     pub async fn change(&self, change: Change) -> Result<Arc<Agreed>, ChangeError> {
         self.join().await.map_err(ChangeError::NoStore)?;
+        if self.agreed().set.version == 0 {
+            return Err(ChangeError::NoFleet);
+        }
         let added = match &change {
             Change::Add(member) => Some(member.name.clone()),
             _ => None,
@@ -272,7 +295,7 @@ impl Fleet {
         if let Some(new) = added.and_then(|name| set.member(&name)) {
             let opened = open(new, self.patience).map_err(|e| ChangeError::Open(e.to_string()))?;
             members.push(opened.clone());
-            let asked = join(&members, &self.agreed().set).await;
+            let asked = join(&members, &self.agreed().set, true).await;
             if let Some(refused) = asked.refused.into_iter().find(|r| *r.name() == new.name) {
                 return Err(ChangeError::Refused(refused));
             }
@@ -325,6 +348,12 @@ impl Fleet {
             self.tell_once(refused.to_string());
         }
         let set = &self.agreed().set;
+        if let Some(copies) = self.copies.filter(|c| set.version > 0 && *c != set.copies) {
+            self.tell_once(format!(
+                "the fleet keeps {} copies of each chunk, not {copies}; change it with `tarn stores copies {copies}`",
+                set.copies
+            ));
+        }
         for member in &self.given {
             let is_named = set.members.iter().any(|m| m.name == *member.name());
             if set.version > 0 && !is_named {

@@ -142,7 +142,7 @@ impl House {
             Arc::new(shelf),
             Arc::new(Fleet::new(
                 vec![store.clone()],
-                1,
+                None,
                 Some(data.stores()),
                 settings.object_timeout,
             )),

@@ -268,7 +268,7 @@ fn what_was_evicted_is_told_in_the_store_and_nothing_is_there_twice() {
     let settings = ShipSettings::default();
     let stores = Fleet::new(
         vec![store.clone()],
-        1,
+        None,
         Some(dir.path().join("stores.json")),
         settings.object_timeout,
     );

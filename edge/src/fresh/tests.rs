@@ -29,7 +29,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         broker: BrokerLimits::default(),
         http: any,
         stores: stores.into_iter().collect(),
-        copies: 1,
+        copies: None,
         cut_age: Settings::CUT_AGE,
         shards: Settings::SHARDS,
         journal: Default::default(),

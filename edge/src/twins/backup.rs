@@ -2,8 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use tarn_common::{
     clock::Clock,
+    fleet::Fleet,
     ids::HomeId,
-    store::Store,
+    store::mirror::Mirror,
     twin::{
         home::{self, HomeTwins},
         store::{TwinStoreError, bucket::BucketStore},
@@ -34,8 +35,8 @@ pub struct Backup {
     pub twins: Arc<HomeTwins>,
     /// Whether it is enough to meet it once.
     pub once: bool,
-    /// The store.
-    pub store: Store,
+    /// The stores: each has the twins.
+    pub fleet: Arc<Fleet>,
     /// When it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -83,10 +84,16 @@ impl Backup {
 
     /// Make the store and the box equal.
     async fn meet(&self, peer: &mut Option<HomeTwins>) -> Result<(), TwinStoreError> {
+        if self.fleet.is_any_unknown()
+            && let Err(reason) = self.fleet.join().await
+        {
+            tracing::info!(reason, "no store says whose it is");
+        }
         let stored = match peer {
             Some(stored) => stored,
             None => {
-                let store = Arc::new(BucketStore::new(self.store.clone(), self.home.clone()));
+                let store = Mirror::of(self.fleet.pool().clone());
+                let store = Arc::new(BucketStore::new(store, self.home.clone()));
                 let stored = HomeTwins::open(
                     self.home.clone(),
                     PEER,

@@ -43,7 +43,10 @@ fn main() {
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));
-    let dir = PathBuf::from(args.next().expect("core DIR [make-lake | devices | stores | twins]"));
+    let dir = PathBuf::from(
+        args.next()
+            .expect("core DIR [make-lake | devices | stores | twins]"),
+    );
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
         Some("make-lake") => return make_lake(&dir),

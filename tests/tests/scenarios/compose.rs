@@ -24,7 +24,7 @@ struct Topology {
 
 impl Topology {
     fn read() -> Topology {
-        let path = tools::source("docker-compose.yml");
+        let path = tools::source("../docker-compose.yml");
         let path = path.to_str().expect("a path");
         let checked = python::run("compose.py", &[path], &[]).succeeded();
         let file: Value = serde_json::from_str(&checked).expect("JSON");

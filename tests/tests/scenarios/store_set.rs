@@ -367,8 +367,8 @@ fn a_lost_store_is_made_up_for() {
 /// A store of another fleet.
 fn others_store() -> String {
     let other = Scene::new("others", &["x"]);
-    let listed = other.tarn_stores(&["list"]).succeeded();
-    assert!(listed.contains("version 1"), "{listed}");
+    let founded = other.tarn_stores(&["copies", "1"]).succeeded();
+    assert!(founded.contains("copies 1"), "{founded}");
     other.stores[0].url.replace("name=x&", "").replace(
         &other.stores[0].proxy.endpoint(),
         &S3Server::shared().endpoint(),

@@ -6,6 +6,8 @@ mod plan;
 mod ring;
 /// Which stores there are, with their weights and zones.
 mod set;
+/// What part of all bytes each store should have.
+mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ pub use self::{
     plan::{Move, Placed, Plan, Rule, Why, plan, plan_to_rest},
     ring::{Placement, PlacementKey},
     set::{
-        COPIES_MAX, Change, MEMBERS_MAX, Member, Method, SetError, State, StoreSet,
-        VIRTUAL_NODES_MAX, WEIGHT_MAX, WEIGHT_MIN,
+        COPIES_MAX, Change, EPSILON_MAX, EPSILON_MIN, MEMBERS_MAX, Member, Method, SetError, State,
+        StoreSet, VERSION_MAX, VIRTUAL_NODES_MAX, WEIGHT_MAX, WEIGHT_MIN, ZONE_LENGTH_MAX,
     },
 };

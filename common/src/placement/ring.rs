@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     load::Loads,
-    set::{Method, StoreSet},
+    set::{MEMBERS_MAX, Method, StoreSet},
+    shares::shares,
 };
 use crate::{ids::StoreName, layout::ChunkKey};
 
@@ -16,13 +17,15 @@ impl PlacementKey {
     /// The key of a chunk.
     #[must_use]
     pub fn of(key: &ChunkKey) -> PlacementKey {
-        let mut hash = Xxh3::new();
-        hash.update(key.home.as_str().as_bytes());
-        // A byte that no name has.
-        hash.update(&[0]);
-        hash.update(&key.shard.0.to_be_bytes());
-        hash.update(&key.day.to_be_bytes());
-        PlacementKey(hash.digest())
+        // The longest name of a home, a byte that no name has, shard and day.
+        let mut bytes = [0; 64 + 1 + 2 + 4];
+        let home = key.home.as_str().as_bytes();
+        let (name, rest) = bytes.split_at_mut(home.len().min(64));
+        name.copy_from_slice(&home[..name.len()]);
+        rest[1..3].copy_from_slice(&key.shard.0.to_be_bytes());
+        rest[3..7].copy_from_slice(&key.day.to_be_bytes());
+        let length = name.len() + 7;
+        PlacementKey(xxh3_64(&bytes[..length]))
     }
 }
 
@@ -33,7 +36,9 @@ pub struct Placement {
     copies: usize,
     epsilon: f64,
     stores: Vec<Target>,
-    weight: f64,
+    /// The stores in the order of their names, as loads are.
+    by_name: Vec<usize>,
+    zones: usize,
     /// Points of the ring with the store of each, in order.
     points: Vec<(u64, u16)>,
 }
@@ -42,49 +47,63 @@ pub struct Placement {
 #[derive(Debug, Clone)]
 struct Target {
     name: StoreName,
-    weight: f64,
+    /// The part of all bytes that it should have.
+    share: f64,
     /// Stores that may fail together have one number.
     zone: usize,
 }
 
 impl Placement {
-    /// Compile a set. Only stores that take chunks count.
+    /// Compile a set. Only stores that take chunks count, and of those as many as a set may have.
     #[must_use]
     pub fn of(set: &StoreSet) -> Placement {
-        let mut zones = BTreeMap::new();
-        let targets = set.active().enumerate().map(|(at, member)| {
+        let members: Vec<_> = set.active().take(MEMBERS_MAX).collect();
+        let mut named = BTreeMap::new();
+        let mut zones = 0;
+        let mut next_zone = || {
+            zones += 1;
+            zones - 1
+        };
+        let weights = members.iter().map(|member| {
             let zone = match &member.zone {
-                Some(zone) => {
-                    let next = zones.len();
-                    *zones.entry(zone.clone()).or_insert(next)
-                }
+                Some(zone) => *named.entry(zone).or_insert_with(&mut next_zone),
                 // A store without a zone fails alone.
-                None => usize::MAX - at,
+                None => next_zone(),
             };
-            Target {
-                name: member.name.clone(),
-                weight: member.weight,
-                zone,
-            }
+            (member.weight, zone)
         });
-        let stores: Vec<Target> = targets.collect();
-        let weight: f64 = stores.iter().map(|store| store.weight).sum();
+        let weights: Vec<(f64, usize)> = weights.collect();
+        let copies = set.copies.min(members.len());
+        let shares = shares(&weights, zones, copies);
         let mut points = Vec::new();
-        for (at, store) in stores.iter().enumerate() {
-            let share = store.weight * stores.len() as f64 / weight;
-            let nodes = (f64::from(set.virtual_nodes) * share).round().max(1.0) as u32;
+        for (at, (member, share)) in members.iter().zip(&shares).enumerate() {
+            let relative = share * members.len() as f64;
+            let nodes = (f64::from(set.virtual_nodes) * relative).round().max(1.0) as u32;
             points.extend((0..nodes).map(|node| {
-                let point = xxh3_64(format!("{}/{node}", store.name).as_bytes());
+                let point = xxh3_64(format!("{}/{node}", member.name).as_bytes());
                 (point, at as u16)
             }));
         }
         points.sort_unstable();
+        let targets =
+            members
+                .iter()
+                .zip(weights)
+                .zip(shares)
+                .map(|((member, (_, zone)), share)| Target {
+                    name: member.name.clone(),
+                    share,
+                    zone,
+                });
+        let mut by_name: Vec<usize> = (0..members.len()).collect();
+        by_name.sort_by_key(|&at| &members[at].name);
         Placement {
             method: set.method,
-            copies: set.copies.min(stores.len()),
+            copies,
             epsilon: set.epsilon,
-            stores,
-            weight,
+            stores: targets.collect(),
+            by_name,
+            zones,
             points,
         }
     }
@@ -95,68 +114,49 @@ impl Placement {
         self.copies
     }
 
+    /// The part of all bytes that each store should have: by weight, but never more than copies on distinct stores and in
+    /// distinct zones allow.
+    pub fn shares(&self) -> impl Iterator<Item = (StoreName, f64)> + '_ {
+        self.stores
+            .iter()
+            .map(|store| (store.name.clone(), store.share))
+    }
+
     /// The stores by preference for a key: where zones are named, one of each zone before a second one of any.
     #[must_use]
     pub fn order(&self, key: &PlacementKey) -> Vec<&StoreName> {
-        let order = self.indices(*key);
-        order.into_iter().map(|at| &self.stores[at].name).collect()
-    }
-
-    fn indices(&self, key: PlacementKey) -> Vec<usize> {
-        let mut order = Vec::with_capacity(self.stores.len());
-        let mut walk = self.walk(key);
-        while order.len() < self.stores.len() {
-            let Some(at) = walk.next() else { break };
-            if !order.contains(&at) {
-                order.push(at);
-            }
-        }
-        let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(order.len());
-        for at in order {
-            let rank = seen.entry(self.stores[at].zone).or_default();
+        let mut walk = self.walk(*key);
+        let mut seen = vec![0_usize; self.zones];
+        let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(self.stores.len());
+        for step in 0..self.stores.len() {
+            let Some(at) = walk.get(step) else { break };
+            let rank = &mut seen[self.stores[at].zone];
             ranked.push((*rank, at));
             *rank += 1;
         }
         ranked.sort_by_key(|(rank, _)| *rank);
-        ranked.into_iter().map(|(_, at)| at).collect()
-    }
-
-    /// The stores met from a key on, each as often as it is met.
-    fn walk(&self, key: PlacementKey) -> impl Iterator<Item = usize> + '_ {
-        let n = self.stores.len().max(1);
-        let (ring, start) = match self.method {
-            Method::Ring => (
-                true,
-                self.points.partition_point(|(point, _)| *point < key.0),
-            ),
-            Method::Modulo => (false, (key.0 % n as u64) as usize),
-        };
-        let length = if ring {
-            self.points.len()
-        } else {
-            self.stores.len()
-        };
-        (0..length).map(move |step| {
-            let at = (start + step) % length;
-            if ring {
-                usize::from(self.points[at].1)
-            } else {
-                at
-            }
-        })
+        ranked
+            .into_iter()
+            .map(|(_, at)| &self.stores[at].name)
+            .collect()
     }
 
     /// The stores for a chunk, the primary first. On the ring a store that has its share and ε more is passed over;
     /// a second one of a zone is only taken where there is no further zone.
     #[must_use]
     pub fn place(&self, key: &PlacementKey, bytes: u64, loads: &Loads) -> Vec<StoreName> {
-        let held: Vec<u64> = self
-            .stores
-            .iter()
-            .map(|s| loads.of(&s.name).bytes)
-            .collect();
-        let chosen = self.choose(*key, bytes, &held);
+        let mut held = [0; MEMBERS_MAX];
+        let held = &mut held[..self.stores.len()];
+        // Both are sorted by name, so one pass finds all.
+        let mut known = loads.0.iter().peekable();
+        for &at in &self.by_name {
+            let name = &self.stores[at].name;
+            while known.next_if(|(other, _)| *other < name).is_some() {}
+            if let Some((_, load)) = known.next_if(|(other, _)| *other == name) {
+                held[at] = load.bytes;
+            }
+        }
+        let chosen = self.choose(*key, bytes, held);
         chosen
             .into_iter()
             .map(|at| self.stores[at].name.clone())
@@ -164,32 +164,57 @@ impl Placement {
     }
 
     /// The same by numbers: `held` are the bytes of each store in the order of the set's active ones.
-    pub(super) fn choose(&self, key: PlacementKey, bytes: u64, held: &[u64]) -> Vec<usize> {
-        let total = held.iter().sum::<u64>() + bytes * self.copies as u64;
+    fn choose(&self, key: PlacementKey, bytes: u64, held: &[u64]) -> Vec<usize> {
+        let total =
+            held.iter().map(|&held| held as f64).sum::<f64>() + bytes as f64 * self.copies as f64;
         let has_room = |at: usize| {
-            let share = total as f64 * self.stores[at].weight / self.weight;
-            self.method == Method::Modulo || (held[at] as f64) < (1.0 + self.epsilon) * share
+            let most = (1.0 + self.epsilon) * total * self.stores[at].share;
+            self.method == Method::Modulo || (held[at] as f64) < most
         };
         let mut chosen: Vec<usize> = Vec::with_capacity(self.copies);
+        let mut walk = self.walk(key);
         // In a zone of its own, with room if possible; only then in one that has a copy already.
         for (need_room, need_zone) in [(true, true), (false, true), (true, false), (false, false)] {
-            for at in self.walk(key) {
-                if chosen.len() == self.copies {
-                    return chosen;
-                }
-                let is_new_zone = |at: usize| {
+            let mut step = 0;
+            while chosen.len() < self.copies
+                && let Some(at) = walk.get(step)
+            {
+                step += 1;
+                let is_new_zone = || {
                     let zone = self.stores[at].zone;
                     !chosen.iter().any(|&other| self.stores[other].zone == zone)
                 };
                 if !chosen.contains(&at)
                     && (!need_room || has_room(at))
-                    && (!need_zone || is_new_zone(at))
+                    && (!need_zone || is_new_zone())
                 {
                     chosen.push(at);
                 }
             }
         }
         chosen
+    }
+
+    /// The stores in the order in which they are met from a key on.
+    pub(super) fn walk(&self, key: PlacementKey) -> Walk<'_> {
+        let (length, start) = match self.method {
+            Method::Ring => {
+                let start = self.points.partition_point(|(point, _)| *point < key.0);
+                (self.points.len(), start)
+            }
+            Method::Modulo => {
+                let length = self.stores.len();
+                (length, (key.0 % length.max(1) as u64) as usize)
+            }
+        };
+        Walk {
+            placement: self,
+            next: start,
+            left: length,
+            seen: [0; MEMBERS_MAX / 64],
+            met: [0; MEMBERS_MAX],
+            count: 0,
+        }
     }
 
     pub(super) fn index(&self, name: &StoreName) -> Option<usize> {
@@ -208,22 +233,75 @@ impl Placement {
         self.stores.len()
     }
 
-    /// The share of all bytes that a store should have.
     pub(super) fn share(&self, at: usize) -> f64 {
-        self.stores[at].weight / self.weight
+        self.stores[at].share
     }
 
-    pub(super) fn first(
-        &self,
-        key: PlacementKey,
-        mut fits: impl FnMut(usize) -> bool,
-    ) -> Option<usize> {
-        self.walk(key).find(|&at| fits(at))
+    pub(super) fn epsilon(&self) -> f64 {
+        self.epsilon
     }
 
     pub(super) fn zones(&self) -> usize {
-        let zones: std::collections::BTreeSet<usize> =
-            self.stores.iter().map(|store| store.zone).collect();
-        zones.len()
+        self.zones
+    }
+}
+
+/// The stores from a key on, each once. It goes along the ring only as far as it is asked to, and remembers whom it met.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    placement: &'a Placement,
+    next: usize,
+    /// Points, or stores, that were not looked at yet.
+    left: usize,
+    seen: [u64; MEMBERS_MAX / 64],
+    met: [u8; MEMBERS_MAX],
+    count: usize,
+}
+
+impl Walk<'_> {
+    /// The store met at this step, counted from 0; none once all were.
+    pub(super) fn get(&mut self, step: usize) -> Option<usize> {
+        while self.count <= step && self.count < self.placement.stores.len() && self.left > 0 {
+            let at = match self.placement.method {
+                Method::Ring => {
+                    let points = &self.placement.points;
+                    self.next = if self.next >= points.len() {
+                        0
+                    } else {
+                        self.next
+                    };
+                    usize::from(points[self.next].1)
+                }
+                Method::Modulo => {
+                    self.next = if self.next >= self.placement.stores.len() {
+                        0
+                    } else {
+                        self.next
+                    };
+                    self.next
+                }
+            };
+            self.next += 1;
+            self.left -= 1;
+            let (word, bit) = (at / 64, 1 << (at % 64));
+            if self.seen[word] & bit == 0 {
+                self.seen[word] |= bit;
+                self.met[self.count] = at as u8;
+                self.count += 1;
+            }
+        }
+        (step < self.count).then(|| usize::from(self.met[step]))
+    }
+
+    /// The first store that fits.
+    pub(super) fn find(&mut self, mut fits: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut step = 0;
+        while let Some(at) = self.get(step) {
+            if fits(at) {
+                return Some(at);
+            }
+            step += 1;
+        }
+        None
     }
 }

@@ -1,13 +1,20 @@
+/// Where a store is.
+mod place;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use url::Url;
 
+use self::place::{Place, place_of};
 use crate::ids::{FleetId, StoreName};
 
 /// Version of the document's format.
 const VERSION: u32 = 1;
+/// Highest version: what twelve digits in the names of its objects can say.
+pub const VERSION_MAX: u64 = 999_999_999_999;
+/// Longest name of a zone, in bytes.
+pub const ZONE_LENGTH_MAX: usize = 64;
 /// Lowest weight.
 pub const WEIGHT_MIN: f64 = 0.001;
 /// Highest weight.
@@ -18,6 +25,10 @@ pub const MEMBERS_MAX: usize = 256;
 pub const COPIES_MAX: usize = 8;
 /// Most points that a store of average weight has on the ring.
 pub const VIRTUAL_NODES_MAX: u32 = 4096;
+/// Lowest ε: below it, placing would pass over most stores.
+pub const EPSILON_MIN: f64 = 0.01;
+/// Highest ε.
+pub const EPSILON_MAX: f64 = 1.0;
 
 /// Points on the ring of a store of average weight, unless set.
 const VIRTUAL_NODES: u32 = 128;
@@ -117,8 +128,18 @@ pub enum SetError {
         /// The weight.
         weight: f64,
     },
+    /// A zone without a name, or with one that is too long.
+    #[error(
+        "the zone of store {0} needs a name of 1 to {ZONE_LENGTH_MAX} bytes; give it one, or leave it out"
+    )]
+    Zone(StoreName),
+    /// A version that the names of its objects cannot say.
+    #[error(
+        "version {0} is above {VERSION_MAX}, which no change leads to; leave this store set out"
+    )]
+    Version(u64),
     /// A bound out of bounds.
-    #[error("epsilon {0}: use 0.01 to 1")]
+    #[error("epsilon {0}: use {EPSILON_MIN} to {EPSILON_MAX}")]
     Epsilon(f64),
     /// Too few or many points on the ring.
     #[error("{0} virtual nodes: use 1 to {VIRTUAL_NODES_MAX}")]
@@ -220,7 +241,10 @@ impl StoreSet {
             n if n > MEMBERS_MAX => return Err(SetError::TooMany(n)),
             _ => {}
         }
-        if !(0.01..=1.0).contains(&self.epsilon) {
+        if self.version > VERSION_MAX {
+            return Err(SetError::Version(self.version));
+        }
+        if !(EPSILON_MIN..=EPSILON_MAX).contains(&self.epsilon) {
             return Err(SetError::Epsilon(self.epsilon));
         }
         if !(1..=VIRTUAL_NODES_MAX).contains(&self.virtual_nodes) {
@@ -230,7 +254,8 @@ impl StoreSet {
             return Err(SetError::Copies(self.copies));
         }
         let mut names = BTreeSet::new();
-        for (at, member) in self.members.iter().enumerate() {
+        let mut places: Vec<Place> = Vec::with_capacity(self.members.len());
+        for member in &self.members {
             let name = &member.name;
             if !names.insert(name) {
                 return Err(SetError::SameName(name.clone()));
@@ -241,12 +266,16 @@ impl StoreSet {
                     weight: member.weight,
                 });
             }
-            check_url(member)?;
-            let place = member.url.trim_end_matches('/');
-            let is_same = |other: &&Member| other.url.trim_end_matches('/') == place;
-            if let Some(other) = self.members[..at].iter().find(is_same) {
-                return Err(SetError::SamePlace(other.name.clone(), name.clone()));
+            let zone = member.zone.as_deref();
+            if zone.is_some_and(|zone| !(1..=ZONE_LENGTH_MAX).contains(&zone.len())) {
+                return Err(SetError::Zone(name.clone()));
             }
+            let place = place_of(member)?;
+            if let Some(other) = places.iter().position(|other| *other == place) {
+                let other = self.members[other].name.clone();
+                return Err(SetError::SamePlace(other, name.clone()));
+            }
+            places.push(place);
         }
         let active = self.active().count();
         if self.copies > active {
@@ -264,7 +293,7 @@ impl StoreSet {
     /// Why it cannot be, and what to do instead.
     pub fn changed(&self, change: Change) -> Result<StoreSet, SetError> {
         let mut next = self.clone();
-        next.version += 1;
+        next.version = self.version.saturating_add(1);
         match change {
             Change::Add(member) => next.members.push(member),
             Change::Drain(name) => next.leave(&name, State::Draining)?,
@@ -344,6 +373,11 @@ impl StoreSet {
         Ok(set)
     }
 
+    /// Which of several holds: the one of the highest version, then of the highest digest.
+    pub fn newest<'a>(sets: impl Iterator<Item = &'a StoreSet>) -> Option<&'a StoreSet> {
+        sets.max_by_key(|set| (set.version, set.digest()))
+    }
+
     /// The first 64 bits of the SHA-256 of its bytes.
     #[must_use]
     pub fn digest(&self) -> u64 {
@@ -351,26 +385,5 @@ impl StoreSet {
         hash.iter()
             .take(8)
             .fold(0, |digest, byte| digest << 8 | u64::from(*byte))
-    }
-}
-
-fn check_url(member: &Member) -> Result<(), SetError> {
-    let url = Url::parse(&member.url).map_err(|_| SetError::Url(member.name.clone()))?;
-    let in_query = url.query_pairs().find_map(|(key, _)| {
-        let key = key.to_ascii_lowercase();
-        let is_secret = ["secret", "key", "token", "password", "credential"]
-            .iter()
-            .any(|word| key.contains(word));
-        is_secret.then_some(key)
-    });
-    let in_front = (!url.username().is_empty() || url.password().is_some())
-        .then(|| "a user or password".to_owned());
-    match in_front.or(in_query) {
-        Some(what) => Err(SetError::Secret {
-            name: member.name.clone(),
-            what,
-            variable: member.name.variable("SECRET_ACCESS_KEY"),
-        }),
-        None => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use tarn_common::{
     fleet::{Carried, ChangeError, Fleet, carry_out, placed},
     ids::{EdgeId, StoreName},
     keeper::Keeper,
-    placement::{Change, Loads, Member, Plan, Rule, State, StoreSet, plan_to_rest},
+    placement::{Change, Loads, Member, Placement, Plan, Rule, State, StoreSet, plan_to_rest},
     store::Store,
 };
 
@@ -199,7 +199,7 @@ impl Stores {
     fn list(&self, json: bool) -> Result<(), Failure> {
         let (set, loads) = (self.set(), self.loads());
         if json {
-            let said = json!({ "set": set, "loads": loads, "peak": loads.peak(set.weights()) });
+            let said = json!({ "set": set, "loads": loads, "peak": loads.peak(Placement::of(&set).shares()) });
             println!(
                 "{}",
                 serde_json::to_string_pretty(&said).map_err(Failure::broken)?
@@ -235,7 +235,7 @@ impl Stores {
             set.version,
             set.copies,
             set.fleet,
-            loads.peak(set.weights())
+            loads.peak(Placement::of(&set).shares())
         );
         Ok(())
     }

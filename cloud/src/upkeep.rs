@@ -162,7 +162,7 @@ impl Upkeep {
                     moving.done += 1;
                     moving.done_bytes += step.bytes;
                     self.metrics.moved.inc();
-                    done.push(entry);
+                    done.push(*entry);
                 }
                 Carried::Overtaken => {}
                 Carried::Failed(error) => {

@@ -1,12 +1,18 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
 use redb::Database;
 
 use crate::durable::{self, RealDisk};
+
+/// How long a start waits for what the run before it in the same process still has open.
+const LET_GO: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// An embedded database could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +45,19 @@ impl EmbeddedDatabase {
         lost: &str,
         mut read: impl FnMut(&Database) -> Result<T, redb::Error>,
     ) -> Result<(EmbeddedDatabase, T), DatabaseError> {
-        let mut open_once = || {
-            let database = create(path, cache_bytes)?;
-            let found = read(&database)?;
-            Ok((database, found))
+        let started = Instant::now();
+        let mut open_once = || loop {
+            match create(path, cache_bytes) {
+                // The data directory is ours alone, so it is this process that has not let go of it yet.
+                Err(redb::Error::DatabaseAlreadyOpen) if started.elapsed() < LET_GO => {
+                    thread::sleep(LOOK_EVERY);
+                }
+                created => {
+                    let database = created?;
+                    let found = read(&database)?;
+                    return Ok((database, found));
+                }
+            }
         };
         let opened = match open_once() {
             Err(error) if is_damage(&error) && path.exists() => {

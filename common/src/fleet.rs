@@ -342,10 +342,10 @@ async fn newest(ready: &[(Arc<Member>, Told)], known: &StoreSet, fleet: FleetId)
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be understood")
+                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be understood");
                 }
                 Err(error) => {
-                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be read")
+                    tracing::warn!(%key, store = %member.name(), %error, "a store set cannot be read");
                 }
             }
         }

@@ -82,7 +82,7 @@ pub enum KeeperError {
         /// At which store.
         store: StoreName,
         /// What the store said.
-        source: PoolError,
+        source: Box<PoolError>,
     },
     /// No store has a good copy.
     #[error("{key} has no good copy: {source}")]
@@ -90,7 +90,7 @@ pub enum KeeperError {
         /// The chunk.
         key: String,
         /// What the last store said.
-        source: PoolError,
+        source: Box<PoolError>,
     },
     /// The set names a store that is not known here.
     #[error("there is no store {0}")]
@@ -239,7 +239,7 @@ impl Keeper {
                 what,
                 key,
                 store,
-                source,
+                source: Box::new(source),
             }
         };
         let put = to.put_among_others(&key, bytes).await;
@@ -255,7 +255,7 @@ impl Keeper {
     async fn good_copy(&self, chunk: &Chunk) -> Result<Bytes, KeeperError> {
         let no_good = |source| KeeperError::NoGoodCopy {
             key: chunk.key.to_string(),
-            source,
+            source: Box::new(source),
         };
         let bytes = self.pool.read(chunk).await.map_err(no_good)?;
         if is_logged(chunk, bytes.clone()).await {

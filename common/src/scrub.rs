@@ -393,7 +393,7 @@ impl Scrub {
                 match self.keeper.log(&home, Vec::new(), root).await {
                     Ok(_) => written += 1,
                     Err(error) => {
-                        tracing::warn!(%home, %error, "the root of the day is not written; it is tried again")
+                        tracing::warn!(%home, %error, "the root of the day is not written; it is tried again");
                     }
                 }
             }

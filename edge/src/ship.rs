@@ -421,7 +421,7 @@ impl Shipper {
         if quarantined {
             tracing::error!(writer = %entry.writer, entry = entry.number, error = %report, "an entry keeps failing while others go through; it is put aside and tried again later");
         } else if progress.store_failures == 0 || !error.is_the_stores() {
-            tracing::warn!(writer = %entry.writer, entry = entry.number, error = %report, "shipping failed; it is tried again");
+            tracing::warn!(writer = %entry.writer, entry = entry.number, error = %report, "shipping to the stores failed; it is tried again");
         }
         if !error.is_the_stores() {
             return None;

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags, param::Path, payloa
 use tarn_common::{
     fleet::ChangeError,
     ids::StoreName,
-    placement::{Change, Load, Loads, Member, Plan, State, StoreSet},
+    placement::{Change, Load, Loads, Member, Placement, Plan, State, StoreSet},
 };
 
 pub use self::scrub::{CopyFault, LostChunk, ScrubState};
@@ -425,7 +425,7 @@ impl StoresApi {
             version: set.version,
             fleet: set.fleet.to_string(),
             copies: set.copies as u64,
-            peak: now.loads.peak(set.weights()),
+            peak: now.loads.peak(Placement::of(set).shares()),
             stores: stores.collect(),
             moving: now.moving,
         })))

@@ -297,7 +297,7 @@ impl Case {
             let now = |key: &ChunkKey| chunks.get(key).cloned();
             carry_out(&self.keeper, &next, None, now, |_, carried| {
                 match carried {
-                    Carried::Done(entry) => done.push(entry),
+                    Carried::Done(entry) => done.push(*entry),
                     Carried::Overtaken => {}
                     Carried::Failed(error) => failed = Some(error),
                 }

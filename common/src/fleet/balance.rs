@@ -25,7 +25,7 @@ pub fn placed(snapshot: &Snapshot) -> Vec<Placed> {
 #[derive(Debug)]
 pub enum Carried {
     /// It is done; the entry says so.
-    Done(Entry),
+    Done(Box<Entry>),
     /// The chunk is elsewhere by now, or gone: somebody else was first.
     Overtaken,
     /// It was not done; it can be tried again.
@@ -47,7 +47,7 @@ pub async fn carry_out(
         let carried = match now(&step.key) {
             Some((chunk, rev)) if is_as_planned(step, &chunk) => {
                 match keeper.place(&chunk, rev, &step.stores).await {
-                    Ok(entry) => Carried::Done(entry),
+                    Ok(entry) => Carried::Done(Box::new(entry)),
                     Err(error) => Carried::Failed(error),
                 }
             }

@@ -388,7 +388,7 @@ impl World {
         }
         let mut processes = [self.process(), self.process()];
         for _ in 0..self.rng.random_range(5..25) {
-            self.step(&mut processes).await;
+            Box::pin(self.step(&mut processes)).await;
         }
         drop(processes);
         self.set(Faults::default());
@@ -488,8 +488,9 @@ fn run(seed: u64) {
         .enable_time()
         .build()
         .expect("runtime");
-    let run =
-        std::panic::AssertUnwindSafe(|| runtime.block_on(async { World::new(seed).run().await }));
+    let run = std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(async { Box::pin(World::new(seed).run()).await });
+    });
     if let Err(panic) = std::panic::catch_unwind(run) {
         eprintln!("TARN_SEED={seed} fails");
         std::panic::resume_unwind(panic);

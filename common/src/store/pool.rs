@@ -85,8 +85,13 @@ pub enum PoolError {
     #[error("{}", with_source(.0))]
     Store(#[from] StoreError),
     /// The store did not answer in time.
-    #[error("{0}: the store did not answer in time")]
-    Timeout(String),
+    #[error("{key}: no answer within {} s", patience.as_secs_f64())]
+    Timeout {
+        /// The object.
+        key: String,
+        /// How long it had.
+        patience: Duration,
+    },
     /// The store failed a moment ago, and is left alone for a while.
     #[error("the store is failing: {0}")]
     Paused(String),
@@ -195,7 +200,10 @@ impl Member {
         }
         let started = Instant::now();
         let answer = match timeout(patience, operation).await {
-            Err(_) => Err(PoolError::Timeout(key.to_owned())),
+            Err(_) => Err(PoolError::Timeout {
+                key: key.to_owned(),
+                patience,
+            }),
             Ok(answer) => answer.map_err(PoolError::Store),
         };
         self.figures.note(started);

@@ -57,7 +57,10 @@ pub async fn objects(member: &Member, prefix: &str) -> Result<Vec<(String, u64)>
     let mut objects = member.store().list(prefix, None);
     loop {
         let next = timeout(PAGE_PATIENCE, objects.next()).await;
-        let next = next.map_err(|_| PoolError::Timeout(prefix.to_owned()))?;
+        let next = next.map_err(|_| PoolError::Timeout {
+            key: prefix.to_owned(),
+            patience: PAGE_PATIENCE,
+        })?;
         match next {
             Some(Ok(object)) => found.push((object.location.to_string(), object.size)),
             // A directory that nobody has written to yet is as good as an empty one.

@@ -138,9 +138,7 @@ pub async fn read_all(
     stores: Vec<StoreName>,
 ) -> Vec<(StoreName, Result<Bytes, String>)> {
     let reads = stores.into_iter().map(|store| async move {
-        let Some(member) = pool.member(&store) else {
-            return None;
-        };
+        let member = pool.member(&store)?;
         let read = match member.get(key).await {
             Ok(bytes) => kind.check(&bytes).map(|()| bytes),
             Err(error) if error.is_not_found() => return None,

@@ -119,7 +119,7 @@ impl Shipper {
                 .map(|m| m.name().to_string())
                 .collect::<Vec<_>>();
             return Err(ShipError::NoStore(format!(
-                "no answer from {}",
+                "no answer from store {}",
                 down.join(", ")
             )));
         }

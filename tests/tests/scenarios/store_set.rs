@@ -363,7 +363,7 @@ fn a_lost_store_is_made_up_for() {
     assert_eq!(stores["stores"][2]["state"], "lost", "{stores}");
     assert_eq!(stores["stores"][2]["chunks"], 0, "{stores}");
     let count = http.json(&cloud.url("/v1/homes"));
-    assert_eq!(count["homes"][0]["readings"], scene.published, "{count}");
+    assert_eq!(count["homes"][0]["rows"], scene.published, "{count}");
     let plan = http.json(&cloud.url("/v1/stores/plan"));
     assert_eq!(plan["moves_total"], 0, "{plan}");
 }

@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -270,7 +270,7 @@ impl Edge {
         broker.checkpoints().make().await?;
         retire_cut(&journal, cut_upto);
         let twins = twins::open(&data, &identity, clock.clone()).await?;
-        let uplinked: Arc<OnceLock<Arc<Uplink>>> = Arc::default();
+        let uplinked: Arc<OnceLock<Weak<Uplink>>> = Arc::default();
         let presence = presence(&uplinked);
         let sender = Arc::new(CommandSender {
             devices: devices.clone(),
@@ -497,7 +497,7 @@ impl Edge {
             telling.tasks.spawn(lan.run(telling.stop.clone()));
         }
         // Set once, here.
-        let _ = uplinked.set(uplink.clone());
+        let _ = uplinked.set(Arc::downgrade(&uplink));
         let changes = tell_changes(
             service.live.clone(),
             service.devices.twins.clone(),
@@ -653,13 +653,14 @@ impl Edge {
 }
 
 /// Which boxes of the home are there, by what they say where we meet.
-fn presence(uplink: &Arc<OnceLock<Arc<Uplink>>>) -> twins::Presence {
+fn presence(uplink: &Arc<OnceLock<Weak<Uplink>>>) -> twins::Presence {
     let uplink = uplink.clone();
-    Arc::new(move |edge| uplink.get()?.present(edge))
+    // The uplink asks the devices, which ask who is there: one of them must not keep the other.
+    Arc::new(move |edge| uplink.get()?.upgrade()?.present(edge))
 }
 
 /// The boxes of the home: this one, and those that it has heard of.
-fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Arc<Uplink>>>, started_ms: i64) -> Boxes {
+fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Weak<Uplink>>>, started_ms: i64) -> Boxes {
     let (own, uplink) = (identity.edge, uplink.clone());
     Box::new(move || {
         let own = BoxInfo {
@@ -669,10 +670,8 @@ fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Arc<Uplink>>>, started_ms: i
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             ..BoxInfo::default()
         };
-        let others = uplink
-            .get()
-            .map(|uplink| uplink.others())
-            .unwrap_or_default();
+        let others = uplink.get().and_then(Weak::upgrade);
+        let others = others.map(|uplink| uplink.others()).unwrap_or_default();
         let others = others.into_iter().map(|(edge, presence)| BoxInfo {
             edge: edge.to_string(),
             online: Some(presence.online),

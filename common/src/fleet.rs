@@ -215,8 +215,8 @@ pub async fn join(members: &[Arc<Member>], known: &StoreSet, may_found: bool) ->
             }),
         }
     }
-    let fleet = fleet_of(&answered, known);
-    let mut ready: Vec<(Arc<Member>, Told)> = Vec::new();
+    let mut fleet = fleet_of(&answered, known);
+    let mut claimed = Vec::new();
     for (member, mut told) in answered {
         if told.identity.is_none() && !may_found {
             let name = member.name().clone();
@@ -233,6 +233,12 @@ pub async fn join(members: &[Arc<Member>], known: &StoreSet, may_found: bool) ->
                 }
             }
         }
+        claimed.push((member, told));
+        // Somebody else may have been first, and the further ones are claimed for them.
+        fleet = fleet_of(&claimed, known);
+    }
+    let mut ready: Vec<(Arc<Member>, Told)> = Vec::new();
+    for (member, told) in claimed {
         let is_same = |other: &&(Arc<Member>, Told)| other.1.identity == told.identity;
         if let Some(found) = told.identity.map(|id| id.fleet).filter(|id| *id != fleet) {
             refused.push(Refused::OtherFleet {
@@ -251,7 +257,7 @@ pub async fn join(members: &[Arc<Member>], known: &StoreSet, may_found: bool) ->
         }
     }
     let mut set = newest(&ready, known, fleet).await;
-    if set.version == 0 && may_found {
+    if set.version == 0 && may_found && !ready.is_empty() {
         set.version = 1;
     }
     if set.version > 0 {
@@ -362,5 +368,52 @@ async fn publish(ready: &[(Arc<Member>, Told)], set: &StoreSet) {
             version = set.version,
             "a store did not take the store set; it gets it later"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::store::failing::{FailingStore, Faults};
+
+    #[tokio::test]
+    async fn nodes_that_found_a_fleet_at_the_same_time_come_to_agree() {
+        for seed in 0..40 {
+            let objects = Arc::new(InMemory::new());
+            let slow = Faults {
+                delayed: 1_000,
+                delay_max: Duration::from_millis(3),
+                ..Faults::default()
+            };
+            let node = |seed| {
+                let slowly = Arc::new(FailingStore::new(objects.clone(), slow, seed));
+                let url: Url = "memory:all".parse().expect("url");
+                let store = Store::over(url, slowly);
+                Fleet::new(vec![store], None, None, Duration::from_secs(5))
+            };
+            let (one, two) = (node(seed), node(1_000 + seed));
+            let (first, second) = tokio::join!(one.join(), two.join());
+            first.expect("the store may be used");
+            second.expect("the store may be used");
+            // By then both have claimed it, so that both see the same.
+            one.join().await.expect("still may");
+            two.join().await.expect("still may");
+            let sets = [&one, &two].map(|node| node.agreed().set.clone());
+            assert_eq!(sets[0], sets[1], "seed {seed}");
+            assert_eq!(sets[0].version, 1, "seed {seed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_founds_a_fleet_without_a_store() {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = Store::directory(&directory.path().join("store")).expect("opens");
+        std::fs::remove_dir(directory.path().join("store")).expect("removes");
+        std::fs::write(directory.path().join("store"), "no directory").expect("writes");
+        let node = Fleet::new(vec![store], None, None, Duration::from_secs(5));
+        node.join().await.expect_err("the store is away");
+        assert_eq!(node.agreed().set.version, 0);
     }
 }

@@ -9,9 +9,9 @@ use crate::{
     durable::{self, RealDisk},
     ids::{FleetId, StoreName},
     layout::ChunkKey,
-    placement::{Change, Loads, Placement, PlacementKey, SetError, State, StoreSet},
+    placement::{self, Change, Loads, Placement, PlacementKey, SetError, State, StoreSet},
     store::{
-        Store,
+        Store, StoreError,
         pool::{Member, Pool},
     },
 };
@@ -185,12 +185,7 @@ impl Fleet {
     /// Take what the log says was placed into account.
     pub fn count(&self, chunks: &[Arc<Chunk>]) {
         let mut loads = self.loads.lock();
-        for chunk in chunks {
-            chunk
-                .stores
-                .iter()
-                .for_each(|name| loads.add(name, chunk.bytes));
-        }
+        chunks.iter().for_each(|chunk| loads.add_chunk(chunk));
     }
 
     /// Whether a store that may be asked has not been, or not for a while.
@@ -285,6 +280,7 @@ impl Fleet {
         if self.agreed().set.version == 0 {
             return Err(ChangeError::NoFleet);
         }
+        let change = with_plain_url(change).map_err(|e| ChangeError::Open(e.to_string()))?;
         let added = match &change {
             Change::Add(member) => Some(member.name.clone()),
             _ => None,
@@ -370,4 +366,17 @@ impl Fleet {
             tracing::error!("{what}");
         }
     }
+}
+
+/// The change with its URL as a store has it that was opened by it, so that one place looks the same everywhere.
+fn with_plain_url(change: Change) -> Result<Change, StoreError> {
+    let plain = |url: &str| Store::open(url).map(|opened| opened.url().to_string());
+    Ok(match change {
+        Change::Add(member) => Change::Add(placement::Member {
+            url: plain(&member.url)?,
+            ..member
+        }),
+        Change::Move(name, url) => Change::Move(name, plain(&url)?),
+        other => other,
+    })
 }

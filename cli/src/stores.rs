@@ -1,6 +1,6 @@
 //! `tarn stores`: which stores a fleet has, and what lies where.
 
-use std::{cell::RefCell, collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
@@ -109,7 +109,7 @@ enum Action {
 pub(crate) async fn run(command: StoresCommand) -> Result<(), Failure> {
     // To look founds nothing.
     let only_looks = matches!(command.action, Action::List { .. } | Action::Plan { .. });
-    let stores = Stores::open(command.stores.open_some()?, only_looks).await?;
+    let mut stores = Stores::open(command.stores.open_some()?, only_looks).await?;
     match command.action {
         Action::List { json } => stores.list(json),
         Action::Plan { json } => show_plan(&stores.plan(), json),
@@ -119,11 +119,9 @@ pub(crate) async fn run(command: StoresCommand) -> Result<(), Failure> {
             weight,
             zone,
         } => {
-            // As it is written once it was understood, so that one place looks the same everywhere.
-            let opened = Store::open(&url).map_err(|e| Failure::usage(e.to_string()))?;
             let member = Member {
                 name,
-                url: opened.url().to_string(),
+                url,
                 weight,
                 zone,
                 state: State::Active,
@@ -138,11 +136,7 @@ pub(crate) async fn run(command: StoresCommand) -> Result<(), Failure> {
             stores.change(Change::Remove(name, held)).await
         }
         Action::Weigh { name, weight } => stores.change(Change::Weigh(name, weight)).await,
-        Action::Move { name, url } => {
-            let opened = Store::open(&url).map_err(|e| Failure::usage(e.to_string()))?;
-            let url = opened.url().to_string();
-            stores.change(Change::Move(name, url)).await
-        }
+        Action::Move { name, url } => stores.change(Change::Move(name, url)).await,
         Action::Copies { copies } => stores.change(Change::Copies(copies)).await,
         Action::Rebalance { rate } => stores.rebalance(rate.map(|rate| rate.as_u64())).await,
     }
@@ -151,7 +145,7 @@ pub(crate) async fn run(command: StoresCommand) -> Result<(), Failure> {
 /// The stores, and what the log says of them.
 struct Stores {
     fleet: Fleet,
-    catalog: RefCell<Catalog>,
+    catalog: Catalog,
 }
 
 impl Stores {
@@ -162,18 +156,8 @@ impl Stores {
         }
         let joined = fleet.join().await;
         joined.map_err(|reason| Failure::unreachable(anyhow::anyhow!(reason)))?;
-        let mut catalog = Catalog::default();
-        for member in fleet.pool().members() {
-            let read = catalog.refresh(member.store()).await;
-            let read = read.map_err(Failure::unreachable)?;
-            if let Some(reason) = read.failed.first() {
-                return Err(Failure::broken(anyhow::anyhow!("{reason}")));
-            }
-        }
-        Ok(Stores {
-            fleet,
-            catalog: RefCell::new(catalog),
-        })
+        let catalog = read_log(&fleet).await?;
+        Ok(Stores { fleet, catalog })
     }
 
     fn set(&self) -> StoreSet {
@@ -181,18 +165,11 @@ impl Stores {
     }
 
     fn loads(&self) -> Loads {
-        let mut loads = Loads::default();
-        for chunk in self.catalog.borrow().snapshot().iter() {
-            chunk
-                .stores
-                .iter()
-                .for_each(|name| loads.add(name, chunk.bytes));
-        }
-        loads
+        Loads::of_chunks(self.catalog.snapshot().iter())
     }
 
     fn plan(&self) -> Plan {
-        let chunks = placed(&self.catalog.borrow().snapshot());
+        let chunks = placed(&self.catalog.snapshot());
         plan_to_rest(&self.set(), &chunks, &Rule::default())
     }
 
@@ -261,7 +238,7 @@ impl Stores {
         Ok(())
     }
 
-    async fn rebalance(&self, rate: Option<u64>) -> Result<(), Failure> {
+    async fn rebalance(&mut self, rate: Option<u64>) -> Result<(), Failure> {
         let plan = self.plan();
         let keeper = Keeper::new(
             EdgeId(rand::random()),
@@ -272,23 +249,15 @@ impl Stores {
         );
         let bar = bar(&plan);
         let mut failed = Vec::new();
-        let now = |key: &_| {
-            let catalog = self.catalog.borrow();
-            let chunk = catalog.get(key).filter(|_| !catalog.is_removed(key))?;
-            Some((chunk.clone(), catalog.rev(key)))
-        };
-        carry_out(&keeper, &plan, rate, now, |step, carried| {
-            match carried {
-                Carried::Done(entry) => {
-                    self.catalog.borrow_mut().apply(&entry);
-                }
-                Carried::Overtaken => {}
-                Carried::Failed(error) => failed.push(error.to_string()),
+        let now = |key: &_| self.catalog.placed(key);
+        let done = carry_out(&keeper, &plan, rate, now, |step, carried| {
+            if let Carried::Failed(error) = carried {
+                failed.push(error.to_string());
             }
             bar.inc(step.bytes.max(1));
-            true
-        })
-        .await;
+        });
+        let done = done.await;
+        self.catalog.apply_all(&done);
         bar.finish_and_clear();
         self.list(false)?;
         let surplus = keeper.surplus();
@@ -306,6 +275,19 @@ impl Stores {
             ))),
         }
     }
+}
+
+/// What the logs of all stores of a fleet say together.
+pub(crate) async fn read_log(fleet: &Fleet) -> Result<Catalog, Failure> {
+    let mut catalog = Catalog::default();
+    for member in fleet.pool().members() {
+        let read = catalog.refresh(member.store()).await;
+        let read = read.map_err(Failure::unreachable)?;
+        if let Some(reason) = read.failed.first() {
+            return Err(Failure::broken(anyhow::anyhow!("{reason}")));
+        }
+    }
+    Ok(catalog)
 }
 
 fn bar(plan: &Plan) -> ProgressBar {

@@ -7,7 +7,7 @@ use std::{
 use parking_lot::Mutex;
 use rand::Rng;
 use tarn_common::{
-    catalog::{Catalog, Refreshed, Snapshot},
+    catalog::{Catalog, PlacedBy, Refreshed, Snapshot},
     commit_log::{Chunk, Entry},
     layout::{ChunkKey, LOG},
     store::pool::Pool,
@@ -85,19 +85,14 @@ impl Follow {
         self.seen.lock().snapshot.clone()
     }
 
-    /// These chunks by the log, live ones only, and how often each was placed.
+    /// These chunks by the log, live ones only, and by which place each is where it is.
     pub(crate) async fn chunks<'k>(
         &self,
         keys: impl Iterator<Item = &'k ChunkKey>,
-    ) -> HashMap<ChunkKey, (Arc<Chunk>, u64)> {
+    ) -> HashMap<ChunkKey, (Arc<Chunk>, PlacedBy)> {
         let catalog = self.catalog.lock().await;
-        let chunks = keys
-            .filter(|key| !catalog.is_removed(key))
-            .filter_map(|key| {
-                let chunk = catalog.get(key)?.clone();
-                Some((key.clone(), (chunk, catalog.rev(key))))
-            });
-        chunks.collect()
+        keys.filter_map(|key| Some((key.clone(), catalog.placed(key)?)))
+            .collect()
     }
 
     /// Take in entries that were written here.

@@ -53,12 +53,12 @@ impl Default for UpkeepSettings {
 /// Any number of replicas may do so beside each other.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) keeper: Arc<Keeper>,
-    pub(crate) follow: Arc<Follow>,
-    pub(crate) settings: UpkeepSettings,
-    pub(crate) metrics: Metrics,
-    pub(crate) scrubbing: Arc<Scrubbing>,
+    fleet: Arc<Fleet>,
+    keeper: Arc<Keeper>,
+    follow: Arc<Follow>,
+    settings: UpkeepSettings,
+    metrics: Metrics,
+    scrubbing: Arc<Scrubbing>,
     moving: Mutex<Moving>,
     now: Notify,
 }
@@ -151,18 +151,15 @@ impl Upkeep {
             ..Moving::default()
         };
         let chunks = self.follow.chunks(plan.moves.iter().map(|m| &m.key)).await;
-        let chunks = Mutex::new(chunks);
-        let mut done = Vec::new();
         let rate = Some(self.settings.bytes_per_second).filter(|rate| *rate > 0);
-        let now = |key: &ChunkKey| chunks.lock().remove(key);
-        carry_out(&self.keeper, plan, rate, now, |step, carried| {
+        let now = |key: &ChunkKey| chunks.get(key).cloned();
+        let done = carry_out(&self.keeper, plan, rate, now, |step, carried| {
             let mut moving = self.moving.lock();
             match carried {
-                Carried::Done(entry) => {
+                Carried::Done => {
                     moving.done += 1;
                     moving.done_bytes += step.bytes;
                     self.metrics.moved.inc();
-                    done.push(*entry);
                 }
                 Carried::Overtaken => {}
                 Carried::Failed(error) => {
@@ -171,10 +168,8 @@ impl Upkeep {
                     moving.last_error = Some(error.to_string());
                 }
             }
-            true
-        })
-        .await;
-        self.follow.apply(&done).await;
+        });
+        self.follow.apply(&done.await).await;
     }
 }
 
@@ -186,13 +181,7 @@ fn step(step: &tarn_common::placement::Move) -> Step {
 impl StoresService for Upkeep {
     async fn stores(&self) -> StoresNow {
         let set = self.fleet.agreed().set.clone();
-        let mut loads = Loads::default();
-        for chunk in self.follow.snapshot().iter() {
-            chunk
-                .stores
-                .iter()
-                .for_each(|name| loads.add(name, chunk.bytes));
-        }
+        let mut loads = Loads::of_chunks(self.follow.snapshot().iter());
         let mut failing = BTreeSet::new();
         for member in self.fleet.pool().members() {
             let health = member.health();

@@ -340,7 +340,7 @@ impl Shipper {
         self.look_for_new();
         let backlog = self.backlog.lock();
         let not_before = |entry: &EntryId| progress.troubles.get(entry).and_then(|t| t.not_before);
-        let up: BTreeSet<StoreName> = self.up().iter().map(|m| m.name().clone()).collect();
+        let up = self.up_names();
         // What waits for a store that is away need not be tried before the stores are others than they were.
         let is_short = |entry: &EntryId| backlog.short.get(entry).is_some_and(|then| *then == up);
         let ready = backlog
@@ -399,8 +399,7 @@ impl Shipper {
             Err(ShipError::Short) => {
                 progress.store_failures = 0;
                 progress.troubles.remove(&entry);
-                let up = self.up().iter().map(|m| m.name().clone()).collect();
-                self.backlog.lock().short.insert(entry, up);
+                self.backlog.lock().short.insert(entry, self.up_names());
                 self.waiting.send_replace(self.look_for_new());
                 return None;
             }

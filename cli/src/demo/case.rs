@@ -21,7 +21,7 @@ use tarn_common::{
 
 use crate::{
     exit::Failure,
-    stores::{before_and_after, table},
+    stores::{before_and_after, read_log, table},
 };
 
 /// Chunks of the case.
@@ -207,11 +207,7 @@ struct Case {
 
 impl Case {
     async fn open(fleet: Fleet) -> Result<Case, Failure> {
-        let mut catalog = Catalog::default();
-        for member in fleet.pool().members() {
-            let read = catalog.refresh(member.store()).await;
-            read.map_err(Failure::broken)?;
-        }
+        let catalog = read_log(&fleet).await?;
         let keeper = Keeper::new(
             EdgeId(0xcee9e4),
             fleet.pool().clone(),
@@ -227,24 +223,14 @@ impl Case {
     }
 
     fn loads(&self) -> Loads {
-        let mut loads = Loads::default();
-        for chunk in self.catalog.snapshot().iter() {
-            chunk
-                .stores
-                .iter()
-                .for_each(|name| loads.add(name, chunk.bytes));
-        }
-        loads
+        Loads::of_chunks(self.catalog.snapshot().iter())
     }
 
     async fn place(&mut self, key: &ChunkKey, stores: &[StoreName]) -> Result<(), Failure> {
-        let Some(chunk) = self.catalog.get(key).cloned() else {
+        let Some((chunk, by)) = self.catalog.placed(key) else {
             return Ok(());
         };
-        let placed = self
-            .keeper
-            .place(&chunk, self.catalog.rev(key), stores)
-            .await;
+        let placed = self.keeper.place(&chunk, by.rev, stores).await;
         self.catalog.apply(&placed.map_err(Failure::broken)?);
         Ok(())
     }
@@ -285,25 +271,14 @@ impl Case {
             if next.is_empty() {
                 break;
             }
-            let chunks: BTreeMap<_, _> = next
-                .moves
-                .iter()
-                .filter_map(|step| {
-                    let chunk = self.catalog.get(&step.key)?.clone();
-                    Some((step.key.clone(), (chunk, self.catalog.rev(&step.key))))
-                })
-                .collect();
-            let (mut done, mut failed) = (Vec::new(), None);
-            let now = |key: &ChunkKey| chunks.get(key).cloned();
-            carry_out(&self.keeper, &next, None, now, |_, carried| {
-                match carried {
-                    Carried::Done(entry) => done.push(*entry),
-                    Carried::Overtaken => {}
-                    Carried::Failed(error) => failed = Some(error),
+            let mut failed = None;
+            let now = |key: &ChunkKey| self.catalog.placed(key);
+            let done = carry_out(&self.keeper, &next, None, now, |_, carried| {
+                if let Carried::Failed(error) = carried {
+                    failed = Some(error);
                 }
-                true
-            })
-            .await;
+            });
+            let done = done.await;
             if let Some(error) = failed {
                 return Err(Failure::broken(error));
             }

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use crate::ids::StoreName;
+use crate::{commit_log::Chunk, ids::StoreName};
 
 /// What one store holds, and how it has been doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -29,6 +29,23 @@ impl Loads {
     #[must_use]
     pub fn of(&self, name: &StoreName) -> Load {
         self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// What these chunks come to at the stores that hold them.
+    #[must_use]
+    pub fn of_chunks<'c>(chunks: impl IntoIterator<Item = &'c Arc<Chunk>>) -> Loads {
+        let mut loads = Loads::default();
+        for chunk in chunks {
+            loads.add_chunk(chunk);
+        }
+        loads
+    }
+
+    /// Count all copies of a chunk.
+    pub fn add_chunk(&mut self, chunk: &Chunk) {
+        for name in &chunk.stores {
+            self.add(name, chunk.bytes);
+        }
     }
 
     /// Count one copy of a chunk.

@@ -53,13 +53,6 @@ impl Breaker {
             .is_some_and(|until| until > Instant::now())
     }
 
-    /// When the store may be asked again; none if it may be now.
-    #[must_use]
-    pub fn open_until(&self) -> Option<Instant> {
-        let until = self.0.lock().closed_again;
-        until.filter(|until| *until > Instant::now())
-    }
-
     /// Why the store is left alone.
     #[must_use]
     pub fn last_error(&self) -> String {

@@ -153,12 +153,6 @@ impl Member {
         self.breaker.is_open()
     }
 
-    /// When it may be asked again; none if it may be now.
-    #[must_use]
-    pub fn down_until(&self) -> Option<Instant> {
-        self.breaker.open_until()
-    }
-
     /// How it has been doing.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -82,7 +82,7 @@ impl Shipper {
         for key in &entry.removes {
             for key in [true, false].map(|is_primary| key.copy(is_primary)) {
                 for member in up {
-                    member.ask(&key, member.store().delete(&key)).await?;
+                    member.delete(&key).await?;
                 }
             }
         }
@@ -132,6 +132,11 @@ impl Shipper {
         let mut up = self.stores.pool().members();
         up.retain(|m| !m.is_down() && self.is_asked(m) && agreed.takes(m.name()));
         up
+    }
+
+    /// Their names.
+    pub(super) fn up_names(&self) -> BTreeSet<StoreName> {
+        self.up().iter().map(|m| m.name().clone()).collect()
     }
 
     fn is_asked(&self, member: &Member) -> bool {
@@ -347,7 +352,7 @@ impl Shipper {
 
     /// Bring chunks home that went to other stores because theirs were away.
     pub(super) async fn hand_back(&self) {
-        let up: BTreeSet<StoreName> = self.up().iter().map(|m| m.name().clone()).collect();
+        let up = self.up_names();
         for (chunk, rev, wanted) in self.shelf.hinted() {
             if !wanted.iter().all(|name| up.contains(name)) {
                 continue;

@@ -232,9 +232,11 @@ fn a_disk_without_room_loses_nothing_and_goes_on_with_room() {
         while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
     };
     // What the box removes meanwhile makes room again.
-    wait::until_true(LIMIT, "the journal should find no room", || {
+    // Whichever comes first: the journal finds no room, or the box sees that the disk is about to be full.
+    wait::until_true(LIMIT, "the box should find no room", || {
         fill();
         metric(&edge, "tarn_journal_write_errors_total") > 0.0
+            || metric(&edge, "tarn_disk_refusing") > 0.0
     });
     wait::until_true(LIMIT, "publishes should be refused", || {
         fill();

@@ -1,12 +1,21 @@
 # syntax=docker/dockerfile:1
 # Tarn in a small image that runs as nobody in particular. The binary is all that is in it beside certificates.
 
+FROM node:20-bookworm-slim AS page
+WORKDIR /src/dashboard
+COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc ./
+RUN npm ci --silent
+COPY openapi/edge.json openapi/cloud.json ../openapi/
+COPY dashboard ./
+RUN npm run --silent build
+
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc g++ libc6-dev make cmake pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+COPY --from=page /src/dashboard/dist dashboard/dist
 # What was compiled before is kept between builds.
 RUN --mount=type=cache,target=/src/target \
     --mount=type=cache,target=/usr/local/cargo/registry \

@@ -1,3 +1,8 @@
+/// Examples of everything that is sent and answered.
+mod examples;
+/// How who asks is known.
+mod security;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use poem_openapi::{OpenApi, OpenApiService};
@@ -6,12 +11,15 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::Api, broker_api::BrokerApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
-    live_api::LiveApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
+    access_api::AccessApi, api::Api, broker_api::BrokerApi, devices::Access,
+    devices_api::DevicesApi, homes_api::HomesApi, live_api::LiveApi, service::Kind,
+    stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 49] = [
+const SENT: [&str; 55] = [
+    "AuditEntry",
+    "AuditPage",
     "BoxInfo",
     "Boxes",
     "Column",
@@ -50,6 +58,7 @@ const SENT: [&str; 49] = [
     "ReadingsPage",
     "Room",
     "ScrubState",
+    "Session",
     "SplitDone",
     "SqlAnswer",
     "StoreInfo",
@@ -57,6 +66,9 @@ const SENT: [&str; 49] = [
     "StoreMove",
     "Stores",
     "StoresPlan",
+    "Token",
+    "TokenCreated",
+    "Tokens",
     "Twin",
     "TwinChange",
     "TwinHistory",
@@ -110,6 +122,10 @@ pub(crate) fn document(kind: Kind) -> String {
         let stores = StoresApi { stores: None };
         join(&mut document, described(stores, title, description));
     }
+    join(
+        &mut document,
+        described(AccessApi::default(), title, description),
+    );
     join(&mut document, described(twins, title, description));
     join(&mut document, described(homes, title, description));
     for name in SENT {
@@ -118,9 +134,9 @@ pub(crate) fn document(kind: Kind) -> String {
         }
         always_there(&mut document["components"]["schemas"][name]);
     }
-    document["components"]["schemas"]["SqlAnswer"]["properties"]["rows"]["items"]["items"]["nullable"] =
-        json!(true);
-    add_examples(&mut document);
+    simplify_references(&mut document);
+    security::add(&mut document);
+    examples::add(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
     text
@@ -162,20 +178,22 @@ fn join(document: &mut Value, other: Value) {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            // Generated clients look for the plain media type; JSON is UTF-8 anyway.
-            let plain = |name: String| {
-                name.strip_suffix("; charset=utf-8")
-                    .map_or(name.clone(), str::to_owned)
-            };
             let fields: BTreeMap<String, Value> = fields
                 .into_iter()
-                .map(|(name, v)| (plain(name), sorted(v)))
+                .map(|(name, v)| (plain(&name).to_owned(), sorted(v)))
                 .collect();
             Value::Object(fields.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
         other => other,
     }
+}
+
+/// A media type without its encoding: generated clients look for the plain one, and JSON is UTF-8 anyway.
+fn plain(media_type: &str) -> &str {
+    media_type
+        .strip_suffix("; charset=utf-8")
+        .unwrap_or(media_type)
 }
 
 /// Say of a shape that is only sent what the library cannot: optional fields are there, as null.
@@ -200,91 +218,35 @@ fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Examples of parameters and bodies, by name.
-fn add_examples(document: &mut Value) {
-    let example = |name: &str, is_query: bool| {
-        Some(match name {
-            "device" if is_query => json!(["attic/thermometer"]),
-            "kind" => json!(["reading"]),
-            "Last-Event-ID" => json!("3f9a27c05d1be864-1042"),
-            "fresh" => json!("5s"),
-            "home" => json!("my-home"),
-            "device" => json!("attic/thermometer"),
-            "metric" if is_query => json!(["temperature"]),
-            "metric" => json!("state"),
-            "from" => json!("-24h"),
-            "to" => json!("2026-11-22T10:00:00Z"),
-            "every" => json!("15m"),
-            "agg" => json!("avg"),
-            "limit" => json!(1000),
-            "wait" => json!("5s"),
-            "timeout" => json!("10s"),
-            "ttl" => json!("10m"),
-            "room" => json!("Living room"),
-            "member" => json!("ada"),
-            "If-Match" => {
-                json!("\"0f4b2c3d9a8e7f6051423324150607f8e9dacbbc9d8e7f60a1b2c3d4e5f60718\"")
-            }
-            "tarn-author" => json!("app of Ada"),
-            "tarn-node" => json!("00c0ffee00c0ffee"),
-            "command" => json!("01KAV6M3V7XJ3T1S9Q4YB2N8ZD"),
-            _ => return None,
-        })
-    };
+/// Every operation of a document.
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
-    for (_, operation) in operations {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            let is_query = parameter["in"] == "query";
-            let name = parameter["name"].as_str();
-            let value = name.and_then(|name| example(name, is_query));
-            if let Some(value) = value {
-                parameter["example"] = value;
+    operations.map(|(_, operation)| operation)
+}
+
+/// Have a reference that is described be one, with its description beside it. The library makes two schemas of them, of which
+/// the second says nothing of a type, and generators of clients cannot tell that they are one.
+fn simplify_references(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::Array(parts)) = fields.get_mut("allOf")
+                && is_described_reference(parts)
+            {
+                parts.truncate(1);
             }
+            fields.values_mut().for_each(simplify_references);
         }
+        Value::Array(items) => items.iter_mut().for_each(simplify_references),
+        _ => {}
     }
-    for (name, example) in [
-        (
-            "DeviceUpdate",
-            json!({"name": "Reading lamp", "room": "Living room"}),
-        ),
-        ("MergeRequest", json!({"other": "8f3a1c5e9b7d2046"})),
-        ("MemberUpdate", json!({"name": "Ada", "role": "owner"})),
-        ("ConflictResolution", json!({"value": 18})),
-        ("SplitRequest", json!({"identifiers": ["ha:bedroom"]})),
-        (
-            "LiveReading",
-            json!({"device": "attic/thermometer", "metric": "temperature", "value": 21.5, "text": null, "unit": "°C", "ts": "2026-11-22T10:00:00.000Z", "received": "2026-11-22T10:00:00.120Z"}),
-        ),
-        (
-            "LiveTwin",
-            json!({"device": "8f3a1c5e9b7d2046", "changed": ["desired.state"]}),
-        ),
-        (
-            "LivePresence",
-            json!({"what": "device", "id": "8f3a1c5e9b7d2046", "online": false, "since": "2026-11-22T10:00:00.000Z"}),
-        ),
-        ("LiveGap", json!({"dropped": 12})),
-        ("LiveReset", json!({"reason": "it is too long ago"})),
-    ] {
-        let schema = &mut document["components"]["schemas"][name];
-        if !schema.is_null() {
-            schema["example"] = example;
-        }
-    }
-    for (operation, example) in [
-        ("desired/patch", json!({"state": true, "brightness": 120})),
-        ("call/post", json!({"state": "UNLOCK"})),
-    ] {
-        let body = format!(
-            "/paths/~1v1~1homes~1{{home}}~1devices~1{{device}}~1{operation}/requestBody/content"
-        );
-        let forms = document.pointer_mut(&body).and_then(Value::as_object_mut);
-        for (_, form) in forms.into_iter().flatten() {
-            form["example"] = example.clone();
-        }
-    }
-    document["components"]["schemas"]["SqlRequest"]["example"] = json!({"sql": "SELECT metric, count(*), avg(value) FROM readings WHERE ts > now() - INTERVAL '1 day' GROUP BY metric"});
+}
+
+fn is_described_reference(parts: &[Value]) -> bool {
+    let [reference, Value::Object(fields)] = parts else {
+        return false;
+    };
+    reference.get("$ref").is_some() && fields.keys().all(|name| name == "description")
 }
 
 /// A page that shows the document and loads nothing from outside.

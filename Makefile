@@ -21,19 +21,47 @@ help: ## Print this list
 .PHONY: check
 check: ## Check formatting and lints
 	cargo fmt --all --check
+	$(MAKE) --no-print-directory $(DASHBOARD)
+	cd dashboard && npm run --silent check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# The page is embedded in the binary, so it is built before cargo runs, and again only when something
+# that it is made of has changed.
+DASHBOARD := dashboard/dist/index.html
+DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.gen.d.ts') \
+	openapi/edge.json openapi/cloud.json
+
+.PHONY: dashboard
+dashboard: $(DASHBOARD) ## Build the web page into dashboard/dist
+
+$(DASHBOARD): dashboard/node_modules/.package-lock.json $(DASHBOARD_SOURCES)
+	cd dashboard && npm run --silent build
+	touch "$@"
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json dashboard/package.json
+	command -v npm >/dev/null || scripts/setup.sh >/dev/null
+	cd dashboard && npm ci --silent
+	touch "$@"
 
 # Everything is built by one cargo call over the whole workspace, because building a single package
 # resolves other features and would compile the large dependencies twice.
 .PHONY: test
-test: ## Install what the tests need, build, and run every test
+test: $(DASHBOARD) ## Install what the tests need, build, and run every test
+	cd dashboard && npm run --silent test
 	venv="$$(scripts/setup.sh)"; \
 	cargo build --workspace --bins --tests; \
 	export TARN_BIN="$(TARN)" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
 	cargo test --workspace --no-fail-fast
 
+.PHONY: walk
+walk: $(DASHBOARD) ## Walk through the dashboard with a real browser
+	venv="$$(scripts/setup.sh)"; \
+	cargo build --workspace --bins --tests; \
+	export TARN_BIN="$(TARN)" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
+	cargo test --workspace --test scenarios dashboard:: -- --ignored --nocapture
+
 .PHONY: build
-build: ## Build the tarn binary in the development profile
+build: $(DASHBOARD) ## Build the tarn binary in the development profile
 	cargo build --workspace --bin tarn
 
 .PHONY: demo
@@ -41,7 +69,7 @@ demo: build ## Run the demo, for a while if SECONDS=n is given
 	"$(TARN)" demo $(DEMO_FLAGS)
 
 .PHONY: bench
-bench: ## Run the benchmarks on a release build
+bench: $(DASHBOARD) ## Run the benchmarks on a release build
 	venv="$$(scripts/setup.sh)"; \
 	cargo build --release --workspace --bin tarn --bin mqtt-load; \
 	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_MQTT_LOAD="$(CARGO_TARGET_DIR)/release/mqtt-load"; \
@@ -54,6 +82,7 @@ bench: ## Run the benchmarks on a release build
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+	cd dashboard && npm run --silent format
 
 .PHONY: openapi
 openapi: build ## Write openapi/edge.json and openapi/cloud.json anew

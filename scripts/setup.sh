@@ -20,8 +20,11 @@ missing_packages() {
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v paho_c_sub >/dev/null || echo paho.mqtt.c-examples
     command -v strace >/dev/null || echo strace
+    # Spark, which reads stores as analysts do, runs on Java 17.
+    command -v java >/dev/null || echo openjdk-17-jre-headless
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
+    command -v chromium >/dev/null || echo chromium
     command -v "$python" >/dev/null || echo python3
     # Debian splits ensurepip from Python itself, and a venv without it has no pip.
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
@@ -76,9 +79,23 @@ install_venv() {
     printf '%s\n' "$venv"
 }
 
+# Installs exactly what the lock files of the dashboard, of its browser tests and of generated clients say, where they say
+# otherwise than what is there. npm wants to find packages beside the files that name them, so they are in the checkout, not in git.
+install_node_modules() {
+    local dir mark
+    for dir in "$root/dashboard" "$root/tests/browser" "$root/tests/clients/typescript"; do
+        mark="$dir/node_modules/.package-lock.json"
+        [ "$mark" -nt "$dir/package-lock.json" ] && continue
+        say "installing the packages of $dir"
+        npm ci --silent --prefix "$dir" >&2
+        touch "$mark"
+    done
+}
+
 mkdir -p "$cache"
 # Two runs at once would otherwise install into the same directory.
 exec 9>"$cache/setup.lock"
 flock 9
 install_packages
+install_node_modules
 install_venv

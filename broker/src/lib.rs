@@ -16,9 +16,6 @@ mod connection;
 // The byte streams that MQTT runs on: TCP, TLS, WebSocket.
 mod transport;
 
-// A file that is read again when it changes.
-mod watched;
-
 // The fixed header: how long a packet is, before any of it is kept.
 mod frame;
 

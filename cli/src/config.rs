@@ -31,6 +31,7 @@ use crate::{
     bridge::BridgeArgs,
     cloud_link::{CloudLinkArgs, MeetingArgs},
     exit::Failure,
+    http::HttpArgs,
     lan::LanArgs,
     mqtt::MqttArgs,
     store::S3Args,
@@ -94,7 +95,7 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_MQTT", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mqtt: Option<SocketAddr>,
-    /// Where the REST interface listens; it has no login yet, so only this machine by default [default: 127.0.0.1:8080]
+    /// Where the REST interface and the dashboard are served; for other machines give a certificate, see --http-cert [default: 127.0.0.1:8080]
     #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
@@ -213,6 +214,9 @@ pub(crate) struct EdgeArgs {
     pub(crate) s3: S3Args,
     #[command(flatten)]
     #[serde(flatten)]
+    pub(crate) http_args: HttpArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) query: QueryArgs,
 }
 
@@ -245,7 +249,7 @@ pub(crate) struct CloudArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) stores: StoreArgs,
-    /// Where the REST interface listens; it has no login yet, so only this machine by default [default: 127.0.0.1:8090]
+    /// Where the REST interface and the dashboard are served; for other machines give a certificate, see --http-cert [default: 127.0.0.1:8090]
     #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
@@ -300,6 +304,9 @@ pub(crate) struct CloudArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) meeting: MeetingArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) http_args: HttpArgs,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) query: QueryArgs,
@@ -381,18 +388,24 @@ impl EdgeArgs {
             copied_wait: self.copied_wait.unwrap_or(defaults.copied_wait),
             ..defaults
         };
+        let data = self.data.ok_or_else(|| required("data"))?;
+        // Queries name files by URLs, and a URL has no relative path.
+        let data = std::path::absolute(&data)
+            .map_err(|e| Failure::usage(format!("--data {}: {e}", data.display())))?;
         let mqtt = self.mqtt_args.listen(self.mqtt)?;
+        let http = self
+            .http
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
         // The first listener is the plain one.
         let lan = (self.lan).settings(self.cloud_link.home_key(), mqtt[0].address)?;
         Ok(Settings {
-            data: self.data.ok_or_else(|| required("data"))?,
+            data,
             home: home.clone(),
             mqtt,
             lan,
             broker: self.mqtt_args.limits(BrokerLimits::default()),
-            http: self
-                .http
-                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            http,
+            http_settings: self.http_args.settings(http)?,
             copies: copies(self.copies, &stores)?,
             stores,
             cut_age: self
@@ -432,10 +445,12 @@ impl CloudArgs {
     /// Check everything at once and give the service's settings.
     pub(crate) fn settings(self) -> Result<tarn_cloud::Settings, Failure> {
         let defaults = tarn_cloud::Settings::new(self.stores.open_some()?);
+        let http = self
+            .http
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090)));
         Ok(tarn_cloud::Settings {
-            http: self
-                .http
-                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090))),
+            http,
+            http_settings: self.http_args.settings(http)?,
             cache_directory: self.cache,
             cache_bytes: self.cache_size.map_or(defaults.cache_bytes, |s| s.as_u64()),
             refresh_every: self

@@ -15,9 +15,12 @@ use std::{
 
 use clap::Args;
 use tarn_cloud::Cloud;
-use tarn_common::{clock::SystemClock, query::Engine};
+use tarn_common::{clock::SystemClock, query::Engine, store::Store};
 use tarn_edge::Edge;
-use tarn_openapi::{Feature, SetRequest};
+use tarn_openapi::{
+    Access, AccessSettings, Feature, HttpSettings, SetRequest,
+    access::{Homes, Jwk, RateSettings, Role, SigningKey, TokenRequest, setup_link},
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, interval},
@@ -44,6 +47,9 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// How long the demo waits for a device to do what it is told.
 const COMMAND_WAIT: Duration = Duration::from_secs(5);
 
+/// How long the token of the demo is good.
+const TOKEN_TIME: Duration = Duration::from_secs(86_400);
+
 /// The SQL answer is printed once after this.
 const SQL_AFTER: Duration = Duration::from_secs(8);
 
@@ -66,6 +72,8 @@ pub(crate) struct DemoCommand {
 
 /// Everything that runs.
 struct Scene {
+    /// An owner's, good at all services.
+    token: String,
     served: ServedStores,
     cloud: Cloud,
     boxes: Vec<Edge>,
@@ -83,7 +91,7 @@ pub(crate) async fn run(command: DemoCommand, stop: CancellationToken) -> Result
         return case::run(dir.path()).await;
     }
     let mut scene = Scene::start(&command, dir.path()).await?;
-    scene.introduce(dir.path());
+    scene.introduce(dir.path()).await?;
     let ended = scene
         .watch(command.seconds.map(Duration::from_secs), &stop)
         .await;
@@ -100,13 +108,22 @@ impl Scene {
     async fn start(command: &DemoCommand, dir: &std::path::Path) -> Result<Scene, Failure> {
         let served = ServedStores::start(dir).await?;
         let clock = Arc::new(SystemClock);
-        let cloud_settings = tarn_cloud::Settings::new(served.stores.clone());
+        let (token, key) = issue(dir).await?;
+        let http_settings = HttpSettings {
+            trusted: vec![key],
+            ..HttpSettings::default()
+        };
+        let cloud_settings = tarn_cloud::Settings {
+            http_settings: http_settings.clone(),
+            ..tarn_cloud::Settings::new(served.stores.clone())
+        };
         let cloud = Cloud::start(cloud_settings, clock.clone())
             .await
             .map_err(Failure::broken)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let stop_devices = CancellationToken::new();
         let mut scene = Scene {
+            token,
             served,
             cloud,
             boxes: Vec::new(),
@@ -127,6 +144,7 @@ impl Scene {
             let mut settings = settings.settings()?;
             settings.stores.clone_from(&scene.served.stores);
             settings.copies = Some(COPIES);
+            settings.http_settings = http_settings.clone();
             let edge = Edge::start(settings, clock.clone())
                 .await
                 .map_err(Failure::broken)?;
@@ -150,7 +168,7 @@ impl Scene {
         Ok(())
     }
 
-    fn introduce(&self, dir: &std::path::Path) {
+    async fn introduce(&self, dir: &std::path::Path) -> Result<(), Failure> {
         println!(
             "Tarn demo: {} homes, one cloud service, {} stores, {COPIES} copies of each chunk.\n",
             self.boxes.len(),
@@ -158,13 +176,14 @@ impl Scene {
         );
         for edge in &self.boxes {
             println!(
-                "  box {}   mqtt://{}   http://{}/docs",
+                "  box {}   mqtt://{}   {}",
                 edge.identity().home,
                 edge.mqtt_addresses()[0].1,
-                edge.http_addr()
+                link(edge.access(), edge.http_addr()).await?
             );
         }
-        println!("  cloud        http://{}/docs", self.cloud.http_addr());
+        let cloud = link(self.cloud.access(), self.cloud.http_addr()).await?;
+        println!("  cloud        {cloud}");
         self.served.introduce(dir);
         println!();
         println!(
@@ -175,11 +194,16 @@ impl Scene {
             "      mosquitto_pub -p {} -q 1 -t zigbee2mqtt/kitchen/plug/set -m '{{\"state\":\"OFF\"}}'",
             self.boxes[0].mqtt_addresses()[0].1.port()
         );
+        println!("      export TARN_TOKEN={}", self.token);
         println!(
-            "      curl -s http://{}/v1/homes/home-1/devices",
+            "      curl -s -H \"Authorization: Bearer $TARN_TOKEN\" http://{}/v1/homes/home-1/devices",
             self.boxes[0].http_addr()
         );
-        println!("      curl -s http://{}/v1/homes\n", self.cloud.http_addr());
+        println!(
+            "      curl -s -H \"Authorization: Bearer $TARN_TOKEN\" http://{}/v1/homes\n",
+            self.cloud.http_addr()
+        );
+        Ok(())
     }
 
     async fn watch(
@@ -329,6 +353,34 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// A token that services take which trust the key.
+async fn issue(dir: &std::path::Path) -> Result<(String, Jwk), Failure> {
+    let settings = AccessSettings {
+        store: Store::directory(&dir.join("access")).map_err(Failure::broken)?,
+        key_file: dir.join("issuer.key"),
+        trusted: Vec::new(),
+        rate: RateSettings::default(),
+    };
+    let key = SigningKey::open(&settings.key_file).map_err(Failure::broken)?;
+    let key = serde_json::from_value(key.public_jwk()).map_err(Failure::broken)?;
+    let request = TokenRequest {
+        name: "demo".into(),
+        role: Role::Owner,
+        homes: Homes::All,
+        lifetime: TOKEN_TIME,
+        by: "demo".into(),
+    };
+    let access = Access::new(settings, Arc::new(SystemClock));
+    let issued = access.issue(request).await.map_err(Failure::broken)?;
+    Ok((issued.token, key))
+}
+
+/// Where somebody makes himself an account, and then is in the dashboard.
+async fn link(access: &Access, http: SocketAddr) -> Result<String, Failure> {
+    let code = access.offer(Role::Owner, Homes::All, true).await;
+    Ok(setup_link(http, false, &code.map_err(Failure::broken)?))
 }
 
 async fn count(engine: &Arc<Engine>) -> Option<u64> {

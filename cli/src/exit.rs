@@ -18,6 +18,14 @@ impl Failure {
         }
     }
 
+    /// Nobody reads what is written any more, so there is nothing left to do.
+    pub(crate) fn unread() -> Self {
+        Failure {
+            code: 0,
+            message: String::new(),
+        }
+    }
+
     /// The work broke.
     pub(crate) fn broken(error: impl Into<anyhow::Error>) -> Self {
         Failure {

@@ -1,23 +1,29 @@
 //! The command line of Tarn: parses, sets up logging and signals, calls the crates.
 
+mod ask;
 mod bridge;
+mod client;
 mod cloud_link;
 mod config;
 mod demo;
 mod exit;
+mod http;
 mod lan;
 mod mqtt;
+mod package;
+mod progress;
 mod serve;
 mod simulate;
 mod store;
 mod store_args;
 mod stores;
+mod token;
 mod user;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -55,13 +61,39 @@ enum Command {
     Verify(verify::VerifyCommand),
     /// List, add, drain and remove the stores of a fleet; show what would be moved, and move it
     Stores(stores::StoresCommand),
+    /// Make, list and revoke tokens for the REST interface, and links for accounts
+    Token(token::TokenCommand),
     /// Add, remove and list the MQTT users of a box
     User(user::UserCommand),
+    // As with `simulate`, its help stands with its arguments.
+    Status(Box<ask::status::StatusCommand>),
+    /// List the devices of a home, or show one in detail
+    Devices(Box<ask::devices::DevicesCommand>),
+    Readings(Box<ask::readings::ReadingsCommand>),
+    /// Ask a box or a cloud in SQL
+    Sql(Box<ask::sql::SqlCommand>),
+    /// Print what happens in a home as it happens, one line each
+    Tail(Box<ask::tail::TailCommand>),
     /// Print the OpenAPI document
     Openapi {
         /// Whose document
         side: Side,
     },
+    /// Print the completions of a shell, like `source <(tarn completions bash)`
+    Completions(package::CompletionsCommand),
+    /// Write the man pages into a directory, for packages
+    #[command(hide = true)]
+    Man(package::ManCommand),
+}
+
+impl Command {
+    /// Whether what it does is told on the terminal, so that logs would stand between.
+    fn answers_people(&self) -> bool {
+        !matches!(
+            self,
+            Command::Edge(_) | Command::Cloud(_) | Command::Store(_) | Command::Simulate(_)
+        )
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -74,10 +106,7 @@ enum Side {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(
-        cli.command,
-        Command::Demo(_) | Command::Verify(_) | Command::Stores(_)
-    );
+    let quiet = cli.command.answers_people();
     // The libraries below tell of every connection; what matters of it Tarn says itself. The router
     // takes a link that ends with something still to be taken for an error.
     let default = if quiet {
@@ -112,7 +141,15 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate(&args).await,
         Command::Verify(command) => verify::run(command).await,
         Command::Stores(command) => stores::run(command).await,
+        Command::Token(command) => token::run(command).await,
         Command::User(command) => user::run(command),
+        Command::Status(command) => ask::status::run(*command, stop_on_signal()).await,
+        Command::Devices(command) => ask::devices::run(*command).await,
+        Command::Readings(command) => ask::readings::run(*command).await,
+        Command::Sql(command) => ask::sql::run(*command).await,
+        Command::Tail(command) => ask::tail::run(*command, stop_on_signal()).await,
+        Command::Completions(command) => package::completions(&command, Cli::command()),
+        Command::Man(command) => package::man(&command, Cli::command()),
         Command::Openapi { side } => {
             println!(
                 "{}",

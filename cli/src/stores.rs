@@ -1,11 +1,10 @@
 //! `tarn stores`: which stores a fleet has, and what lies where.
 
-use std::{collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tarn_common::{
     catalog::Catalog,
@@ -17,7 +16,7 @@ use tarn_common::{
     store::Store,
 };
 
-use crate::{exit::Failure, store_args::StoreArgs};
+use crate::{exit::Failure, progress, store_args::StoreArgs};
 
 /// How long a store may take for one operation.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -247,7 +246,8 @@ impl Stores {
             None,
             BTreeMap::new(),
         );
-        let bar = bar(&plan);
+        let total = plan.moves.iter().map(|step| step.bytes.max(1)).sum();
+        let bar = progress::bytes(total);
         let mut failed = Vec::new();
         let now = |key: &_| self.catalog.placed(key);
         let done = carry_out(&keeper, &plan, rate, now, |step, carried| {
@@ -288,21 +288,6 @@ pub(crate) async fn read_log(fleet: &Fleet) -> Result<Catalog, Failure> {
         }
     }
     Ok(catalog)
-}
-
-fn bar(plan: &Plan) -> ProgressBar {
-    let total = plan.moves.iter().map(|step| step.bytes.max(1)).sum();
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(Some(total), target);
-    let style = "{bar:40} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn show_plan(plan: &Plan, json: bool) -> Result<(), Failure> {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use tarn_common::{
     ids::HomeId,
-    verify::{Lost, Options, Report, verify_all},
+    verify::{Lost, Options, Progress, Report, verify_all},
 };
+use tokio::sync::watch;
 
-use crate::{exit::Failure, store_args::StoreArgs};
+use crate::{exit::Failure, progress, store_args::StoreArgs};
 
 /// Faults that are printed one by one; the rest is counted. JSON has them all.
 const PRINTED_MAX: usize = 200;
@@ -46,8 +48,14 @@ pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
         repair: command.repair,
         delete_surplus: command.delete_unlogged.then_some(command.grace),
         needs_roots: command.offline,
+        progress: Some(watch::Sender::default()),
     };
-    let report = verify_all(stores, &options).await;
+    let bar = progress::steps("chunks");
+    let report = tokio::select! {
+        report = verify_all(stores, &options) => report,
+        never = shown(&options, &bar) => match never {},
+    };
+    bar.finish_and_clear();
     let report = report.map_err(Failure::unreachable)?;
     if command.json {
         println!(
@@ -68,6 +76,19 @@ pub(crate) async fn run(command: VerifyCommand) -> Result<(), Failure> {
             "not looked at: {away}"
         )))
     }
+}
+
+/// Move the bar as the check goes on.
+async fn shown(options: &Options, bar: &ProgressBar) -> std::convert::Infallible {
+    let mut told = options.progress.as_ref().map(watch::Sender::subscribe);
+    while let Some(told) = &mut told
+        && told.changed().await.is_ok()
+    {
+        let Progress { done, total } = *told.borrow_and_update();
+        bar.set_length(total);
+        bar.set_position(done);
+    }
+    std::future::pending().await
 }
 
 fn print(report: &Report) {

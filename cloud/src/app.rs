@@ -6,14 +6,17 @@ use prometheus_client::registry::Registry;
 use tarn_common::{
     cache::{CacheSettings, ChunkCache},
     clock::Clock,
+    event::AuditEntry,
     fleet::Fleet,
-    ids::EdgeId,
+    ids::{EdgeId, HomeId},
     keeper::Keeper,
     query::{Engine, EngineSettings, Limits, QueryError},
     store::{Store, mirror::Mirror},
 };
 use tarn_openapi::{
-    DeviceService, HttpSettings, Kind, Service, SharedRegistry, StoresService,
+    Access, AccessSettings, DeviceService, HttpSettings, Kind, Service, SharedRegistry,
+    StoresService,
+    access::tell_setup_link,
     live::{LiveHub, LiveMetrics},
     serve,
     service::Freshness,
@@ -22,6 +25,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{AuditInlet, audit},
     devices::CloudDevices,
     downlink::{Downlink, DownlinkError, MeetingSettings, OwnBroker},
     follow::Follow,
@@ -35,6 +39,9 @@ use crate::{
 
 /// How often the age of the catalog is brought up to now.
 const AGE_EVERY: Duration = Duration::from_secs(1);
+
+/// File, in the directory of the cache, of the key that tokens are signed with.
+const KEY_FILE: &str = "issuer.key";
 
 /// Messages of twins that wait to be sent.
 const SYNC_OUT_MAX: usize = 1024;
@@ -132,6 +139,7 @@ pub struct Cloud {
     engine: Arc<Engine>,
     follow: Arc<Follow>,
     registry: SharedRegistry,
+    access: Arc<Access>,
     downlink: Arc<Downlink>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -149,6 +157,8 @@ struct Host {
     live: Arc<CloudLive>,
     downlink: Arc<Downlink>,
     upkeep: Arc<Upkeep>,
+    access: Arc<Access>,
+    audit: AuditInlet,
 }
 
 #[async_trait]
@@ -167,6 +177,14 @@ impl Service for Host {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    async fn audit(&self, home: &HomeId, entry: AuditEntry) {
+        self.audit.add(home, entry);
     }
 
     fn devices(&self) -> Option<Arc<dyn DeviceService>> {
@@ -205,7 +223,7 @@ impl Cloud {
         }
         let mut registry = Registry::default();
         let metrics = Metrics::register(registry.sub_registry_with_prefix("tarn_cloud"));
-        let (cache, own_cache) = open_cache(&settings)?;
+        let (cache, cache_directory, own_cache) = open_cache(&settings)?;
         cache.register(registry.sub_registry_with_prefix("tarn_cloud_cache"));
         let fleet = Fleet::new(settings.stores.clone(), None, None, settings.fetch_timeout);
         let fleet = Arc::new(fleet.reading_any());
@@ -232,6 +250,21 @@ impl Cloud {
             registry.sub_registry_with_prefix("tarn_cloud_scrub"),
         ));
         let pool = fleet.pool().clone();
+        let (audit, audit_writer) = audit(
+            keeper.clone(),
+            fleet.clone(),
+            registry.sub_registry_with_prefix("tarn_cloud"),
+        );
+        let access = Access::new(
+            AccessSettings {
+                store: Mirror::of(pool.clone()),
+                key_file: cache_directory.join(KEY_FILE),
+                trusted: settings.http_settings.trusted.clone(),
+                rate: settings.http_settings.rate,
+            },
+            clock.clone(),
+        );
+        let access = Arc::new(access);
         let upkeep = Arc::new(Upkeep::new(
             fleet,
             keeper,
@@ -282,7 +315,10 @@ impl Cloud {
             live: live.clone(),
             downlink: downlink.clone(),
             upkeep: upkeep.clone(),
+            access: access.clone(),
+            audit,
         });
+        let has_tls = settings.http_settings.tls.is_some();
         let server = serve(
             listener,
             host,
@@ -298,6 +334,12 @@ impl Cloud {
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),
             tokio::spawn(twins.run(stop.clone())),
+            tokio::spawn(
+                access
+                    .clone()
+                    .run(tell_setup_link(address, has_tls), stop.clone()),
+            ),
+            tokio::spawn(audit_writer.run(stop.clone())),
             tokio::spawn(async move {
                 if let Err(error) = server.await {
                     tracing::error!(%error, "the HTTP server failed");
@@ -309,6 +351,7 @@ impl Cloud {
             engine,
             follow,
             registry,
+            access,
             downlink,
             stop,
             tasks,
@@ -326,6 +369,12 @@ impl Cloud {
     #[must_use]
     pub fn downlink(&self) -> &Arc<Downlink> {
         &self.downlink
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// The engine that answers from these stores.
@@ -373,7 +422,10 @@ async fn show_age(follow: Arc<Follow>, stop: CancellationToken) {
     }
 }
 
-fn open_cache(settings: &Settings) -> Result<(ChunkCache, Option<tempfile::TempDir>), StartError> {
+/// The cache, its directory, and what removes it at the end where it is a temporary one.
+type OpenCache = (ChunkCache, PathBuf, Option<tempfile::TempDir>);
+
+fn open_cache(settings: &Settings) -> Result<OpenCache, StartError> {
     let failed = |directory: PathBuf| move |source| StartError::Cache { directory, source };
     let (directory, own) = match &settings.cache_directory {
         Some(directory) => (directory.clone(), None),
@@ -387,5 +439,6 @@ fn open_cache(settings: &Settings) -> Result<(ChunkCache, Option<tempfile::TempD
         directory: directory.clone(),
         budget_bytes: settings.cache_bytes,
     });
-    Ok((cache.map_err(failed(directory))?, own))
+    let cache = cache.map_err(failed(directory.clone()))?;
+    Ok((cache, directory, own))
 }

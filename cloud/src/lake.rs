@@ -62,7 +62,7 @@ impl Lake for StoreLake {
         // What is not cut yet is on the boxes: the cloud has chunks only.
         Ok(View {
             chunks: self.follow.snapshot(),
-            tail: Vec::new(),
+            ..View::default()
         })
     }
 

@@ -4,6 +4,8 @@
 
 /// Starting, serving and stopping.
 pub mod app;
+/// Who changed what, or was refused, on its way into the stores.
+mod audit;
 /// What is asked of devices, and done by their boxes.
 mod devices;
 /// The cloud among the boxes of many homes.

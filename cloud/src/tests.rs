@@ -14,6 +14,11 @@ use tarn_common::{
     store::Store,
 };
 
+use tarn_openapi::{
+    Access, AccessSettings,
+    access::{Homes, Jwk, RateSettings, Role, SigningKey, TokenRequest},
+};
+
 use crate::{Cloud, Settings};
 
 const DAY: i64 = 20_000 * DAY_MS;
@@ -97,16 +102,43 @@ fn settings(store: &Store) -> Settings {
     }
 }
 
-async fn start(settings: Settings) -> Cloud {
+/// A key whose tokens the services take, and an owner's token.
+async fn owner() -> &'static (Jwk, String) {
+    static OWNER: tokio::sync::OnceCell<(Jwk, String)> = tokio::sync::OnceCell::const_new();
+    let made = OWNER.get_or_init(|| async {
+        let directory = tempfile::tempdir().unwrap();
+        let key_file = directory.path().join("issuer.key");
+        let key = SigningKey::open(&key_file).unwrap();
+        let settings = AccessSettings {
+            store: Store::directory(directory.path()).unwrap(),
+            key_file,
+            trusted: Vec::new(),
+            rate: RateSettings::default(),
+        };
+        let access = Access::new(settings, Arc::new(ManualClock::at(DAY)));
+        let request = TokenRequest {
+            name: "test".into(),
+            role: Role::Owner,
+            homes: Homes::All,
+            lifetime: Duration::from_secs(30 * 86_400),
+            by: "test".into(),
+        };
+        let token = access.issue(request).await.unwrap().token;
+        (serde_json::from_value(key.public_jwk()).unwrap(), token)
+    });
+    made.await
+}
+
+async fn start(mut settings: Settings) -> Cloud {
+    settings.http_settings.trusted = vec![owner().await.0.clone()];
     Cloud::start(settings, Arc::new(ManualClock::at(DAY + DAY_MS)))
         .await
         .unwrap()
 }
 
 async fn get(cloud: &Cloud, path: &str) -> (u16, String) {
-    let response = reqwest::get(format!("http://{}{path}", cloud.http_addr()))
-        .await
-        .unwrap();
+    let ask = reqwest::Client::new().get(format!("http://{}{path}", cloud.http_addr()));
+    let response = ask.bearer_auth(&owner().await.1).send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 

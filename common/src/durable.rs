@@ -2,11 +2,14 @@ use std::{
     fmt::Debug,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use parking_lot::Mutex;
+
+/// Rights of a file that its owner alone may read and write.
+const PRIVATE: u32 = 0o600;
 
 /// The file operations that durability is made of, so that tests can cut the power between any two.
 pub trait Disk: Debug + Send + Sync + 'static {
@@ -116,6 +119,25 @@ pub fn put_written(disk: &dyn Disk, aside: &Path, path: &Path) -> io::Result<()>
     disk.sync_file(aside)?;
     disk.rename(aside, path)?;
     disk.sync_dir(dir)
+}
+
+/// The same with a file that nobody but its owner may read.
+pub fn put_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = aside(path);
+    create_dirs(&RealDisk, directory_of(path))?;
+    // What a crash left may have other rights, and rights are given when a file is made.
+    match fs::remove_file(&aside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE)
+        .open(&aside)?;
+    file.write_all(bytes)?;
+    put_written(&RealDisk, &aside, path)
 }
 
 /// Make the name of a file durable that somebody else writes and syncs.

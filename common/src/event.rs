@@ -1,4 +1,9 @@
-//! What happens that is no reading, as rows in chunks of their own: gaps now, alarms and audit rows later.
+//! What happens that is no reading, as rows in chunks of their own: gaps and audit rows now, alarms later.
+
+/// Who changed what, or was refused.
+mod audit;
+
+pub use self::audit::{AuditEntry, Outcome};
 
 use std::sync::{Arc, LazyLock};
 
@@ -29,7 +34,7 @@ pub mod column {
     pub const TS: &str = "ts";
     /// When it ends; of a gap, the last reading that is missing.
     pub const UNTIL: &str = "until";
-    /// What kind of event: [`super::GAP`].
+    /// What kind of event: [`super::GAP`] or [`super::AUDIT`].
     pub const KIND: &str = "kind";
     /// The device concerned; none for all.
     pub const DEVICE: &str = "device";
@@ -59,6 +64,9 @@ pub mod column {
 
 /// Kind of an event that tells of readings that are missing and will not come.
 pub const GAP: &str = "gap";
+
+/// Kind of an event that tells of a change that somebody asked for, or of a request that was refused.
+pub const AUDIT: &str = "audit";
 
 /// Why readings are missing.
 pub mod reason {

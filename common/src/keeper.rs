@@ -1,3 +1,5 @@
+/// Events of the keeper's own.
+mod events;
 /// Copies that the log does not name, and when one may be deleted.
 mod surplus;
 
@@ -299,11 +301,16 @@ impl Keeper {
         };
         let entry = Entry::of_keeper(key, self.clock.now_ms(), places, root);
         log.waiting.push(entry.clone());
+        self.put_waiting(log).await?;
+        Ok(entry)
+    }
+
+    async fn put_waiting(&self, log: &mut Log) -> Result<(), KeeperError> {
         while let Some(next) = log.waiting.first() {
             self.put_entry(next).await?;
             log.waiting.remove(0);
         }
-        Ok(entry)
+        Ok(())
     }
 
     async fn put_entry(&self, entry: &Entry) -> Result<(), KeeperError> {

@@ -1,3 +1,5 @@
+/// Objects of access: who may ask for what.
+mod access;
 /// Objects of the fleet: whose a store is, and the store sets.
 mod fleet;
 /// Objects of twins.
@@ -7,6 +9,7 @@ use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
 
+pub use self::access::{ACCESS, AccessKey};
 pub use self::fleet::{IdentityKey, STORES, StoreSetKey};
 pub use self::twins::{TWINS, TwinDocument, TwinKey, twins_prefix};
 use crate::ids::{EdgeId, HomeId, Seq, Shard};

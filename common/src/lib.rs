@@ -16,7 +16,7 @@ pub mod commit_log;
 pub mod database;
 /// Files that are whole or absent after a crash.
 pub mod durable;
-/// What happens that is no reading: gaps, and later alarms and audit.
+/// What happens that is no reading: gaps and audit rows, and later alarms.
 pub mod event;
 /// The stores that belong together: their names, whose they are, and the store set that all agree on.
 pub mod fleet;
@@ -28,6 +28,8 @@ pub mod keeper;
 pub mod layout;
 /// The Merkle root over live chunks.
 pub mod merkle;
+/// Passwords as hashes.
+pub mod password;
 /// Which stores a chunk goes to.
 pub mod placement;
 /// Questions over chunks: SQL and typed reading queries.
@@ -40,10 +42,14 @@ pub mod rows;
 pub mod scrub;
 /// A place with the layout: a directory or an S3 bucket.
 pub mod store;
+/// TLS servers whose certificates may change.
+pub mod tls;
 /// Twins: state of a home that two sides may change while the line is cut.
 pub mod twin;
 /// Checking a whole store against its commit log.
 pub mod verify;
+/// Files that are read again when they change.
+pub mod watched;
 
 // The conformance suite of stores names this crate as the scenarios do, which run it as well.
 #[cfg(test)]

@@ -1,5 +1,7 @@
 /// What an answer holds.
 pub mod answer;
+/// Audit rows: who changed what, or was refused.
+pub mod audit;
 /// Devices of a home, from summaries of its chunks.
 pub mod devices;
 /// The engine: sessions, limits, cancellation.
@@ -29,6 +31,7 @@ mod table;
 mod tests;
 
 pub use answer::{Answer, Limits};
+pub use audit::{Audit, AuditPlace, AuditQuery};
 pub use engine::{Engine, EngineSettings};
 pub use error::QueryError;
 pub use events::{Gaps, GapsQuery};

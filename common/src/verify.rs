@@ -28,6 +28,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use tokio::sync::watch;
 
 use self::{
     content::{Readings, check_events, check_rows},
@@ -51,7 +52,7 @@ use crate::{
     fleet,
     ids::{EdgeId, HomeId, StoreName},
     keeper::{GRACE_MS, Keeper},
-    layout::{LOG, STORES, StoreSetKey, TWINS, twins_prefix},
+    layout::{ACCESS, LOG, STORES, StoreSetKey, TWINS, twins_prefix},
     placement::{self, StoreSet},
     store::{
         Store,
@@ -78,6 +79,17 @@ pub struct Options {
     pub delete_surplus: Option<Duration>,
     /// A home without a Merkle root is a fault.
     pub needs_roots: bool,
+    /// Is told how far the check is.
+    pub progress: Option<watch::Sender<Progress>>,
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Chunks whose copies have been read.
+    pub done: u64,
+    /// Chunks that the log names.
+    pub total: u64,
 }
 
 /// Check one store, without repairing anything.
@@ -333,6 +345,8 @@ impl<'o> Check<'o> {
     /// Check the copies of every live chunk, and each chunk's content once.
     async fn chunks(&mut self) {
         let entries = std::mem::take(&mut self.logs.entries);
+        let total = entries.values().map(|entry| entry.adds.len() as u64).sum();
+        let mut done = 0;
         for entry in entries.values() {
             let live = entry
                 .adds
@@ -352,6 +366,10 @@ impl<'o> Check<'o> {
             let examined: Vec<_> = stream::iter(reads).buffered(CHUNKS_AT_ONCE).collect().await;
             for (chunk, examined) in examined {
                 self.take(&chunk, examined, &mut seen).await;
+            }
+            done += entry.adds.len() as u64;
+            if let Some(progress) = &self.options.progress {
+                progress.send_replace(Progress { done, total });
             }
         }
         self.logs.entries = entries;
@@ -498,7 +516,7 @@ pub async fn shared_objects(
     let log = home.map_or(LOG.to_owned(), |home| format!("{LOG}/home={home}"));
     let twins = home.map_or(TWINS.to_owned(), twins_prefix);
     let mut has = BTreeMap::new();
-    for prefix in [log.as_str(), twins.as_str(), STORES] {
+    for prefix in [log.as_str(), twins.as_str(), STORES, ACCESS] {
         let found = objects(member, prefix).await?;
         has.extend(
             found

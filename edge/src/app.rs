@@ -1,7 +1,7 @@
 use std::{
     io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
@@ -22,12 +22,14 @@ use tarn_common::{
     fleet::Fleet,
     ids::{EdgeId, Seq},
     query::{Engine, QueryError},
+    store::Store,
     twin::store::TwinStoreError,
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
 use tarn_link::{BoxState, message::timestamp};
 use tarn_openapi::{
-    BoxInfo, DeviceService, HttpSettings,
+    Access, AccessSettings, BoxInfo, DeviceService,
+    access::tell_setup_link,
     live::{LiveHub, LiveMetrics},
     serve,
     types::moment,
@@ -128,6 +130,14 @@ pub enum StartError {
     /// The box's directory cannot be served by the S3 protocol.
     #[error(transparent)]
     S3(#[from] ServeError),
+    /// Where it is kept who may do what cannot be opened.
+    #[error("open {path} for who may do what")]
+    Access {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// An address cannot be bound.
     #[error("cannot listen on {address} ({what}); is another program using it?")]
     Listen {
@@ -285,6 +295,16 @@ impl Edge {
             clock.clone(),
         ));
         let live = LiveHub::new(rand::random(), LiveMetrics::register(&mut registry));
+        let access = Access::new(
+            AccessSettings {
+                store: Store::directory(&settings.data).map_err(access_error(&settings.data))?,
+                key_file: data.issuer_key(),
+                trusted: settings.http_settings.trusted.clone(),
+                rate: settings.http_settings.rate,
+            },
+            clock.clone(),
+        );
+        let access = Arc::new(access);
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
@@ -300,6 +320,8 @@ impl Edge {
                 boxes: boxes(&identity, &uplinked, clock.now_ms()),
                 clock: clock.clone(),
             }),
+            access: access.clone(),
+            journal: journal.clone(),
             home: identity.home.clone(),
             live: Arc::new(live),
             ready: AtomicBool::new(false),
@@ -515,9 +537,11 @@ impl Edge {
             listener,
             service.clone(),
             registry,
-            HttpSettings::default(),
+            settings.http_settings.clone(),
             serving.stop.clone(),
         );
+        let tell = tell_setup_link(http, settings.http_settings.tls.is_some());
+        serving.tasks.spawn(access.run(tell, serving.stop.clone()));
         serving.tasks.spawn(async move {
             if let Err(e) = server.await {
                 tracing::error!(error = %e, "HTTP server");
@@ -545,6 +569,12 @@ impl Edge {
             s3,
             _data: data,
         })
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.service.access
     }
 
     /// Who this box is.
@@ -682,6 +712,11 @@ fn boxes(identity: &Identity, uplink: &Arc<OnceLock<Weak<Uplink>>>, started_ms: 
         });
         std::iter::once(own).chain(others).collect()
     })
+}
+
+fn access_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::Access { path, source }
 }
 
 fn open_devices(data: &DataDir) -> Result<(Arc<DeviceStore>, DeviceRegistry), DatabaseError> {

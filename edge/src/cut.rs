@@ -138,7 +138,8 @@ impl Cutter {
         drop(rows);
         name_all(&*self.disk, &self.lake, &written)?;
         self.devices.cut(segment.last, &decoded)?;
-        self.log(segment, number, written, damage)
+        let events = std::mem::take(&mut decoded.events);
+        self.log(segment, number, written, damage, events)
     }
 
     /// Account for a segment that cannot be read at all: its records are told as lost. Blocks.
@@ -153,7 +154,7 @@ impl Cutter {
             after_ms: None,
             before_ms: None,
         };
-        self.log(segment, number, Vec::new(), vec![damage])
+        self.log(segment, number, Vec::new(), vec![damage], Vec::new())
     }
 
     fn log(
@@ -162,13 +163,21 @@ impl Cutter {
         number: u64,
         adds: Vec<Chunk>,
         damage: Vec<Damage>,
+        events: Vec<Event>,
     ) -> Result<Cut, CutError> {
         let writer = self.identity.edge_at(segment.first);
         let lost_records = damage.iter().map(|d| d.records).sum();
-        let gaps = self.gaps(writer, segment, &damage);
+        let mut events: Vec<Event> = events
+            .into_iter()
+            .map(|event| Event {
+                edge: writer,
+                ..event
+            })
+            .collect();
+        events.extend(self.gaps(writer, segment, &damage));
         let of = (&self.identity.home, writer, number);
         let wanted = |key: &ChunkKey, bytes| self.wanted(key, bytes);
-        let events = write_events(&*self.disk, &self.lake, of, &gaps, &wanted)?;
+        let events = write_events(&*self.disk, &self.lake, of, &events, &wanted)?;
         name_all(&*self.disk, &self.lake, &events)?;
         let adds = adds.into_iter().chain(events).collect();
         let entry = Entry {
@@ -295,9 +304,10 @@ impl Cutter {
         self.metrics.cuts.inc();
         self.metrics.lost_records.inc_by(entry.lost_records);
         self.metrics.chunks.inc_by(entry.adds.len() as u64);
+        let readings = entry.adds.iter().filter(|chunk| !chunk.key.is_events());
         self.metrics
             .readings
-            .inc_by(entry.adds.iter().map(|c| c.rows).sum());
+            .inc_by(readings.map(|chunk| chunk.rows).sum());
         self.metrics
             .bytes
             .inc_by(entry.adds.iter().map(|c| c.bytes).sum());

@@ -21,6 +21,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jiff::tz::TimeZone;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tarn_common::{
+    event::{AuditEntry, Event},
+    ids::EdgeId,
     reading::Quality,
     rows::{Row, Rows, SeriesId, UnitId},
 };
@@ -107,6 +109,8 @@ pub struct Decoded {
     pub faults: Vec<DecodeFault>,
     /// How far the clocks of devices are from the box's.
     pub skews: Skews,
+    /// Who asked for changes of the box, by record. The writer of the events is not known here.
+    pub events: Vec<Event>,
 }
 
 /// Turns journal records into readings. Nothing is ever dropped: what cannot be understood is kept
@@ -224,11 +228,19 @@ impl<'c> Decoder<'c> {
 
     /// Take a record in; only publishes give readings.
     pub fn record(&mut self, record: &Record<'_>) {
-        if record.kind != Kind::Publish {
+        let is_audit = record.kind == Kind::Audit;
+        if record.kind != Kind::Publish && !is_audit {
             return;
         }
         let (received, quality) =
             time::mended(&self.context.steps, record.seq.0, record.received_ms);
+        if is_audit {
+            let text = std::str::from_utf8(record.payload).ok();
+            let entry = text.and_then(|text| AuditEntry::from_json(text, received));
+            let event = entry.map(|entry| entry.to_event(EdgeId(0), record.seq));
+            self.decoded.events.extend(event);
+            return;
+        }
         let stamp = Stamp {
             ts: received,
             received,

@@ -217,7 +217,9 @@ impl Devices {
                 self.clock_set(record);
                 return false;
             }
-            Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note => return false,
+            Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note | Kind::Audit => {
+                return false;
+            }
         }
         if is_between_boxes(record.topic) {
             return false;

@@ -232,6 +232,12 @@ impl DataDir {
         self.path.join("s3-keys.json")
     }
 
+    /// The key that the box signs tokens with.
+    #[must_use]
+    pub fn issuer_key(&self) -> PathBuf {
+        self.path.join("issuer.key")
+    }
+
     /// Where the store set is kept that the fleet has agreed on.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

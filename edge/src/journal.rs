@@ -28,6 +28,7 @@ use tarn_broker::log::{Appended, Entry, EntryKind, Publish, PublishLog, Refused}
 use tarn_common::{
     clock::Clock,
     durable,
+    event::AuditEntry,
     ids::{EdgeId, Seq},
 };
 use tokio::sync::{Notify, oneshot, watch};
@@ -296,6 +297,28 @@ impl Journal {
         self.shared.pending.lock().full = full;
     }
 
+    /// Note who asked for what. It is on disk once the sequence is durable.
+    ///
+    /// # Errors
+    /// The disk takes nothing now.
+    pub fn audit(&self, entry: &AuditEntry) -> Result<Seq, Refused> {
+        let payload = entry.to_json();
+        let mut pending = self.shared.pending.lock();
+        let record = Record {
+            payload: payload.as_bytes(),
+            ..self.shared.control(Kind::Audit, pending.next, "")
+        };
+        pending.push(&record, &self.shared.settings)
+    }
+
+    /// Wait until a record is on disk, at most so long. False where it is not.
+    pub async fn wait_durable(&self, seq: Seq, within: Duration) -> bool {
+        self.commit();
+        let mut durable = self.durable();
+        let waited = tokio::time::timeout(within, durable.wait_for(|upto| *upto >= seq)).await;
+        matches!(waited, Ok(Ok(_)))
+    }
+
     /// Bytes of records that no cut has taken yet.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -462,7 +485,7 @@ fn entry<'a>(record: &Record<'a>) -> Option<Entry<'a>> {
             client: record.client,
             note: record.payload,
         },
-        Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Clock => return None,
+        Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Clock | Kind::Audit => return None,
     };
     Some(Entry {
         seq: record.seq,
@@ -500,7 +523,7 @@ impl Pending {
             return Err(Refused::TooLarge);
         }
         self.records += 1;
-        self.publishes += u64::from(record.kind == Kind::Publish);
+        self.publishes += u64::from(record.kind.makes_rows());
         let seq = self.next;
         self.next = seq.next();
         Ok(seq)

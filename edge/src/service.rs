@@ -5,25 +5,32 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tarn_broker::{ClientState, Operator};
 use tarn_common::{
+    catalog::Snapshot,
     clock::Clock,
     commit_log::Chunk,
+    event::{AuditEntry, Event, Outcome},
     ids::HomeId,
     layout::ChunkKey,
     query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
 };
 use tarn_openapi::{
-    BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, live::LiveHub,
+    Access, BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, live::LiveHub,
     types::moment,
 };
 
 use crate::{
-    devices::service::BoxDevices, identity::Identity, journal::Journal, shelf::Shelf, tail::Tail,
+    devices::service::BoxDevices,
+    identity::Identity,
+    journal::Journal,
+    shelf::Shelf,
+    tail::{Tail, Uncut},
 };
 
 /// The box's lake as queries see it: its chunks on disk, and the journal behind them, so that an
@@ -37,6 +44,9 @@ pub struct BoxLake {
     /// Chunks whose bytes were checked since the start.
     verified: Arc<Mutex<HashSet<ChunkKey>>>,
 }
+
+/// How long an answer waits for its audit row to be on disk: a disk that takes nothing must not keep people from their lamps.
+const AUDIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Tries for a view while cuts remove segments under it.
 const VIEW_TRIES: u32 = 5;
@@ -65,23 +75,34 @@ impl BoxLake {
             // The segments first: a cut in between then takes its rows from the tail to the chunks.
             let segments = self.journal.segments();
             let (chunks, cut_upto) = self.shelf.view();
-            match self.tail.batches(&segments, cut_upto) {
-                Ok(batches) => {
-                    let uncut = |(first, batch)| UncutReadings {
-                        home: self.identity.home.clone(),
-                        edge: self.identity.edge_at(first),
-                        batch,
-                    };
-                    return Ok(View {
-                        chunks,
-                        tail: batches.into_iter().map(uncut).collect(),
-                    });
-                }
+            match self.tail.uncut(&segments, cut_upto) {
+                Ok(uncut) => return Ok(self.viewed(chunks, uncut)),
                 Err(e) => failure = Some(e),
             }
         }
         let reason = failure.map_or_else(String::new, |e| e.to_string());
         Err(LakeError(format!("the journal cannot be read: {reason}")))
+    }
+
+    fn viewed(&self, chunks: Snapshot, uncut: Vec<Uncut>) -> View {
+        let home = &self.identity.home;
+        let mut view = View {
+            chunks,
+            ..View::default()
+        };
+        for of_segment in uncut {
+            let edge = self.identity.edge_at(of_segment.first);
+            let readings = of_segment.batches.into_iter();
+            view.tail.extend(readings.map(|batch| UncutReadings {
+                home: home.clone(),
+                edge,
+                batch,
+            }));
+            let events = of_segment.events.into_iter();
+            let events = events.map(|event| (home.clone(), Event { edge, ..event }));
+            view.uncut_events.extend(events);
+        }
+        view
     }
 
     fn find(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
@@ -125,6 +146,10 @@ pub struct BoxService {
     pub limits: Limits,
     /// Looks at MQTT clients.
     pub operator: Operator,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Where it is noted who did what.
+    pub journal: Arc<Journal>,
     /// The home's devices.
     pub devices: Arc<BoxDevices>,
     /// The home.
@@ -143,6 +168,7 @@ impl std::fmt::Debug for BoxService {
     }
 }
 
+#[async_trait]
 impl Service for BoxService {
     fn kind(&self) -> Kind {
         Kind::Edge
@@ -158,6 +184,29 @@ impl Service for BoxService {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// A change is answered after its row is on disk; that something was refused may wait for the next commit.
+    async fn audit(&self, _home: &HomeId, entry: AuditEntry) {
+        let noted = self.journal.audit(&entry);
+        let seq = match noted {
+            Ok(seq) => seq,
+            Err(refused) => {
+                tracing::error!(
+                    ?refused,
+                    entry = entry.to_json(),
+                    "an audit row cannot be written; it is only here"
+                );
+                return;
+            }
+        };
+        if entry.outcome != Outcome::Refused {
+            self.journal.wait_durable(seq, AUDIT_WITHIN).await;
+        }
     }
 
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {

@@ -9,6 +9,7 @@ use tarn_common::{
     store::Store,
 };
 use tarn_link::MeetingPlace;
+use tarn_openapi::HttpSettings;
 
 use crate::{
     bridge::BridgeSettings, budget::DiskFull, decode::topic::Topics, journal::JournalSettings,
@@ -28,6 +29,8 @@ pub struct Settings {
     pub broker: BrokerLimits,
     /// Where the REST interface listens; port 0 lets the system choose.
     pub http: SocketAddr,
+    /// How it is served, and to whom.
+    pub http_settings: HttpSettings,
     /// Where chunks go; without one the box keeps them all.
     pub stores: Vec<Store>,
     /// Copies of each chunk, for a fleet that is new; 1 unless said.

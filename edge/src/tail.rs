@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
-use tarn_common::ids::Seq;
+use tarn_common::{event::Event, ids::Seq};
 
 use crate::{
     decode::{Context, Decoder, state::State},
@@ -38,6 +38,18 @@ struct Decoded {
     upto_bytes: u64,
     last: Seq,
     batches: Vec<RecordBatch>,
+    events: Vec<Event>,
+}
+
+/// What is in one segment of the journal, and in no chunk.
+#[derive(Debug)]
+pub struct Uncut {
+    /// The first record of the segment.
+    pub first: Seq,
+    /// The readings.
+    pub batches: Vec<RecordBatch>,
+    /// The events; who wrote them is not said.
+    pub events: Vec<Event>,
 }
 
 impl Tail {
@@ -51,9 +63,9 @@ impl Tail {
     }
 
     /// What decoding the next record goes on from, and the last record before it. Blocks. As with
-    /// [`Tail::batches`], the segments must have been asked for before `cut_upto`.
+    /// [`Tail::uncut`], the segments must have been asked for before `cut_upto`.
     pub fn decoded_upto(&self, segments: &Segments, cut_upto: Seq) -> io::Result<(State, Seq)> {
-        self.batches(segments, cut_upto)?;
+        self.uncut(segments, cut_upto)?;
         let known = self.known.lock();
         let state = known.state.clone();
         // A look that failed just now leaves none behind.
@@ -61,31 +73,28 @@ impl Tail {
         Ok((state, known.last))
     }
 
-    /// Readings of the segments that start after `cut_upto`. Blocks.
+    /// What is in the segments that start after `cut_upto`. Blocks.
     ///
     /// The segments must have been asked for before `cut_upto`: then a cut in between is seen in
     /// one of them and never in both or neither.
-    ///
-    /// Each batch comes with the first record of its segment.
-    pub fn batches(
-        &self,
-        segments: &Segments,
-        cut_upto: Seq,
-    ) -> io::Result<Vec<(Seq, RecordBatch)>> {
+    pub fn uncut(&self, segments: &Segments, cut_upto: Seq) -> io::Result<Vec<Uncut>> {
         self.devices.catch_up(segments)?;
         let context = self.devices.context();
         let mut known = self.known.lock();
         known.begin(&self.devices, &context, cut_upto);
-        let mut batches = Vec::new();
+        let mut uncut = Vec::new();
         for segment in segments.sealed.iter().chain([&segments.active]) {
             if segment.first <= cut_upto {
                 continue;
             }
             let decoded = known.catch_up(segment, &context, &self.devices)?;
-            let of_segment = decoded.batches.iter().cloned();
-            batches.extend(of_segment.map(|batch| (segment.first, batch)));
+            uncut.push(Uncut {
+                first: segment.first,
+                batches: decoded.batches.clone(),
+                events: decoded.events.clone(),
+            });
         }
-        Ok(batches)
+        Ok(uncut)
     }
 
     /// Forget what a cut has made superfluous.
@@ -124,6 +133,7 @@ impl Known {
                 upto_bytes: RECORDS_AT,
                 last: Seq(segment.first.0 - 1),
                 batches: Vec::new(),
+                events: Vec::new(),
             });
         if decoded.upto_bytes >= segment.bytes {
             return Ok(decoded);
@@ -144,6 +154,7 @@ impl Known {
                     .map_err(io::Error::other)?,
             );
         }
+        decoded.events.extend(found.events);
         self.state = Some(found.state);
         decoded.upto_bytes = segment.bytes;
         decoded.last = segment.last;

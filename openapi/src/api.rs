@@ -25,6 +25,7 @@ use tarn_common::{
 
 use crate::{
     accept::{self, Format},
+    access::By,
     devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
     encode,
     problem::Failure,
@@ -173,17 +174,18 @@ enum MetricsOk {
 impl Api {
     /// List the homes
     ///
-    /// Every home of the lake with its size and its first and last reading. Costs no reading of chunks.
+    /// Every home of yours with its size and its first and last reading. Costs no reading of chunks.
     #[oai(
         path = "/v1/homes",
         method = "get",
         operation_id = "listHomes",
         tag = "Tag::Readings"
     )]
-    async fn list_homes(&self) -> Result<HomesOk, Failure> {
-        let homes = self.service()?.engine().homes().await?;
+    async fn list_homes(&self, caller: By) -> Result<HomesOk, Failure> {
+        let homes = self.service()?.engine().homes().await?.into_iter();
+        let own = homes.filter(|home| caller.0.homes.has(home.home.as_str()));
         Ok(HomesOk::Homes(Json(Homes {
-            homes: homes.into_iter().map(Home::from).collect(),
+            homes: own.map(Home::from).collect(),
         })))
     }
 
@@ -426,12 +428,17 @@ impl Api {
     )]
     async fn query_sql(
         &self,
+        caller: By,
         headers: &HeaderMap,
         request: Json<SqlRequest>,
     ) -> Result<SqlOk, Failure> {
         let format = format(headers)?;
         let service = self.service()?;
-        let answer = service.engine().sql(&request.sql, service.limits()).await?;
+        let homes = caller.0.homes.named();
+        let answer = service
+            .engine()
+            .sql_within(homes, &request.sql, service.limits())
+            .await?;
         let (truncated, missing) = (answer.truncated, answer.missing.len() as u64);
         check_size(answer.bytes())?;
         let body = match format {

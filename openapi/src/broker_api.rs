@@ -117,7 +117,7 @@ impl BrokerApi {
         #[oai(default)]
         connected: Query<bool>,
         /// `next_after` of the page before.
-        #[oai(validator(max_length = 65535))]
+        #[oai(validator(max_length = 5000))]
         after: Query<Option<String>>,
         /// Clients of the page; 1000 where it is not said.
         #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
@@ -148,7 +148,7 @@ impl BrokerApi {
     async fn disconnect_client(
         &self,
         /// Its client id, percent-encoded: a slash in it is `%2F`.
-        #[oai(validator(max_length = 65535))]
+        #[oai(validator(max_length = 5000))]
         client_id: Path<String>,
         /// Also end its session: its subscriptions and all that waits for it are gone.
         #[oai(default)]

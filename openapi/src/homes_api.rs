@@ -13,6 +13,7 @@ use tarn_common::twin::{
 };
 
 use crate::{
+    access::By,
     devices::{Access, BoxInfo, DeviceError, Place, author, twin},
     frames,
     problem::Failure,
@@ -185,6 +186,7 @@ impl HomesApi {
     )]
     async fn put_room(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -195,7 +197,7 @@ impl HomesApi {
         #[oai(name = "tarn-author")]
         author: Header<Option<String>>,
     ) -> Result<RoomOk, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         put(&place, Section::Rooms, &room, json!({}), &by).await?;
         let (rooms, _) = rooms(&place).await;
@@ -217,6 +219,7 @@ impl HomesApi {
     )]
     async fn delete_room(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -227,7 +230,7 @@ impl HomesApi {
         #[oai(name = "tarn-author")]
         author: Header<Option<String>>,
     ) -> Result<Gone, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         take_away(&place, Section::Rooms, &room, &by).await?;
         Ok(Gone::Done)
@@ -264,6 +267,7 @@ impl HomesApi {
     )]
     async fn put_member(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -275,7 +279,7 @@ impl HomesApi {
         author: Header<Option<String>>,
         update: Json<MemberUpdate>,
     ) -> Result<MemberOk, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         let Json(MemberUpdate { name, role }) = update;
         let value = json!({"name": name, "role": role});
@@ -298,6 +302,7 @@ impl HomesApi {
     )]
     async fn delete_member(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -308,7 +313,7 @@ impl HomesApi {
         #[oai(name = "tarn-author")]
         author: Header<Option<String>>,
     ) -> Result<Gone, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         take_away(&place, Section::Members, &member, &by).await?;
         Ok(Gone::Done)

@@ -6,10 +6,16 @@
 pub mod about;
 /// What `Accept` asks for.
 mod accept;
+/// Who may ask for what.
+pub mod access;
+/// Operations on it: logins, tokens, audit.
+mod access_api;
 /// Operations, as the document shows them.
 mod api;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
+/// The page for people, embedded.
+mod dashboard;
 /// What a host does for devices.
 mod devices;
 /// Operations on devices that only a box has.
@@ -36,11 +42,14 @@ pub mod server;
 pub mod service;
 /// Operations on stores, which only the cloud has.
 mod stores_api;
+/// Connections by TLS.
+mod tls;
 /// Operations on twins.
 mod twins_api;
 /// The shapes of JSON answers.
 pub mod types;
 
+pub use access::{Access, AccessSettings};
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
     BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,

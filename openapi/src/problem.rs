@@ -2,6 +2,8 @@ use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{ApiResponse, Object, payload::Json};
 use tarn_common::query::QueryError;
 
+use crate::access::AccessError;
+
 /// Media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -36,6 +38,9 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
         let (kind, title) = match status {
             StatusCode::BAD_REQUEST => ("bad-request", "The request is wrong"),
+            StatusCode::UNAUTHORIZED => ("unauthenticated", "It is not known who asks"),
+            StatusCode::FORBIDDEN => ("forbidden", "You may not"),
+            StatusCode::TOO_MANY_REQUESTS => ("too-many-requests", "That is too often"),
             StatusCode::NOT_FOUND => ("not-found", "There is no such thing"),
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The path has no such method"),
             StatusCode::NOT_ACCEPTABLE => {
@@ -74,6 +79,23 @@ impl Problem {
     }
 }
 
+/// An error of the library, or of an operation, as a problem.
+pub(crate) fn of_error(error: poem::Error) -> Response {
+    let detail = error.to_string();
+    let response = error.into_response();
+    if is_problem(&response) {
+        return response;
+    }
+    Problem::new(response.status(), detail).into_response()
+}
+
+/// Whether an answer is a problem already.
+pub(crate) fn is_problem(response: &Response) -> bool {
+    response
+        .content_type()
+        .is_some_and(|kind| kind.starts_with(PROBLEM_JSON))
+}
+
 /// Why an operation failed. Some are only made by the server around the operations; they are here so
 /// that each operation's description has them.
 #[allow(dead_code)]
@@ -82,6 +104,12 @@ pub(crate) enum Failure {
     /// The request is wrong; the detail says where and how to mend it.
     #[oai(status = 400, content_type = "application/problem+json")]
     BadRequest(Json<Problem>),
+    /// It is not known who asks: no token or login was sent, or one that is not good.
+    #[oai(status = 401, content_type = "application/problem+json")]
+    Unauthenticated(Json<Problem>),
+    /// Whoever asks may not do that.
+    #[oai(status = 403, content_type = "application/problem+json")]
+    Forbidden(Json<Problem>),
     /// There is no such home.
     #[oai(status = 404, content_type = "application/problem+json")]
     NotFound(Json<Problem>),
@@ -100,6 +128,9 @@ pub(crate) enum Failure {
     /// The answer would need more time, memory or room than its limit, which the detail names: ask for less.
     #[oai(status = 422, content_type = "application/problem+json")]
     TooExpensive(Json<Problem>),
+    /// Too many requests of one caller; `Retry-After` says when to ask again.
+    #[oai(status = 429, content_type = "application/problem+json")]
+    TooMany(Json<Problem>),
     /// The service failed.
     #[oai(status = 500, content_type = "application/problem+json")]
     Internal(Json<Problem>),
@@ -114,6 +145,10 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn bad_request(detail: impl Into<String>) -> Failure {
         Failure::BadRequest(Json(Problem::new(StatusCode::BAD_REQUEST, detail)))
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Failure {
+        Failure::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, detail)))
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Failure {
@@ -154,6 +189,24 @@ impl Failure {
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Failure {
         Failure::Unavailable(Json(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)))
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Failure {
+        let detail = error.to_string();
+        let problem = |status| Json(Problem::new(status, detail.clone()));
+        match error {
+            AccessError::WrongPassword => {
+                Failure::Unauthenticated(problem(StatusCode::UNAUTHORIZED))
+            }
+            AccessError::WrongCode => Failure::Forbidden(problem(StatusCode::FORBIDDEN)),
+            AccessError::TooMany(_) => Failure::TooMany(problem(StatusCode::TOO_MANY_REQUESTS)),
+            AccessError::Invalid(detail) => Failure::bad_request(detail),
+            AccessError::NoToken(_) => Failure::not_found(detail),
+            AccessError::Store(_) => Failure::unavailable(detail),
+            AccessError::Key(_) => Failure::internal(detail),
+        }
     }
 }
 

@@ -5,25 +5,30 @@ use poem::{
     Body, Endpoint, IntoResponse, PathPattern, Request, Response, Route, Server,
     endpoint::make_sync,
     http::{StatusCode, header},
-    listener::TcpAcceptor,
+    listener::{AcceptorExt, TcpAcceptor},
 };
 use poem_openapi::OpenApiService;
 use prometheus_client::registry::Registry;
+use tarn_common::tls::TlsServer;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::{Gate, Jwk, RateSettings},
+    access_api::AccessApi,
     api::Api,
     broker_api::BrokerApi,
+    dashboard,
     devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
     homes_api::HomesApi,
     live_api::LiveApi,
     metrics::HttpMetrics,
-    problem::{PROBLEM_JSON, Problem},
+    problem::{self, Problem, is_problem},
     service::Service,
     stores_api::StoresApi,
+    tls::TlsAcceptor,
     twins_api::TwinsApi,
 };
 
@@ -44,12 +49,21 @@ const DOCS_POLICY: &str = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data
 pub struct HttpSettings {
     /// How long one request may take, from its head to its answer's head. More than the queries' own limit.
     pub request_timeout: Duration,
+    /// How much one caller may ask.
+    pub rate: RateSettings,
+    /// Public keys of further issuers whose tokens are good here.
+    pub trusted: Vec<Jwk>,
+    /// The certificate to be served with; none is plain HTTP.
+    pub tls: Option<Arc<TlsServer>>,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
         HttpSettings {
             request_timeout: Duration::from_secs(60),
+            rate: RateSettings::default(),
+            trusted: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -63,7 +77,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let app = app(service, registry, &settings, stop.clone());
-    let acceptor = TcpAcceptor::from_tokio(listener)?;
+    let acceptor = match &settings.tls {
+        Some(tls) => TlsAcceptor::new(listener, tls.clone(), stop.clone())?.boxed(),
+        None => TcpAcceptor::from_tokio(listener)?.boxed(),
+    };
     Server::new_with_acceptor(acceptor)
         .run_with_graceful_shutdown(app, async move { stop.cancelled().await }, Some(STOP_TIME))
         .await
@@ -80,6 +97,10 @@ pub fn app(
     let docs = docs_html(&text);
     let metrics = HttpMetrics::register(&mut registry.lock());
     let (broker, stores) = (service.broker(), service.stores());
+    let gate = Arc::new(Gate::new(service.clone()));
+    let people = AccessApi {
+        host: Some(service.clone()),
+    };
     let access = Access {
         host: Some(service.clone()),
     };
@@ -114,7 +135,7 @@ pub fn app(
         None => routes.nest(
             "/",
             OpenApiService::new(
-                (api, live, twins, homes, StoresApi { stores }),
+                gate.before((api, live, people, twins, homes, StoresApi { stores })),
                 title,
                 version,
             ),
@@ -124,7 +145,11 @@ pub fn app(
             let devices = DevicesApi { access };
             routes.nest(
                 "/",
-                OpenApiService::new((api, live, broker, devices, twins, homes), title, version),
+                OpenApiService::new(
+                    gate.before((api, live, people, broker, devices, twins, homes)),
+                    title,
+                    version,
+                ),
             )
         }
     };
@@ -167,6 +192,10 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
 
 impl<E: Endpoint> Guarded<E> {
     async fn answer(&self, request: Request) -> (Option<String>, Response) {
+        // The operations take every path from the root on, so that no other route can stand there.
+        if dashboard::has(&request) {
+            return (Some("dashboard".into()), dashboard::serve(&request));
+        }
         let request = match bounded(request).await {
             Ok(request) => request,
             Err(problem) => return (None, problem.into_response()),
@@ -181,15 +210,7 @@ impl<E: Endpoint> Guarded<E> {
             }
             Err(error) => {
                 let route = error.data::<PathPattern>().map(|p| p.0.to_string());
-                let detail = error.to_string();
-                let response = error.into_response();
-                if is_problem(&response) {
-                    return (route, response);
-                }
-                (
-                    route,
-                    Problem::new(response.status(), detail).into_response(),
-                )
+                (route, problem::of_error(error))
             }
         }
     }
@@ -209,12 +230,6 @@ async fn bounded(mut request: Request) -> Result<Request, Problem> {
         )),
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, error.to_string())),
     }
-}
-
-fn is_problem(response: &Response) -> bool {
-    response
-        .content_type()
-        .is_some_and(|kind| kind.starts_with(PROBLEM_JSON))
 }
 
 async fn as_problem(mut response: Response) -> Response {

@@ -3,12 +3,14 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tarn_common::{
     clock::Clock,
+    event::AuditEntry,
     ids::HomeId,
     query::{Engine, Limits},
 };
 
 use crate::{
-    broker_api::BrokerService, devices::DeviceService, live::LiveHub, stores_api::StoresService,
+    access::Access, broker_api::BrokerService, devices::DeviceService, live::LiveHub,
+    stores_api::StoresService,
 };
 
 /// Who serves the interface.
@@ -40,6 +42,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn clock(&self) -> &dyn Clock;
     /// What one question may cost.
     fn limits(&self) -> Limits;
+    /// Who may do what.
+    fn access(&self) -> &Arc<Access>;
+    /// Note who changed what, or was refused. A change is answered after this has returned.
+    async fn audit(&self, home: &HomeId, entry: AuditEntry);
     /// Its MQTT broker; only a box has one.
     fn broker(&self) -> Option<Arc<dyn BrokerService>> {
         None

@@ -374,6 +374,8 @@ impl StoresApi {
     }
 
     /// Move now what there is to move
+    ///
+    /// What `GET /v1/stores/plan` tells is moved in the background; `moving` of `GET /v1/stores` tells how far it is.
     #[oai(
         path = "/v1/stores/rebalance",
         method = "post",

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+/// Tokens, logins, and what each role may.
+mod access;
+mod document;
 /// Operations on twins, over a socket.
 mod twins;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -20,18 +23,21 @@ use tarn_common::{
     chunk,
     clock::{Clock, ManualClock},
     commit_log::Chunk,
-    event::{self, Event},
-    ids::{EdgeId, Seq, Shard},
+    event::{self, AuditEntry, Event},
+    ids::{EdgeId, HomeId, Seq, Shard},
     layout::{ChunkKey, Content},
     query::{ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing, View},
     reading::{DAY_MS, Quality},
     rows::{Row, Rows},
+    store::Store,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HttpSettings, Kind, Service, cloud_document, edge_document,
+    Access, AccessSettings, HttpSettings, Kind, Service,
+    access::{Homes, RateSettings, Role, TokenRequest},
+    cloud_document, edge_document,
     live::{LiveHub, LiveMetrics},
     serve,
 };
@@ -127,7 +133,7 @@ fn lake() -> TestLake {
         directory,
         view: View {
             chunks: Arc::new(chunks),
-            tail: vec![],
+            ..View::default()
         },
     }
 }
@@ -159,8 +165,58 @@ struct Host {
     clock: ManualClock,
     reasons: Mutex<Vec<String>>,
     live: Arc<LiveHub>,
+    people: People,
 }
 
+/// Who may do what, and who did.
+#[derive(Debug)]
+struct People {
+    access: Arc<Access>,
+    noted: Mutex<Vec<(HomeId, AuditEntry)>>,
+    _directory: tempfile::TempDir,
+}
+
+impl People {
+    fn at(now_ms: i64) -> People {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = AccessSettings {
+            store: Store::directory(directory.path()).unwrap(),
+            key_file: directory.path().join("issuer.key"),
+            trusted: Vec::new(),
+            rate: RateSettings::per_second(0),
+        };
+        People {
+            access: Arc::new(Access::new(settings, Arc::new(ManualClock::at(now_ms)))),
+            noted: Mutex::default(),
+            _directory: directory,
+        }
+    }
+
+    async fn token(&self, name: &str, role: Role, homes: &[&str]) -> String {
+        let request = TokenRequest {
+            name: name.into(),
+            role,
+            homes: Homes::parse(homes).unwrap(),
+            lifetime: Duration::from_secs(86_400),
+            by: "test".into(),
+        };
+        self.access.issue(request).await.unwrap().token
+    }
+
+    /// What is sent with each request of an owner.
+    async fn owner(&self) -> Client {
+        client(&self.token("owner", Role::Owner, &["*"]).await)
+    }
+}
+
+fn client(token: &str) -> Client {
+    let value = format!("Bearer {token}").parse().unwrap();
+    let headers = [(reqwest::header::AUTHORIZATION, value)];
+    let client = Client::builder().default_headers(headers.into_iter().collect());
+    client.build().unwrap()
+}
+
+#[async_trait]
 impl Service for Host {
     fn kind(&self) -> Kind {
         Kind::Edge
@@ -179,6 +235,14 @@ impl Service for Host {
             rows: 50,
             ..Limits::default()
         }
+    }
+
+    fn access(&self) -> &Arc<Access> {
+        &self.people.access
+    }
+
+    async fn audit(&self, home: &HomeId, entry: AuditEntry) {
+        self.people.noted.lock().push((home.clone(), entry));
     }
 
     fn live(&self, home: &str) -> Option<Arc<LiveHub>> {
@@ -213,6 +277,7 @@ impl Fixture {
             clock: ManualClock::at(DAY + DAY_MS),
             reasons: Mutex::default(),
             live: Arc::new(LiveHub::new(7, LiveMetrics::default())),
+            people: People::at(DAY + DAY_MS),
         });
         host.live.feed_began();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -221,7 +286,7 @@ impl Fixture {
         let served = serve(listener, host.clone(), Arc::default(), http, stop.clone());
         Fixture {
             url,
-            http: Client::new(),
+            http: host.people.owner().await,
             host,
             stop,
             served: tokio::spawn(served),

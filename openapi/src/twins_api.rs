@@ -13,6 +13,7 @@ use tarn_common::twin::{
 };
 
 use crate::{
+    access::By,
     devices::{
         Access, Command, Commands, DeviceError, DeviceUpdate, Etag, KnownDevice, SetRequest,
         check_heads, duration, heads, seen,
@@ -114,6 +115,7 @@ impl TwinsApi {
     )]
     async fn update_device(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -128,7 +130,7 @@ impl TwinsApi {
         author: Header<Option<String>>,
         update: Json<DeviceUpdate>,
     ) -> Result<DeviceOk, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let seen = seen(if_match.0.as_deref())?;
         let place = self.access.twins(&home).await?;
         let id = self.access.device(&place, &device).await?.device;
@@ -175,6 +177,7 @@ impl TwinsApi {
     #[allow(clippy::too_many_arguments)]
     async fn set_desired(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -197,7 +200,7 @@ impl TwinsApi {
     ) -> Result<SetOk, Failure> {
         let request = SetRequest {
             values: sorted(values.0)?,
-            by: self.access.author(author.0)?,
+            by: self.access.author(&caller, author.0)?,
             ttl: duration("ttl", ttl.0.as_deref(), TTL_MAX)?,
             timeout: duration("timeout", timeout.0.as_deref(), TIMEOUT_MAX)?,
             if_match: seen(if_match.0.as_deref())?,
@@ -218,8 +221,10 @@ impl TwinsApi {
         operation_id = "callDevice",
         tag = "Tag::Devices"
     )]
+    #[allow(clippy::too_many_arguments)]
     async fn call_device(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -237,7 +242,7 @@ impl TwinsApi {
     ) -> Result<SetOk, Failure> {
         let request = SetRequest {
             values: sorted(values.0)?,
-            by: self.access.author(author.0)?,
+            by: self.access.author(&caller, author.0)?,
             timeout: duration("timeout", timeout.0.as_deref(), TIMEOUT_MAX)?,
             ..SetRequest::default()
         };
@@ -339,6 +344,7 @@ impl TwinsApi {
     #[allow(clippy::too_many_arguments)]
     async fn resolve_conflict(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -358,7 +364,7 @@ impl TwinsApi {
         author: Header<Option<String>>,
         resolution: Json<ConflictResolution>,
     ) -> Result<SetOk, Failure> {
-        let by = self.access.author(author.0)?;
+        let by = self.access.author(&caller, author.0)?;
         let wait = duration("wait", wait.0.as_deref(), WAIT_MAX)?.unwrap_or_default();
         let seen = seen(if_match.0.as_deref())?;
         let standing = |document: &Document, now_ms: i64| {

@@ -1,12 +1,10 @@
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use tarn_common::durable::{self, RealDisk};
+use tarn_common::durable;
 
 use crate::settings::{KeyPair, Rights};
 
@@ -18,8 +16,6 @@ const ACCESS_PREFIX: &str = "TARN";
 const ACCESS_BYTES: usize = 8;
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
-/// Only the owner of the file reads it.
-const MODE: u32 = 0o600;
 
 /// Keys that lie in a file.
 #[derive(Debug)]
@@ -114,19 +110,7 @@ pub fn kept_keys(path: &Path) -> Result<KeptKeys, KeysError> {
 }
 
 fn keep(path: &Path, document: &Document) -> io::Result<()> {
-    let aside = durable::aside(path);
-    // What a crash left may have other rights, and rights are given when a file is made.
-    match fs::remove_file(&aside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(MODE)
-        .open(&aside)?;
-    file.write_all(&serde_json::to_vec_pretty(document)?)?;
-    durable::put_written(&RealDisk, &aside, path)
+    durable::put_private(path, &serde_json::to_vec_pretty(document)?)
 }
 
 #[cfg(test)]
@@ -144,7 +128,7 @@ mod tests {
         assert_ne!(made.owner.secret, made.reader.secret);
         assert_eq!(made.owner.secret.len(), 2 * SECRET_BYTES);
         let mode = fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
+        assert_eq!(mode & 0o777, 0o600);
         let read = kept_keys(&path).expect("reads");
         assert!(!read.is_new);
         assert_eq!((read.owner, read.reader), (made.owner, made.reader));

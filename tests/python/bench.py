@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import owner
 
 TARN = os.environ["TARN_BIN"]
 BURST = 100_000
@@ -336,6 +337,7 @@ def start_up(core_bench):
 
 
 def main():
+    owner.become()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--core", required=True, help="the in-process benchmark program")
     parser.add_argument("--json", required=True, help="where to write the figures")

@@ -19,6 +19,7 @@ import urllib.request
 
 import boto3
 from bench import TARN, box, free_port, load, process, until
+import owner
 
 # As many as a box puts at a time.
 PUTS_AT_ONCE = 4
@@ -86,6 +87,7 @@ def plain(folder, environment, round_):
 
 
 def main():
+    owner.become()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)

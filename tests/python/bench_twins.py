@@ -19,6 +19,7 @@ import urllib.request
 
 import paho.mqtt.client as paho
 from bench import free_port, process
+import owner
 
 TARN = os.environ["TARN_BIN"]
 CONFIG = {
@@ -160,6 +161,7 @@ def shown(name, took):
 
 
 def main():
+    owner.become()
     parser = argparse.ArgumentParser()
     parser.add_argument("--commands", type=int, default=200)
     parser.add_argument("--homes", type=int, default=10_000)

@@ -1,7 +1,10 @@
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
+
+use crate::access;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,9 +37,15 @@ impl Default for Http {
 }
 
 impl Http {
-    /// A client without a token.
+    /// A client with an owner's token.
     #[must_use]
     pub fn new() -> Http {
+        Http::anonymous().with_token(access::owner())
+    }
+
+    /// A client whom nobody knows.
+    #[must_use]
+    pub fn anonymous() -> Http {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -51,6 +60,24 @@ impl Http {
             runtime,
             client,
             token: None,
+        }
+    }
+
+    /// An owner's client that trusts this authority, and no other.
+    ///
+    /// # Panics
+    /// The file is no certificate.
+    #[must_use]
+    pub fn trusting(ca: &Path) -> Http {
+        let pem = std::fs::read(ca).expect("read the authority");
+        let root = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .add_root_certificate(root);
+        Http {
+            client: client.build().expect("build an HTTP client"),
+            ..Http::new()
         }
     }
 

@@ -4,6 +4,8 @@
 //! Whatever the harness cannot do is a panic with a message that says what to do about it. Every
 //! process is ended by its own id when its handle is dropped, and also when the test binary is killed.
 
+/// Tokens for the REST interfaces.
+pub mod access;
 /// A certificate for TLS on the loopback.
 pub mod certificates;
 /// Processes that do not outlive the test binary, with their output in a file.

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::child::Managed;
-use crate::{ports, s3, tools, wait};
+use crate::{access, ports, s3, tools, wait};
 
 /// How long a service may take until it serves.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -191,6 +191,7 @@ impl Launch {
         // A store has no REST interface.
         if self.arguments[0] != "store" {
             command.args(["--http", "127.0.0.1:0"]);
+            command.arg("--token-keys").arg(access::keys());
         }
         Managed::start(&self.name, &mut command, &self.log())
     }
@@ -211,6 +212,8 @@ impl Launch {
             .args(&self.arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .env("NO_COLOR", "1")
+            .env("TARN_HTTP_RATE", "0")
+            .env("TARN_TOKEN", access::owner())
             .stdin(Stdio::null());
         command
     }

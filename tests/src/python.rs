@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::access;
 use crate::child::Managed;
 use crate::process::Finished;
 use crate::tools;
@@ -14,6 +15,12 @@ pub const ENGINES: [&str; 3] = ["duckdb", "pyarrow", "polars"];
 #[must_use]
 pub fn run(script: &str, arguments: &[&str], variables: &[(String, String)]) -> Finished {
     Finished::of(&mut command(script, arguments, variables))
+}
+
+/// Runs a few words of Python to their end, and gives what they print.
+#[must_use]
+pub fn code(words: &str) -> String {
+    Finished::of(python().args(["-c", words])).succeeded()
 }
 
 /// Starts a script of `tests/python` that goes on for a while.
@@ -99,6 +106,7 @@ fn python() -> Command {
         // No compiled files beside the sources, and every line at once in the log.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")
+        .env("TARN_TOKEN", access::owner())
         .stdin(Stdio::null());
     command
 }

@@ -2,6 +2,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::access;
+
 /// A listener to server-sent events, as a browser's `EventSource` is one. It is gone when dropped.
 #[derive(Debug)]
 pub struct Sse {
@@ -31,7 +33,8 @@ impl Sse {
             .build()
             .expect("build a runtime");
         let client = reqwest::Client::builder().no_proxy().build();
-        let mut request = client.expect("build an HTTP client").get(url);
+        let request = client.expect("build an HTTP client").get(url);
+        let mut request = request.bearer_auth(access::owner());
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }

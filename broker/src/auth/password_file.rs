@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
+use tarn_common::password::{self, HashError};
 
 /// Bytes of a user name at most.
 const NAME_BYTES_MAX: usize = 128;
@@ -28,8 +28,8 @@ pub enum PasswordFileError {
     )]
     Name(String),
     /// The hash function failed.
-    #[error("hash the password: {0}")]
-    Hash(String),
+    #[error(transparent)]
+    Hash(#[from] HashError),
 }
 
 /// The users of one file, by name.
@@ -52,7 +52,7 @@ impl PasswordFile {
             }
             let wrong = PasswordFileError::Line(index + 1);
             match line.split_once(':') {
-                Some((name, hash)) if check_name(name).is_ok() && is_argon2id(hash) => {
+                Some((name, hash)) if check_name(name).is_ok() && password::is_hash(hash) => {
                     hashes.insert(name.to_owned(), hash.to_owned());
                 }
                 _ => return Err(wrong),
@@ -97,7 +97,7 @@ pub fn read(path: &Path) -> Result<PasswordFile, PasswordFileError> {
 /// The name is none, or the file cannot be read or written.
 pub fn add(path: &Path, name: &str, password: &[u8]) -> Result<bool, PasswordFileError> {
     check_name(name)?;
-    let hash = hash(password)?;
+    let hash = password::hash(password)?;
     change(path, |file| {
         file.hashes.insert(name.to_owned(), hash).is_none()
     })
@@ -154,24 +154,6 @@ fn check_name(name: &str) -> Result<(), PasswordFileError> {
     }
 }
 
-fn is_argon2id(hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id")
-}
-
-/// Hash a password by Argon2id with a salt of its own and the parameters that the library
-/// recommends (19 MiB, two passes).
-pub(super) fn hash(password: &[u8]) -> Result<String, PasswordFileError> {
-    let hash = Argon2::default().hash_password(password);
-    hash.map(|hash: PasswordHash| hash.to_string())
-        .map_err(|e| PasswordFileError::Hash(e.to_string()))
-}
-
-/// Whether a password is the one of a hash. Takes tens of milliseconds.
-pub(super) fn verify(password: &[u8], hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -189,7 +171,7 @@ mod tests {
         let file = read(&path).expect("reads");
         assert_eq!(file.names().collect::<Vec<_>>(), ["ann", "bob"]);
         let ann = file.hash("ann").expect("is there");
-        assert!(verify(b"changed", ann) && !verify(b"secret", ann));
+        assert!(password::verify(b"changed", ann) && !password::verify(b"secret", ann));
         assert!(!ann.contains("changed"));
         let mode = fs::metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -215,7 +197,7 @@ mod tests {
 
     #[test]
     fn damage_is_told_by_its_line() {
-        let good = hash(b"x").expect("hashes");
+        let good = password::hash(b"x").expect("hashes");
         let parsed = PasswordFile::parse(&format!("# users\n\nann:{good}\n"));
         assert_eq!(parsed.expect("is good").names().count(), 1);
         for bad in [

@@ -12,15 +12,15 @@ use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tarn_common::{password, watched::Watched};
 use tokio::sync::Semaphore;
 
 use super::{
     Access, Authenticator, Denied, Identity, Login,
     acl::{Acl, AclError, AclInForce},
-    password_file::{self, PasswordFile, PasswordFileError},
+    password_file::{PasswordFile, PasswordFileError},
     throttle::{Throttle, Verdict},
 };
-use crate::watched::Watched;
 
 /// Passwords that are verified at one time: each takes a core and 19 MiB.
 const VERIFICATIONS_MAX: usize = 2;
@@ -146,7 +146,7 @@ impl Users {
             verified: Mutex::default(),
             key: rand::random(),
             dummy: match settings.password_file {
-                Some(_) => password_file::hash(b"").unwrap_or_default(),
+                Some(_) => password::hash(b"").unwrap_or_default(),
                 None => String::new(),
             },
             settings,
@@ -243,7 +243,7 @@ impl Users {
         let permit = self.verifications.clone().acquire_owned().await;
         let (password, hash) = (password.to_owned(), hash.unwrap_or(&self.dummy).to_owned());
         let verifying = tokio::task::spawn_blocking(move || {
-            let verified = password_file::verify(&password, &hash);
+            let verified = password::verify(&password, &hash);
             drop(permit);
             verified
         });
@@ -283,6 +283,7 @@ impl Authenticator for Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::password_file;
 
     fn settings(anonymous: Anonymous) -> UsersSettings {
         UsersSettings {

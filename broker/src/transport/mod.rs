@@ -2,20 +2,20 @@
 
 // Plain TCP, and what it says about bytes that the peer has not taken yet.
 mod tcp;
-// TLS with certificates that may change.
-mod tls;
 // MQTT in the binary messages of a WebSocket.
 mod websocket;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
-pub use self::tls::TlsError;
-pub(crate) use self::tls::TlsServer;
+pub(crate) use tarn_common::tls::TlsServer;
+pub use tarn_common::tls::{Tls, TlsError};
+use tokio_rustls::server::TlsStream;
+
 use crate::limits::Limits;
 
 /// Where clients connect, and how.
@@ -27,17 +27,6 @@ pub struct Listen {
     pub websocket: bool,
     /// Encrypted, with these certificates.
     pub tls: Option<Tls>,
-}
-
-/// Files of a TLS server, all of them PEM. They are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// The server's certificate and those between it and its root.
-    pub certificate: PathBuf,
-    /// The server's private key.
-    pub key: PathBuf,
-    /// Roots of client certificates: each client has to show one.
-    pub client_ca: Option<PathBuf>,
 }
 
 impl Listen {
@@ -67,6 +56,17 @@ impl Listen {
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Bytes written that the peer's kernel has not acknowledged; `None` where that cannot be told.
     fn outstanding_bytes(&self) -> Option<u64>;
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn outstanding_bytes(&self) -> Option<u64> {
+        let (stream, connection) = self.get_ref();
+        // What waits inside has not even reached our kernel.
+        if connection.wants_write() {
+            return None;
+        }
+        stream.outstanding_bytes()
+    }
 }
 
 impl Transport for Box<dyn Transport> {

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     future::Future,
     sync::{Arc, OnceLock},
@@ -40,6 +41,7 @@ use super::{
     summary::Summaries,
     table::{Readings, TABLE},
 };
+use crate::ids::HomeId;
 
 /// Stack of the engine's threads: planning recurses, and unoptimised frames are deep.
 const STACK_BYTES: usize = 16 << 20;
@@ -153,9 +155,19 @@ impl Engine {
     /// Answer one SQL query that reads. The tables are `readings`: the columns of a reading, and
     /// `home`, `edge` and `date`; and `events`: those of an event, and `home` and `date`.
     pub async fn sql(self: &Arc<Self>, text: &str, limits: Limits) -> Result<Answer, QueryError> {
+        self.sql_within(None, text, limits).await
+    }
+
+    /// The same over these homes only: the tables have nothing of others.
+    pub async fn sql_within(
+        self: &Arc<Self>,
+        homes: Option<Arc<BTreeSet<HomeId>>>,
+        text: &str,
+        limits: Limits,
+    ) -> Result<Answer, QueryError> {
         check_text(text)?;
         let text = text.to_owned();
-        self.ask(limits, move |context: SessionContext| {
+        self.ask(limits, homes, move |context: SessionContext| {
             let text = text.clone();
             async move {
                 let reads_only = SQLOptions::new()
@@ -176,6 +188,7 @@ impl Engine {
     pub(super) async fn ask(
         self: &Arc<Self>,
         limits: Limits,
+        homes: Option<Arc<BTreeSet<HomeId>>>,
         question: impl Question,
     ) -> Result<Answer, QueryError> {
         let started = Instant::now();
@@ -183,11 +196,17 @@ impl Engine {
         let stop = Stop::default();
         let waiting = stop.waiting();
         let run = async move {
-            let first = engine.run_once(&question, limits, &stop).await;
+            let run = Run {
+                question: &question,
+                homes: homes.as_deref(),
+                limits,
+                stop: &stop,
+            };
+            let first = engine.run_once(&run).await;
             // A file that turns out unreadable half way is told, and the others answer.
             let (result, missing) = match first {
                 (Err(error), files) if may_be_a_file(&error) && files.find_damage().await => {
-                    let (result, again) = engine.run_with(&question, limits, files, &stop).await;
+                    let (result, again) = engine.run_with(&run, files).await;
                     (result, again.missing())
                 }
                 (result, files) => (result, files.missing()),
@@ -242,32 +261,32 @@ impl Engine {
 
     async fn run_once(
         &self,
-        question: &impl Question,
-        limits: Limits,
-        stop: &Stop,
+        run: &Run<'_, impl Question>,
     ) -> (Result<Got, DataFusionError>, Arc<Files>) {
         let files = Arc::new(Files::new(self.lake.clone(), self.readable.clone()));
-        self.run_with(question, limits, files, stop).await
+        self.run_with(run, files).await
     }
 
     async fn run_with(
         &self,
-        question: &impl Question,
-        limits: Limits,
+        run: &Run<'_, impl Question>,
         files: Arc<Files>,
-        stop: &Stop,
     ) -> (Result<Got, DataFusionError>, Arc<Files>) {
-        let run = async {
+        let got = async {
             let view = self
                 .lake
                 .view()
                 .await
                 .map_err(|e| DataFusionError::External(Box::new(e)))?;
-            let context = self.context(view, files.clone(), limits)?;
-            let frame = question.plan(context).await?;
-            collect(frame, limits, stop).await
+            let view = match run.homes {
+                Some(homes) => view.only(homes),
+                None => view,
+            };
+            let context = self.context(view, files.clone(), run.limits)?;
+            let frame = run.question.plan(context).await?;
+            collect(frame, run.limits, run.stop).await
         };
-        (run.await, files)
+        (got.await, files)
     }
 
     /// A session of its own for one query: the moment of the lake, and its share of the memory.
@@ -320,6 +339,15 @@ where
     ) -> BoxFuture<'static, Result<DataFrame, DataFusionError>> {
         self(context)
     }
+}
+
+/// A question as it is asked.
+struct Run<'a, Q> {
+    question: &'a Q,
+    /// The homes that the asker may see; none named means all.
+    homes: Option<&'a BTreeSet<HomeId>>,
+    limits: Limits,
+    stop: &'a Stop,
 }
 
 struct Got {

@@ -112,7 +112,7 @@ impl Engine {
         found
     }
 
-    async fn events_of(&self, chunk: &Arc<Chunk>) -> Result<Arc<Vec<Event>>, Missing> {
+    pub(super) async fn events_of(&self, chunk: &Arc<Chunk>) -> Result<Arc<Vec<Event>>, Missing> {
         if let Some(known) = self.events.known(&chunk.key) {
             return Ok(known);
         }
@@ -174,6 +174,8 @@ impl KnownEvents {
 #[derive(Debug)]
 pub(super) struct Events {
     chunks: Vec<Arc<Chunk>>,
+    /// Those that are in no chunk yet.
+    uncut: Vec<(HomeId, Event)>,
     files: Arc<Files>,
 }
 
@@ -181,6 +183,7 @@ impl Events {
     pub(super) fn new(view: &View, files: Arc<Files>) -> Events {
         Events {
             chunks: view.events().cloned().collect(),
+            uncut: view.uncut_events.clone(),
             files,
         }
     }
@@ -202,15 +205,12 @@ fn table_schema() -> SchemaRef {
     ))
 }
 
-fn table_batch(chunk: &Chunk, events: &[Event]) -> Result<RecordBatch, ArrowError> {
+fn table_batch(home: &HomeId, day: i32, events: &[Event]) -> Result<RecordBatch, ArrowError> {
     let own = event::batch(events)?;
-    let home = chunk.key.home.to_string();
+    let homes = std::iter::repeat_n(home.as_str(), events.len());
     let extra: [ArrayRef; 2] = [
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-            home.as_str(),
-            events.len(),
-        ))),
-        Arc::new(Date32Array::from_value(chunk.key.day, events.len())),
+        Arc::new(StringArray::from_iter_values(homes)),
+        Arc::new(Date32Array::from_value(day, events.len())),
     ];
     let columns = own.columns().iter().cloned().chain(extra).collect();
     RecordBatch::try_new(table_schema(), columns)
@@ -237,9 +237,12 @@ impl TableProvider for Events {
         let mut batches = Vec::new();
         for (chunk, file) in self.files.open(self.chunks.clone()).await {
             match read(&chunk, file).await {
-                Ok(events) => batches.push(table_batch(&chunk, &events)?),
+                Ok(events) => batches.push(table_batch(&chunk.key.home, chunk.key.day, &events)?),
                 Err(missing) => self.files.tell(missing),
             }
+        }
+        for (home, event) in &self.uncut {
+            batches.push(table_batch(home, event.day(), std::slice::from_ref(event))?);
         }
         if batches.is_empty() {
             let schema = datafusion::common::project_schema(&table_schema(), projection)?;

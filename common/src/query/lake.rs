@@ -1,4 +1,4 @@
-use std::{any::Any, fmt::Debug, path::PathBuf, sync::Arc};
+use std::{any::Any, collections::BTreeSet, fmt::Debug, path::PathBuf, sync::Arc};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crate::{
     catalog::Snapshot,
     commit_log::Chunk,
+    event::Event,
     ids::{EdgeId, HomeId},
     layout::ChunkKey,
 };
@@ -29,12 +30,34 @@ pub struct View {
     pub chunks: Snapshot,
     /// Readings that are in no chunk yet.
     pub tail: Vec<Tail>,
+    /// Events that are in no chunk yet, with their homes.
+    pub uncut_events: Vec<(HomeId, Event)>,
 }
 
 impl View {
     /// The live chunks of readings.
     pub fn readings(&self) -> impl Iterator<Item = &Arc<Chunk>> {
         self.chunks.iter().filter(|chunk| !chunk.key.is_events())
+    }
+
+    /// The same lake with nothing in it of other homes than these.
+    #[must_use]
+    pub fn only(self, homes: &BTreeSet<HomeId>) -> View {
+        let chunks = self.chunks.iter();
+        let chunks = chunks.filter(|chunk| homes.contains(&chunk.key.home));
+        View {
+            chunks: Arc::new(chunks.cloned().collect()),
+            tail: self
+                .tail
+                .into_iter()
+                .filter(|tail| homes.contains(&tail.home))
+                .collect(),
+            uncut_events: self
+                .uncut_events
+                .into_iter()
+                .filter(|(home, _)| homes.contains(home))
+                .collect(),
+        }
     }
 
     /// The live chunks of events.

@@ -164,7 +164,7 @@ impl Engine {
         };
         let bucketed = query.every.is_some();
         let answer = self
-            .ask(limits, move |context: SessionContext| {
+            .ask(limits, None, move |context: SessionContext| {
                 plan.clone().frame(context).boxed()
             })
             .await?;

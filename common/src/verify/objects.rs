@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     commit_log::Entry,
     ids::StoreName,
-    layout::{EntryKey, StoreSetKey, TwinKey},
+    layout::{AccessKey, EntryKey, StoreSetKey, TwinKey},
     store::pool::{Member, Pool, PoolError},
 };
 
@@ -20,6 +20,8 @@ pub enum Shared {
     Twin(TwinKey),
     /// A store set.
     StoreSet(StoreSetKey),
+    /// Who may do what.
+    Access(AccessKey),
 }
 
 impl Shared {
@@ -29,11 +31,12 @@ impl Shared {
         let entry = key.parse().map(Shared::Entry).ok();
         let twin = || key.parse().map(Shared::Twin).ok();
         let set = || key.parse().map(Shared::StoreSet).ok();
-        entry.or_else(twin).or_else(set)
+        let access = || key.parse().map(Shared::Access).ok();
+        entry.or_else(twin).or_else(set).or_else(access)
     }
 
     /// Whether these bytes are such an object. For parts of twins and store sets that is certain; a log entry must be
-    /// one, and the one of its key.
+    /// one, and the one of its key; what is kept of access is JSON.
     ///
     /// # Errors
     /// What is wrong, in words.
@@ -45,6 +48,10 @@ impl Shared {
                     .map_err(|e| e.to_string());
             }
             Shared::Twin(key) => key.is_of(bytes),
+            Shared::Access(_) => {
+                let read = serde_json::from_slice::<serde_json::Value>(bytes);
+                return read.map(drop).map_err(|e| e.to_string());
+            }
             Shared::StoreSet(key) => Sha256::digest(bytes)[..8] == key.digest.to_be_bytes(),
         };
         if is_named {

@@ -1,13 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tarn_broker::{Publisher, log::PublishLog};
+use tarn_broker::Publisher;
 use tarn_common::{clock::Clock, ids::Seq};
 use tarn_devices::{command, registry::Device};
 use tarn_openapi::DeviceError;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -107,14 +107,12 @@ impl CommandSender {
 
     /// Wait until commands are on disk: what is told as delivered is not forgotten by a power cut.
     pub(crate) async fn durable(&self, upto: Seq) -> Result<(), DeviceError> {
-        let mut durable = self.journal.durable();
-        let waited = timeout(DURABLE_WITHIN, durable.wait_for(|seq| *seq >= upto)).await;
-        match waited {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(DeviceError::Unavailable(
-                "the disk does not take the command".into(),
-            )),
+        if self.journal.wait_durable(upto, DURABLE_WITHIN).await {
+            return Ok(());
         }
+        Err(DeviceError::Unavailable(
+            "the disk does not take the command".into(),
+        ))
     }
 
     /// Wait for the outcome of a command at most until then.

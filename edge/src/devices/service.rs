@@ -144,9 +144,17 @@ impl DeviceService for BoxDevices {
     ) -> Result<Vec<CommandShape>, DeviceError> {
         let (device, _) = self.all_ids(id);
         if self.is_others(&device) {
-            return Err(DeviceError::Away(format!(
-                "{device} is at another box; ask that one"
-            )));
+            let document = DocumentId::device(&device);
+            let now_ms = self.clock.now_ms();
+            let is_owned = self
+                .twins
+                .read(|replica| replica.owner(&document, now_ms).is_some());
+            // One that was only ever named, and announced itself nowhere, is at no box.
+            return Err(if is_owned {
+                DeviceError::Away(format!("{device} is at another box; ask that one"))
+            } else {
+                DeviceError::NotFound(format!("{device} has announced nothing that can be set"))
+            });
         }
         self.set(home, id, request, wait).await
     }

@@ -28,6 +28,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         mqtt: vec![Listen::tcp(any)],
         broker: BrokerLimits::default(),
         http: any,
+        http_settings: Default::default(),
         stores: stores.into_iter().collect(),
         copies: None,
         cut_age: Settings::CUT_AGE,

@@ -45,12 +45,21 @@ pub enum Kind {
     Snapshot,
     /// The broker's note about a session, in the payload.
     Note,
+    /// Who asked for a change of the box, or was refused, in the payload as JSON: an
+    /// [`AuditEntry`](tarn_common::event::AuditEntry).
+    Audit,
     /// The box's clock was set, in the payload: the first record of this run (8), and what the times of all
     /// records since then have to be moved by, in milliseconds (8).
     Clock,
 }
 
 impl Kind {
+    /// Whether a cut makes rows of it, so that a segment with nothing else is worth one.
+    #[must_use]
+    pub fn makes_rows(self) -> bool {
+        matches!(self, Kind::Publish | Kind::Audit)
+    }
+
     fn code(self) -> u8 {
         match self {
             Kind::Publish => 1,
@@ -59,6 +68,7 @@ impl Kind {
             Kind::Snapshot => 4,
             Kind::Note => 5,
             Kind::Clock => 6,
+            Kind::Audit => 7,
         }
     }
 
@@ -70,6 +80,7 @@ impl Kind {
             Kind::Snapshot,
             Kind::Note,
             Kind::Clock,
+            Kind::Audit,
         ]
         .into_iter()
         .find(|k| k.code() == code)

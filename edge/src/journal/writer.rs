@@ -373,7 +373,7 @@ fn recover(path: &Path, first: Seq, redelivery: &mut Redelivery) -> io::Result<(
     let mut scan = Scan::new(&bytes, SEGMENT_HEAD.min(bytes.len()), Seq(first.0 - 1));
     let mut publishes = 0;
     for record in scan.by_ref() {
-        publishes += u64::from(record.kind == Kind::Publish);
+        publishes += u64::from(record.kind.makes_rows());
         redelivery.apply(&record);
     }
     let (end, last, damage) = scan.end();

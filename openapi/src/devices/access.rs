@@ -8,8 +8,9 @@ use tarn_common::{
 
 use super::{DeviceService, KnownDevice, twin};
 use crate::{
+    access::{By, Role},
     problem::Failure,
-    service::{Kind, Service},
+    service::Service,
 };
 
 /// Characters of the name of an author, or of a node.
@@ -103,13 +104,15 @@ impl Access {
         shown(&id, has_readings.then_some(device))
     }
 
-    /// Who writes: whoever the request names, else the side that it came to.
-    pub(crate) fn author(&self, header: Option<String>) -> Result<String, Failure> {
-        let own = match self.service()?.kind() {
-            Kind::Edge => "box",
-            Kind::Cloud => "cloud",
-        };
-        author(header.as_deref().unwrap_or(own))
+    /// Who writes: whoever asks, or in whose name he does.
+    pub(crate) fn author(&self, caller: &By, header: Option<String>) -> Result<String, Failure> {
+        match header {
+            None => author(&caller.0.name),
+            Some(name) if matches!(caller.0.role, Role::Owner | Role::Service) => author(&name),
+            Some(_) => Err(Failure::forbidden(
+                "tarn-author: only an owner or a service may write in the name of others",
+            )),
+        }
     }
 }
 

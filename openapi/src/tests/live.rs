@@ -79,7 +79,11 @@ fn twin(changed: &str) -> LiveEvent {
 #[tokio::test]
 async fn events_come_one_by_one_and_the_stream_outlives_a_request() {
     let request_timeout = Duration::from_millis(300);
-    let fixture = Fixture::with(HttpSettings { request_timeout }).await;
+    let fixture = Fixture::with(HttpSettings {
+        request_timeout,
+        ..HttpSettings::default()
+    })
+    .await;
     let mut events = Events::open(&fixture, "", None).await;
     fixture.host.live.push(reading(21.5));
     let (name, data) = events.next().await.unwrap();

@@ -5,6 +5,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tarn_common::{
     clock::{Clock, ManualClock},
+    event::AuditEntry,
     ids::HomeId,
     query::{Engine, EngineSettings, Limits},
     twin::{
@@ -19,9 +20,9 @@ use tarn_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{DAY, DEVICE as SILENT, ENCODED, lake, problem};
+use super::{DAY, DEVICE as SILENT, ENCODED, People, lake, problem};
 use crate::{
-    BoxInfo, Command, DeviceError, DeviceService, HttpSettings, Kind, KnownDevice, Service,
+    Access, BoxInfo, Command, DeviceError, DeviceService, HttpSettings, Kind, KnownDevice, Service,
     SetRequest, Wanted, frames, serve,
 };
 
@@ -169,8 +170,10 @@ struct Host {
     kind: Kind,
     twins: Arc<HomeTwins>,
     is_away: bool,
+    people: People,
 }
 
+#[async_trait]
 impl Service for Host {
     fn kind(&self) -> Kind {
         self.kind
@@ -187,6 +190,12 @@ impl Service for Host {
     fn limits(&self) -> Limits {
         Limits::default()
     }
+
+    fn access(&self) -> &Arc<Access> {
+        &self.people.access
+    }
+
+    async fn audit(&self, _: &HomeId, _: AuditEntry) {}
 
     fn home(&self) -> Option<HomeId> {
         (self.kind == Kind::Edge).then(|| self.twins.home().clone())
@@ -229,7 +238,9 @@ impl Fixture {
             kind,
             twins: twins_served.clone(),
             is_away,
+            people: People::at(NOW),
         });
+        let http = host.people.owner().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (registry, stop) = (Arc::default(), CancellationToken::new());
@@ -242,7 +253,7 @@ impl Fixture {
         ));
         let fixture = Fixture {
             url,
-            http: reqwest::Client::new(),
+            http,
             box_twins: twins(BOX, &clock).await,
             clock,
             twins: twins_served,
@@ -504,7 +515,7 @@ async fn what_is_wanted_is_followed_to_its_end() {
     let wanted = &device["twin"]["desired"]["brightness"];
     assert_eq!(
         (&wanted["by"], &wanted["status"], &wanted["ttl_s"]),
-        (&json!("cloud"), &json!("confirmed"), &json!(600))
+        (&json!("owner"), &json!("confirmed"), &json!(600))
     );
     let unknown = fixture
         .ask(Method::GET, "/commands/01KAV6M3V7XJ3T1S9Q4YB2N8ZD")

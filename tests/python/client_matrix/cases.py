@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ class Context:
         url = f"http://{HOST}:{self.ports.http}/v1/broker/clients?limit=1000"
         end = time.monotonic() + PATIENCE
         while True:
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {os.environ['TARN_TOKEN']}"})
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 clients = json.load(answer)["clients"]
             waiting = [client["queued_messages"] for client in clients if client["client_id"] == order.id]
             if waiting == [0]:

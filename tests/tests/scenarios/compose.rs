@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tarn_tests::access;
 use tarn_tests::child::Managed;
 use tarn_tests::http::Http;
 use tarn_tests::s3::Ports;
@@ -132,7 +133,8 @@ fn the_topology_of_the_compose_file_works_as_plain_processes() {
         http.try_get(&url, "*/*")
             .is_ok_and(|answer| answer.status < 500)
     };
-    let _cloud = topology.start("cloud", &tarn, &[]);
+    let trusted = format!("--token-keys={}", access::keys().display());
+    let _cloud = topology.start("cloud", &tarn, &[trusted]);
     let _boxes =
         ["box-1", "box-2"].map(|service| topology.start(service, &tarn, &["--cut-age=1s".into()]));
     for place in ["box-1:8080", "box-2:8080"] {

@@ -1,5 +1,7 @@
 //! Every scenario of Tarn, in one test binary: it links once and shares one S3 server.
 
+/// Tokens, audit and TLS over real services.
+mod access;
 /// Twins as Automerge's own package for JavaScript sees them.
 mod automerge_js;
 /// A store that refuses, breaks, lies or hangs.
@@ -11,14 +13,20 @@ mod bridge;
 mod client_matrix;
 /// Real MQTT clients of both versions.
 mod clients;
+/// Clients that are generated from the OpenAPI documents, and the documents themselves.
+mod clients_generated;
 /// A home that is one in the cloud and at its box.
 mod cloud_twins;
 /// What docker-compose.yml says, as plain processes.
 mod compose;
 /// The standard's statements, one by one.
 mod conformance;
+/// What the documents say: snippets, links, commands, figures.
+mod cookbook;
 /// Backups that come back, clones, and boxes that replace others.
 mod copies;
+/// A real browser on the dashboard.
+mod dashboard;
 /// The demo that a newcomer runs first.
 mod demo;
 /// Devices as they come: learnt, read, set, counted, merged.
@@ -53,6 +61,8 @@ mod store_set;
 mod stores;
 /// No ack before the disk.
 mod sync_order;
+/// What is asked at a terminal.
+mod terminal;
 /// Twins in a bucket of a real S3 server.
 mod twin_store;
 /// The box's twins: what is named, told and wanted, over power cuts, peers and a bucket.

@@ -23,7 +23,6 @@ use tokio_rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Tls, Transport};
 use crate::watched::{Stamp, stamp};
 
 /// Certificates that end sooner are warned of.
@@ -51,16 +50,31 @@ pub enum TlsError {
     Roots(#[from] VerifierBuilderError),
 }
 
+/// Files of a TLS server, all of them PEM. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate and those between it and its root.
+    pub certificate: PathBuf,
+    /// The server's private key.
+    pub key: PathBuf,
+    /// Roots of client certificates: each client has to show one.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Does the handshakes of one listener.
 #[derive(Debug)]
-pub(crate) struct TlsServer {
+pub struct TlsServer {
     files: Tls,
     config: RwLock<Arc<ServerConfig>>,
     seen: Mutex<Vec<Stamp>>,
 }
 
 impl TlsServer {
-    pub(crate) fn open(files: &Tls) -> Result<TlsServer, TlsError> {
+    /// Read the files.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn open(files: &Tls) -> Result<TlsServer, TlsError> {
         let seen = stamps(files);
         Ok(TlsServer {
             config: RwLock::new(load(files)?),
@@ -70,7 +84,10 @@ impl TlsServer {
     }
 
     /// Shake hands. Returns the common name of the client's certificate, which has been verified.
-    pub(crate) async fn accept(
+    ///
+    /// # Errors
+    /// The other side wants something else, or is gone.
+    pub async fn accept(
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Option<String>)> {
@@ -83,7 +100,7 @@ impl TlsServer {
     }
 
     /// Read the files again if they have changed. Open connections go on as they are.
-    pub(crate) fn refresh(&self) {
+    pub fn refresh(&self) {
         let now = stamps(&self.files);
         {
             let mut seen = self.seen.lock();
@@ -166,15 +183,4 @@ fn common_name(certificate: &[u8]) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = parsed.subject().iter_common_name().next()?;
     name.as_str().ok().map(str::to_owned)
-}
-
-impl Transport for TlsStream<TcpStream> {
-    fn outstanding_bytes(&self) -> Option<u64> {
-        let (stream, connection) = self.get_ref();
-        // What waits inside has not even reached our kernel.
-        if connection.wants_write() {
-            return None;
-        }
-        stream.outstanding_bytes()
-    }
 }

@@ -11,21 +11,22 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 /// What tells one version of a file from another.
-pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
+pub type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// The parsed contents of a file, the last that could be read.
 #[derive(Debug)]
-pub(crate) struct Watched<T> {
+pub struct Watched<T> {
     path: PathBuf,
     contents: RwLock<Arc<T>>,
     stamp: Mutex<Stamp>,
 }
 
 impl<T> Watched<T> {
-    pub(crate) fn open<E>(
-        path: &Path,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<Watched<T>, E>
+    /// Read the file.
+    ///
+    /// # Errors
+    /// It cannot be read or parsed.
+    pub fn open<E>(path: &Path, parse: impl Fn(&str) -> Result<T, E>) -> Result<Watched<T>, E>
     where
         E: From<io::Error>,
     {
@@ -38,13 +39,15 @@ impl<T> Watched<T> {
         })
     }
 
-    pub(crate) fn get(&self) -> Arc<T> {
+    /// What it says.
+    #[must_use]
+    pub fn get(&self) -> Arc<T> {
         self.contents.read().clone()
     }
 
     /// Read the file again if it has changed. One that cannot be used leaves what was read before,
     /// and is told once. Returns whether there is something new.
-    pub(crate) fn refresh<E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> bool
+    pub fn refresh<E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> bool
     where
         E: From<io::Error> + std::fmt::Display,
     {
@@ -71,7 +74,9 @@ impl<T> Watched<T> {
     }
 }
 
-pub(crate) fn stamp(path: &Path) -> Stamp {
+/// Which version of the file there is now; none without one.
+#[must_use]
+pub fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }

@@ -15,11 +15,14 @@ use std::{
 
 use clap::Args;
 use tarn_cloud::Cloud;
-use tarn_common::{clock::SystemClock, query::Engine, store::Store};
+use tarn_common::{
+    clock::{Clock, SystemClock},
+    query::Engine,
+};
 use tarn_edge::Edge;
 use tarn_openapi::{
-    Access, AccessSettings, Feature, HttpSettings, SetRequest,
-    access::{Homes, Jwk, RateSettings, Role, SigningKey, TokenRequest, setup_link},
+    Access, Feature, HttpSettings, SetRequest,
+    access::{Homes, Jwk, KEY_FILE, Role, SigningKey, TokenRequest, setup_link},
 };
 use tokio::{
     task::JoinSet,
@@ -108,7 +111,7 @@ impl Scene {
     async fn start(command: &DemoCommand, dir: &std::path::Path) -> Result<Scene, Failure> {
         let served = ServedStores::start(dir).await?;
         let clock = Arc::new(SystemClock);
-        let (token, key) = issue(dir).await?;
+        let (token, key) = issue(dir)?;
         let http_settings = HttpSettings {
             trusted: vec![key],
             ..HttpSettings::default()
@@ -356,15 +359,8 @@ impl Scene {
 }
 
 /// A token that services take which trust the key.
-async fn issue(dir: &std::path::Path) -> Result<(String, Jwk), Failure> {
-    let settings = AccessSettings {
-        store: Store::directory(&dir.join("access")).map_err(Failure::broken)?,
-        key_file: dir.join("issuer.key"),
-        trusted: Vec::new(),
-        rate: RateSettings::default(),
-    };
-    let key = SigningKey::open(&settings.key_file).map_err(Failure::broken)?;
-    let key = serde_json::from_value(key.public_jwk()).map_err(Failure::broken)?;
+fn issue(dir: &std::path::Path) -> Result<(String, Jwk), Failure> {
+    let key = SigningKey::open(&dir.join(KEY_FILE)).map_err(Failure::broken)?;
     let request = TokenRequest {
         name: "demo".into(),
         role: Role::Owner,
@@ -372,9 +368,9 @@ async fn issue(dir: &std::path::Path) -> Result<(String, Jwk), Failure> {
         lifetime: TOKEN_TIME,
         by: "demo".into(),
     };
-    let access = Access::new(settings, Arc::new(SystemClock));
-    let issued = access.issue(request).await.map_err(Failure::broken)?;
-    Ok((issued.token, key))
+    let issued = key.issue(request, SystemClock.now_ms());
+    let key = serde_json::from_value(key.public_jwk()).map_err(Failure::broken)?;
+    Ok((issued.map_err(Failure::broken)?.token, key))
 }
 
 /// Where somebody makes himself an account, and then is in the dashboard.

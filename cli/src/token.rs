@@ -1,7 +1,11 @@
 //! `tarn token`: who may use the REST interface. Works on the data directory of a box, or on the stores of a fleet; services
 //! see a change within seconds.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,7 +16,7 @@ use tarn_common::{
 };
 use tarn_openapi::{
     Access, AccessSettings,
-    access::{AccessError, Homes, RateSettings, Role, SigningKey, TokenRequest},
+    access::{AccessError, Homes, Issued, KEY_FILE, RateSettings, Role, SigningKey, TokenRequest},
     types::moment,
 };
 
@@ -20,8 +24,6 @@ use crate::{exit::Failure, store_args::StoreArgs, stores::table};
 
 /// Whoever has the files of a box, or the keys of a store, owns it.
 const BY: &str = "tarn token";
-/// The key of a box, in its data directory.
-const BOX_KEY: &str = "issuer.key";
 /// How long one request to a store may take.
 const STORE_TIME: Duration = Duration::from_secs(30);
 
@@ -53,20 +55,7 @@ pub(crate) struct TokenCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Make a token and print it
-    Create {
-        /// Who is to have it
-        #[arg(long, value_name = "NAME")]
-        name: String,
-        /// owner, member, guest, analyst or service
-        #[arg(long, value_name = "ROLE")]
-        role: Role,
-        /// The homes that it is for, with commas between; * for all, those to come included
-        #[arg(long, value_name = "HOMES", default_value = "*", value_delimiter = ',')]
-        homes: Vec<String>,
-        /// How long it lasts
-        #[arg(long, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration)]
-        expires: Duration,
-    },
+    Create(CreateArgs),
     /// List tokens and logins, the newest first
     List,
     /// Let a token, or a login, be good no more
@@ -90,36 +79,63 @@ enum Action {
     Keys,
 }
 
-pub(crate) async fn run(command: TokenCommand) -> Result<(), Failure> {
-    let place = Place::open(&command)?;
-    let access = &place.access;
-    if !matches!(command.action, Action::Keys) {
-        access.look().await.map_err(Failure::unreachable)?;
+/// What a token is to be.
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// Who is to have it
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// owner, member, guest, analyst or service
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    /// The homes that it is for, with commas between; * for all, those to come included
+    #[arg(long, value_name = "HOMES", default_value = "*", value_delimiter = ',')]
+    homes: Vec<String>,
+    /// How long it lasts
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration)]
+    expires: Duration,
+}
+
+impl CreateArgs {
+    fn request(&self) -> Result<TokenRequest, Failure> {
+        Ok(TokenRequest {
+            name: self.name.clone(),
+            role: self.role,
+            homes: parse_homes(&self.homes)?,
+            lifetime: self.expires,
+            by: BY.into(),
+        })
     }
+}
+
+pub(crate) async fn run(command: TokenCommand) -> Result<(), Failure> {
+    let stores = StoreArgs {
+        store: command.store.clone(),
+    };
+    let stores = stores.open()?;
+    let box_key = command.data.as_ref().map(|data| data.join(KEY_FILE));
+    let key = command.key.clone().or(box_key);
+    // A key needs no place.
+    let is_alone = command.data.is_none() && stores.is_empty();
+    match (&command.action, &key) {
+        (Action::Keys, Some(key)) => {
+            println!("{}", json!({"keys": [open_key(key)?.public_jwk()]}));
+            return Ok(());
+        }
+        (Action::Create(create), Some(key)) if is_alone => {
+            let issued = open_key(key)?.issue(create.request()?, SystemClock.now_ms());
+            show(&issued.map_err(failure)?, command.json);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let place = Place::open(command.data.as_deref(), stores, key)?;
+    let access = &place.access;
+    access.look().await.map_err(Failure::unreachable)?;
     match command.action {
-        Action::Create {
-            name,
-            role,
-            homes,
-            expires,
-        } => {
-            let request = TokenRequest {
-                name,
-                role,
-                homes: parse_homes(&homes)?,
-                lifetime: expires,
-                by: BY.into(),
-            };
-            let issued = access.issue(request).await.map_err(failure)?;
-            if command.json {
-                let (id, expires) = (issued.record.id, moment(issued.record.expires_ms));
-                println!(
-                    "{}",
-                    json!({"token": issued.token, "id": id, "expires": expires})
-                );
-            } else {
-                println!("{}", issued.token);
-            }
+        Action::Create(create) => {
+            let issued = access.issue(create.request()?).await.map_err(failure)?;
+            show(&issued, command.json);
         }
         Action::List => list(access, command.json),
         Action::Revoke { id } => {
@@ -132,53 +148,56 @@ pub(crate) async fn run(command: TokenCommand) -> Result<(), Failure> {
             println!("{}/#/setup/{code}", url.trim_end_matches('/'));
         }
         Action::Keys => {
-            let key = SigningKey::open(&place.key_file)
-                .map_err(|e| Failure::usage(format!("{}: {e}", place.key_file.display())))?;
-            println!("{}", json!({"keys": [key.public_jwk()]}));
+            return Err(Failure::usage(
+                "give --key, or --data for the key of a box".into(),
+            ));
         }
     }
     Ok(())
 }
 
+fn open_key(file: &Path) -> Result<SigningKey, Failure> {
+    SigningKey::open(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))
+}
+
+fn show(issued: &Issued, json: bool) {
+    if !json {
+        println!("{}", issued.token);
+        return;
+    }
+    let (id, expires) = (&issued.record.id, moment(issued.record.expires_ms));
+    println!(
+        "{}",
+        json!({"token": issued.token, "id": id, "expires": expires})
+    );
+}
+
 /// Where tokens are kept.
 struct Place {
     access: Access,
-    key_file: PathBuf,
-    /// Goes with what is not kept.
-    _own: Option<tempfile::TempDir>,
+    /// Goes with a key that is not kept.
+    _key: Option<tempfile::TempDir>,
 }
 
 impl Place {
-    fn open(command: &TokenCommand) -> Result<Place, Failure> {
-        let stores = StoreArgs {
-            store: command.store.clone(),
-        };
-        let stores = stores.open()?;
-        let mut own = None;
-        let (store, box_key) = match (&command.data, stores) {
-            (Some(data), stores) if stores.is_empty() => {
+    fn open(
+        data: Option<&Path>,
+        stores: Vec<Store>,
+        key: Option<PathBuf>,
+    ) -> Result<Place, Failure> {
+        let store = match data {
+            Some(data) if stores.is_empty() => {
                 if !data.join("box.json").exists() {
                     return Err(Failure::usage(format!(
                         "--data {}: there is no box; `tarn edge --data` makes one",
                         data.display()
                     )));
                 }
-                let store = Store::directory(data).map_err(Failure::broken)?;
-                (store, Some(data.join(BOX_KEY)))
+                Store::directory(data).map_err(Failure::broken)?
             }
-            (None, stores) if !stores.is_empty() => {
+            None if !stores.is_empty() => {
                 let fleet = Fleet::new(stores, None, None, STORE_TIME).reading_any();
-                (Mirror::of(fleet.pool().clone()), None)
-            }
-            // A key alone can be looked at, or made.
-            (None, _)
-                if command.key.is_some()
-                    && matches!(command.action, Action::Keys | Action::Create { .. }) =>
-            {
-                let nowhere = tempfile::tempdir().map_err(Failure::broken)?;
-                let store = Store::directory(nowhere.path()).map_err(Failure::broken)?;
-                own = Some(nowhere);
-                (store, None)
+                Mirror::of(fleet.pool().clone())
             }
             _ => {
                 return Err(Failure::usage(
@@ -186,25 +205,22 @@ impl Place {
                 ));
             }
         };
-        let key_file = match command.key.clone().or(box_key) {
-            Some(file) => file,
+        let (key_file, own) = match key {
+            Some(file) => (file, None),
             None => {
-                let kept_for_now = tempfile::tempdir().map_err(Failure::broken)?;
-                let file = kept_for_now.path().join(BOX_KEY);
-                own = Some(kept_for_now);
-                file
+                let own = tempfile::tempdir().map_err(Failure::broken)?;
+                (own.path().join(KEY_FILE), Some(own))
             }
         };
         let settings = AccessSettings {
             store,
-            key_file: key_file.clone(),
+            key_file,
             trusted: Vec::new(),
             rate: RateSettings::default(),
         };
         Ok(Place {
             access: Access::new(settings, Arc::new(SystemClock)),
-            key_file,
-            _own: own,
+            _key: own,
         })
     }
 }

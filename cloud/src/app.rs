@@ -16,7 +16,7 @@ use tarn_common::{
 use tarn_openapi::{
     Access, AccessSettings, DeviceService, HttpSettings, Kind, Service, SharedRegistry,
     StoresService,
-    access::tell_setup_link,
+    access::{KEY_FILE, tell_setup_link},
     live::{LiveHub, LiveMetrics},
     serve,
     service::Freshness,
@@ -39,9 +39,6 @@ use crate::{
 
 /// How often the age of the catalog is brought up to now.
 const AGE_EVERY: Duration = Duration::from_secs(1);
-
-/// File, in the directory of the cache, of the key that tokens are signed with.
-const KEY_FILE: &str = "issuer.key";
 
 /// Messages of twins that wait to be sent.
 const SYNC_OUT_MAX: usize = 1024;

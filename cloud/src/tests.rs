@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tarn_common::{
@@ -14,10 +18,7 @@ use tarn_common::{
     store::Store,
 };
 
-use tarn_openapi::{
-    Access, AccessSettings,
-    access::{Homes, Jwk, RateSettings, Role, SigningKey, TokenRequest},
-};
+use tarn_openapi::access::{Homes, Jwk, KEY_FILE, Role, SigningKey, TokenRequest};
 
 use crate::{Cloud, Settings};
 
@@ -103,19 +104,11 @@ fn settings(store: &Store) -> Settings {
 }
 
 /// A key whose tokens the services take, and an owner's token.
-async fn owner() -> &'static (Jwk, String) {
-    static OWNER: tokio::sync::OnceCell<(Jwk, String)> = tokio::sync::OnceCell::const_new();
-    let made = OWNER.get_or_init(|| async {
+fn owner() -> &'static (Jwk, String) {
+    static OWNER: OnceLock<(Jwk, String)> = OnceLock::new();
+    OWNER.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
-        let key_file = directory.path().join("issuer.key");
-        let key = SigningKey::open(&key_file).unwrap();
-        let settings = AccessSettings {
-            store: Store::directory(directory.path()).unwrap(),
-            key_file,
-            trusted: Vec::new(),
-            rate: RateSettings::default(),
-        };
-        let access = Access::new(settings, Arc::new(ManualClock::at(DAY)));
+        let key = SigningKey::open(&directory.path().join(KEY_FILE)).unwrap();
         let request = TokenRequest {
             name: "test".into(),
             role: Role::Owner,
@@ -123,14 +116,13 @@ async fn owner() -> &'static (Jwk, String) {
             lifetime: Duration::from_secs(30 * 86_400),
             by: "test".into(),
         };
-        let token = access.issue(request).await.unwrap().token;
+        let token = key.issue(request, DAY).unwrap().token;
         (serde_json::from_value(key.public_jwk()).unwrap(), token)
-    });
-    made.await
+    })
 }
 
 async fn start(mut settings: Settings) -> Cloud {
-    settings.http_settings.trusted = vec![owner().await.0.clone()];
+    settings.http_settings.trusted = vec![owner().0.clone()];
     Cloud::start(settings, Arc::new(ManualClock::at(DAY + DAY_MS)))
         .await
         .unwrap()
@@ -138,7 +130,7 @@ async fn start(mut settings: Settings) -> Cloud {
 
 async fn get(cloud: &Cloud, path: &str) -> (u16, String) {
     let ask = reqwest::Client::new().get(format!("http://{}{path}", cloud.http_addr()));
-    let response = ask.bearer_auth(&owner().await.1).send().await.unwrap();
+    let response = ask.bearer_auth(&owner().1).send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 

@@ -15,7 +15,7 @@ use prometheus_client::{
 
 use crate::{
     commit_log::Chunk,
-    durable::aside,
+    durable::{ASIDE, aside},
     layout::ChunkKey,
     store::pool::{Pool, PoolError},
 };
@@ -317,7 +317,7 @@ fn find_files(root: &Path, directory: &Path, kept: &mut Kept) -> io::Result<()> 
             .and_then(Path::to_str)
             .unwrap_or_default();
         if let Some(key) = relative
-            .strip_suffix(".tmp")
+            .strip_suffix(ASIDE)
             .and_then(|key| key.parse::<ChunkKey>().ok())
         {
             let _ = (key, std::fs::remove_file(&path));

@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 /// Rights of a file that its owner alone may read and write.
 const PRIVATE: u32 = 0o600;
 
+/// What the names of files end with that are being written.
+pub const ASIDE: &str = ".tmp";
+
 /// The file operations that durability is made of, so that tests can cut the power between any two.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Create or replace a file's content; nothing is durable yet.
@@ -87,8 +90,14 @@ impl Disk for RealDisk {
 #[must_use]
 pub fn aside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
+    name.push(ASIDE);
     path.with_file_name(name)
+}
+
+/// Whether a file of this name is one that [`aside`] names.
+#[must_use]
+pub fn is_aside(name: &str) -> bool {
+    name.ends_with(ASIDE)
 }
 
 /// Put a file in place so that after a crash at any point it is there whole or not at all, and

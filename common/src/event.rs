@@ -5,7 +5,10 @@ mod audit;
 
 pub use self::audit::{AuditEntry, Outcome};
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::{
     array::{
@@ -23,8 +26,8 @@ use parquet::{
 
 use crate::{
     chunk::{self, ChunkError, Digest, Encoded, file_metadata},
-    ids::{EdgeId, Seq},
-    layout::ChunkKey,
+    ids::{EdgeId, HomeId, Seq, Shard},
+    layout::{ChunkKey, Content},
     reading::{DAY_MS, timestamp},
 };
 
@@ -186,6 +189,30 @@ pub fn batch(events: &[Event]) -> Result<RecordBatch, ArrowError> {
         texts(|event| event.text.as_ref()),
     ];
     RecordBatch::try_new(schema(), columns)
+}
+
+/// Events by the chunks that they go into: one for each day, of the log entry that has this home, writer and number.
+#[must_use]
+pub fn by_chunk(
+    home: &HomeId,
+    writer: EdgeId,
+    number: u64,
+    events: impl IntoIterator<Item = Event>,
+) -> BTreeMap<ChunkKey, Vec<Event>> {
+    let mut chunks: BTreeMap<ChunkKey, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        let key = ChunkKey {
+            home: home.clone(),
+            day: event.day(),
+            edge: writer,
+            shard: Shard(0),
+            first: Seq(number),
+            last: Seq(number),
+            content: Content::Events,
+        };
+        chunks.entry(key).or_default().push(event);
+    }
+    chunks
 }
 
 /// Encode events of one day as a chunk; the same events always give the same bytes.

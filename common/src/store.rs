@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{TryStreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, future::ready, stream::BoxStream};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
     aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
@@ -282,7 +282,8 @@ impl Store {
         }
     }
 
-    /// Objects under a prefix, from after `offset` where one is given.
+    /// Objects under a prefix, from after `offset` where one is given. Of a directory, what is being written and
+    /// what a crash left of that are none.
     pub fn list(
         &self,
         prefix: &str,
@@ -296,11 +297,18 @@ impl Store {
                 .list_with_offset(Some(&from), &Key::from(offset)),
             None => self.objects.list(Some(&from)),
         };
-        Box::pin(listed.map_err(move |source| StoreError::Backend {
+        let listed = listed.map_err(move |source| StoreError::Backend {
             action: "list",
             key: key.clone(),
             source,
-        }))
+        });
+        if self.directory.is_none() {
+            return listed.boxed();
+        }
+        let is_whole = |object: &ObjectMeta| !durable::is_aside(object.location.as_ref());
+        listed
+            .try_filter(move |object| ready(is_whole(object)))
+            .boxed()
     }
 
     /// Names of the "directories" right under a prefix.

@@ -5,7 +5,6 @@ pub mod stage;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,7 +19,7 @@ use tarn_common::{
     durable::{self, Disk},
     event::{self, Event, GAP, reason},
     fleet::Fleet,
-    ids::{EdgeId, HomeId, Seq, Shard, StoreName},
+    ids::{EdgeId, HomeId, Seq, StoreName},
     layout::{ChunkKey, Content},
     rows::{Part, Rows},
 };
@@ -355,20 +354,8 @@ pub(crate) fn write_events(
     events: &[Event],
     stores: &dyn Fn(&ChunkKey, u64) -> Vec<StoreName>,
 ) -> Result<Vec<Chunk>, CutError> {
-    let mut days: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
-    for event in events {
-        days.entry(event.day()).or_default().push(event.clone());
-    }
-    let write = |(day, events): (i32, Vec<Event>)| {
-        let key = ChunkKey {
-            home: home.clone(),
-            day,
-            edge: writer,
-            shard: Shard(0),
-            first: Seq(number),
-            last: Seq(number),
-            content: Content::Events,
-        };
+    let chunks = event::by_chunk(home, writer, number, events.iter().cloned());
+    let write = |(key, events): (ChunkKey, Vec<Event>)| {
         let encoded = event::encode(&key, &events, ZSTD_LEVEL_BOX);
         let encoded = encoded.map_err(|source| CutError::Chunk {
             key: key.to_string(),
@@ -377,7 +364,7 @@ pub(crate) fn write_events(
         let stores = stores(&key, encoded.bytes.len() as u64);
         write_aside(disk, lake, key, &encoded, stores)
     };
-    days.into_iter().map(write).collect()
+    chunks.into_iter().map(write).collect()
 }
 
 /// Give chunks that were written aside their names, durably.

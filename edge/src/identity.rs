@@ -14,6 +14,7 @@ use tarn_common::{
     durable::{self, Disk, RealDisk},
     ids::{EdgeId, HomeId},
 };
+use tarn_openapi::access::KEY_FILE;
 
 pub use self::{
     eras::{Era, Renewal},
@@ -235,7 +236,7 @@ impl DataDir {
     /// The key that the box signs tokens with.
     #[must_use]
     pub fn issuer_key(&self) -> PathBuf {
-        self.path.join("issuer.key")
+        self.path.join(KEY_FILE)
     }
 
     /// Where the store set is kept that the fleet has agreed on.

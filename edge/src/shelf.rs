@@ -14,6 +14,7 @@ use tarn_common::{
     catalog::{Catalog, Snapshot},
     clock::Clock,
     commit_log::{Chunk, Entry},
+    durable,
     ids::{EdgeId, HomeId, Seq, StoreName},
     keeper::Keeper,
     layout::{ChunkKey, EVENTS, EntryKey, READINGS, log_prefix},
@@ -345,7 +346,7 @@ pub fn read_log(lake: &Path, home: &HomeId, writer: EdgeId) -> Result<Vec<Entry>
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name.ends_with(".tmp") {
+        if durable::is_aside(&name) {
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
             continue;
         }
@@ -397,7 +398,7 @@ fn sweep(
                     tracing::info!(chunk = %key, "removing a chunk of a cut that was not finished, or of an eviction that was");
                     fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 }
-                _ if name.ends_with(".tmp") => {
+                _ if durable::is_aside(&name) => {
                     fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 }
                 _ => {}

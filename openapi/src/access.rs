@@ -42,8 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::gate::{By, COOKIE, Gate, address, cookie};
 use self::{
     bounds::Bounds,
-    issuer::Claims,
-    records::{Account, Records, Revocation, Setup, new_id},
+    records::{Account, Records, Revocation, Setup},
 };
 pub use self::{
     bounds::{Allowance, RateSettings},
@@ -53,6 +52,8 @@ pub use self::{
     role::{Caller, Homes, Role},
 };
 
+/// Name of the file, in the directory of a box or in that of a cloud's cache, of the key that it signs tokens with.
+pub const KEY_FILE: &str = "issuer.key";
 /// How often it is looked for what other services on the store have added: so long a token is good there after it was
 /// revoked here.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -297,50 +298,24 @@ impl Access {
         URL_SAFE_NO_PAD.encode(hash.finalize())
     }
 
-    /// Make a token.
+    /// Make a token, and list it.
     ///
     /// # Errors
     /// It would last too long, or the store or the key failed.
     pub async fn issue(&self, request: TokenRequest) -> Result<Issued, AccessError> {
-        if request.lifetime > TOKEN_TIME_MAX || request.lifetime.as_secs() == 0 {
-            let days = TOKEN_TIME_MAX.as_secs() / 86_400;
-            return Err(AccessError::Invalid(format!(
-                "a token lasts for 1s to {days}d"
-            )));
-        }
-        check_name(&request.name)?;
-        self.sign(request, false).await
+        self.issue_listed(request, false).await
     }
 
-    async fn sign(&self, request: TokenRequest, session: bool) -> Result<Issued, AccessError> {
-        let now_ms = self.clock.now_ms();
-        let now_s = now_ms.div_euclid(1_000);
-        let ends_s = now_s.saturating_add_unsigned(request.lifetime.as_secs());
-        let id = new_id(now_ms);
-        let claims = Claims::new(
-            id.clone(),
-            request.name.clone(),
-            request.role,
-            request.homes.clone(),
-            (now_s, ends_s),
-        );
-        let key = self.own_key().await?;
-        let token = key
-            .sign(&claims)
-            .map_err(|e| AccessError::Key(e.to_string()))?;
-        let record = TokenRecord {
-            id,
-            name: request.name,
-            role: request.role,
-            homes: request.homes,
-            created_ms: now_ms,
-            created_by: request.by,
-            expires_ms: ends_s.saturating_mul(1_000),
-            session,
-        };
+    async fn issue_listed(
+        &self,
+        request: TokenRequest,
+        session: bool,
+    ) -> Result<Issued, AccessError> {
+        let mut issued = self.own_key().await?.issue(request, self.clock.now_ms())?;
+        issued.record.session = session;
         // It is listed before anybody has it.
-        self.records.add_token(&record).await?;
-        Ok(Issued { token, record })
+        self.records.add_token(&issued.record).await?;
+        Ok(issued)
     }
 
     async fn own_key(&self) -> Result<&SigningKey, AccessError> {
@@ -384,12 +359,6 @@ impl Access {
             by: by.to_owned(),
         };
         Ok(self.records.revoke(id, &revocation).await?)
-    }
-
-    /// Whether anybody can log in. None while the store was not seen.
-    #[must_use]
-    pub fn has_accounts(&self) -> Option<bool> {
-        self.records.is_known().then(|| self.records.has_accounts())
     }
 
     /// Log a person in.
@@ -457,7 +426,7 @@ impl Access {
             homes: account.homes,
             lifetime: SESSION_TIME,
         };
-        self.sign(request, true).await
+        self.issue_listed(request, true).await
     }
 
     async fn is_password(&self, password: &str, hash: String) -> bool {

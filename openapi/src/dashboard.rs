@@ -43,9 +43,9 @@ struct Packed {
 
 /// Whether a request is for the dashboard.
 pub(crate) fn has(request: &Request) -> bool {
-    let path = request.uri().path();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    is_read && (path == "/" || path.starts_with(&format!("/{ASSETS}")))
+    let path = request.uri().path().strip_prefix('/');
+    is_read && path.is_some_and(|path| path.is_empty() || path.starts_with(ASSETS))
 }
 
 /// Answer with a file of the dashboard, by the path of the request.

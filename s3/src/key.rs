@@ -1,9 +1,9 @@
 use std::fmt;
 
+use tarn_common::durable;
+
 /// What names of the server's own files at the top of a directory begin with.
 pub(crate) const RESERVED: &str = ".tarn-";
-/// What names of files end with that are being written (`tarn_common::durable::aside`).
-const BEING_WRITTEN: &str = ".tmp";
 /// Bytes of one part of a key, which is a file's name.
 const PART_BYTES_MAX: usize = 255;
 /// Bytes of a key, as S3 has it.
@@ -30,7 +30,7 @@ impl ObjectKey {
         if key.starts_with(RESERVED) {
             return Err(BadKey("keys that begin with .tarn- are the server's own"));
         }
-        if key.ends_with(BEING_WRITTEN) {
+        if durable::is_aside(key) {
             return Err(BadKey(
                 "names that end in .tmp are those of files that are being written",
             ));

@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use super::{Keeper, KeeperError};
 use crate::{
     chunk::ZSTD_LEVEL_BOX,
     commit_log::{Chunk, Entry},
     event::{self, Event},
-    ids::{HomeId, Seq, Shard, StoreName},
-    layout::{ChunkKey, Content, EntryKey},
+    ids::{HomeId, Seq, StoreName},
+    layout::{ChunkKey, EntryKey},
 };
 
 impl Keeper {
@@ -25,26 +23,14 @@ impl Keeper {
         let mut logs = self.logs.lock().await;
         let log = logs.entry(home.clone()).or_default();
         let number = log.number + 1;
-        let mut days: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
-        for event in events {
-            days.entry(event.day()).or_default().push(Event {
-                edge: self.id,
-                first_seq: Seq(number),
-                last_seq: Seq(number),
-                ..event.clone()
-            });
-        }
+        let own = events.iter().map(|event| Event {
+            edge: self.id,
+            first_seq: Seq(number),
+            last_seq: Seq(number),
+            ..event.clone()
+        });
         let mut adds = Vec::new();
-        for (day, events) in days {
-            let key = ChunkKey {
-                home: home.clone(),
-                day,
-                edge: self.id,
-                shard: Shard(0),
-                first: Seq(number),
-                last: Seq(number),
-                content: Content::Events,
-            };
+        for (key, events) in event::by_chunk(home, self.id, number, own) {
             adds.push(self.put_events(key, &events, wanted).await?);
         }
         log.number = number;

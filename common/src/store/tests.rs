@@ -28,6 +28,18 @@ async fn a_directory_is_a_store() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_of_a_put_is_not_listed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = Store::directory(dir.path()).expect("opens");
+    let put = store.put_among_others("log/a.json", Bytes::from_static(b"a"));
+    put.await.expect("put");
+    std::fs::write(dir.path().join("log/b.json.0123456789abcdef.tmp"), b"b").expect("writes");
+    let listed: Vec<_> = store.list("log", None).try_collect().await.expect("lists");
+    let keys: Vec<&str> = listed.iter().map(|o| o.location.as_ref()).collect();
+    assert_eq!(keys, ["log/a.json"]);
+}
+
+#[tokio::test]
 async fn memory_is_a_store() {
     let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     conformance::check(|| over(objects.clone()), Order::Keys, || {}).await;

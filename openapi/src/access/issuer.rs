@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tarn_common::durable;
 
-use super::role::{Homes, Role};
+use super::{
+    AccessError, Issued, TOKEN_TIME_MAX, TokenRequest, check_name,
+    records::{TokenRecord, new_id},
+    role::{Homes, Role},
+};
 
 /// Who issues tokens, as they say.
 const ISSUER: &str = "tarn";
@@ -36,28 +40,6 @@ pub(super) struct Claims {
     pub role: Role,
     /// The homes.
     pub homes: Homes,
-}
-
-impl Claims {
-    /// These claims.
-    #[must_use]
-    pub(super) fn new(
-        jti: String,
-        sub: String,
-        role: Role,
-        homes: Homes,
-        (iat, exp): (i64, i64),
-    ) -> Claims {
-        Claims {
-            iss: ISSUER.to_owned(),
-            sub,
-            jti,
-            iat,
-            exp,
-            role,
-            homes,
-        }
-    }
 }
 
 /// The key that a service signs its tokens with. It never leaves the file that it lies in.
@@ -121,11 +103,46 @@ impl SigningKey {
         })
     }
 
-    /// A token that says this.
+    /// Make a token. It is in no list: [`Access::issue`](super::Access::issue) makes those that are.
     ///
     /// # Errors
-    /// The claims cannot be written, which does not happen.
-    pub(super) fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    /// Its holder has no name that may be, or it would last for no time or too long.
+    pub fn issue(&self, request: TokenRequest, now_ms: i64) -> Result<Issued, AccessError> {
+        if request.lifetime > TOKEN_TIME_MAX || request.lifetime.as_secs() == 0 {
+            let days = TOKEN_TIME_MAX.as_secs() / 86_400;
+            return Err(AccessError::Invalid(format!(
+                "a token lasts for 1s to {days}d"
+            )));
+        }
+        check_name(&request.name)?;
+        let now_s = now_ms.div_euclid(1_000);
+        let ends_s = now_s.saturating_add_unsigned(request.lifetime.as_secs());
+        let record = TokenRecord {
+            id: new_id(now_ms),
+            name: request.name,
+            role: request.role,
+            homes: request.homes,
+            created_ms: now_ms,
+            created_by: request.by,
+            expires_ms: ends_s.saturating_mul(1_000),
+            session: false,
+        };
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            sub: record.name.clone(),
+            jti: record.id.clone(),
+            iat: now_s,
+            exp: ends_s,
+            role: record.role,
+            homes: record.homes.clone(),
+        };
+        let token = self
+            .sign(&claims)
+            .map_err(|e| AccessError::Key(e.to_string()))?;
+        Ok(Issued { token, record })
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
         let header = Header {
             kid: Some(self.id.clone()),
             ..Header::new(Algorithm::EdDSA)
@@ -226,7 +243,15 @@ mod tests {
 
     fn claims() -> Claims {
         let homes = Homes::parse(&["my-home"]).expect("homes");
-        Claims::new("t1".into(), "ada".into(), Role::Member, homes, (100, 200))
+        Claims {
+            iss: ISSUER.into(),
+            sub: "ada".into(),
+            jti: "t1".into(),
+            iat: 100,
+            exp: 200,
+            role: Role::Member,
+            homes,
+        }
     }
 
     #[test]

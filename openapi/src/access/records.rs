@@ -37,7 +37,7 @@ pub struct TokenRecord {
 }
 
 /// That a token is good no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Revocation {
     pub(super) at_ms: i64,
     pub(super) by: String,
@@ -78,7 +78,7 @@ struct Known {
     seen: HashSet<String>,
     keys: PublicKeys,
     tokens: BTreeMap<String, TokenRecord>,
-    revoked: BTreeMap<String, Revocation>,
+    revoked: BTreeSet<String>,
     /// By name, with the version that it has.
     accounts: BTreeMap<String, (String, Account)>,
     setups: BTreeMap<String, Setup>,
@@ -166,7 +166,7 @@ impl Records {
         let known = self.known.read();
         let tokens = known.tokens.values().rev();
         tokens
-            .map(|token| (token.clone(), known.revoked.contains_key(&token.id)))
+            .map(|token| (token.clone(), known.revoked.contains(&token.id)))
             .collect()
     }
 
@@ -180,7 +180,7 @@ impl Records {
     }
 
     pub(super) fn is_revoked(&self, id: &str) -> bool {
-        self.known.read().revoked.contains_key(id)
+        self.known.read().revoked.contains(id)
     }
 
     pub(super) fn has_accounts(&self) -> bool {
@@ -231,11 +231,7 @@ impl Known {
             }
             // Whatever it says: that it is there is enough.
             AccessKey::Revoked(id) => {
-                let revocation = read(bytes).unwrap_or_else(|_| Revocation {
-                    at_ms: 0,
-                    by: String::new(),
-                });
-                self.revoked.insert(id, revocation);
+                self.revoked.insert(id);
             }
             AccessKey::Account(version) => {
                 let account: Account = read(bytes)?;

@@ -50,6 +50,7 @@ test: $(DASHBOARD) ## Install what the tests need, build, and run every test
 	cd dashboard && npm run --silent test
 	venv="$$(scripts/setup.sh)"; \
 	cargo build --workspace --bins --tests; \
+	cargo build --quiet --locked --bins --examples --manifest-path tests/clients/rust/Cargo.toml; \
 	export TARN_BIN="$(TARN)" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
 	cargo test --workspace --no-fail-fast
 
@@ -71,13 +72,15 @@ demo: build ## Run the demo, for a while if SECONDS=n is given
 .PHONY: bench
 bench: $(DASHBOARD) ## Run the benchmarks on a release build
 	venv="$$(scripts/setup.sh)"; \
-	cargo build --release --workspace --bin tarn --bin mqtt-load; \
+	cargo build --release --workspace --bin tarn --bin mqtt-load --bin bare-http; \
 	export TARN_BIN="$(CARGO_TARGET_DIR)/release/tarn" TARN_MQTT_LOAD="$(CARGO_TARGET_DIR)/release/mqtt-load"; \
+	export TARN_BARE_HTTP="$(CARGO_TARGET_DIR)/release/bare-http"; \
 	core="$$(cargo build --release --workspace --bench core --message-format=json | sed -n 's/.*"executable":"\([^"]*\/core-[^"]*\)".*/\1/p' | tail -1)"; \
 	"$$venv/bin/python" tests/python/bench.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/main_road.json" $(BENCH_FLAGS); \
 	"$$venv/bin/python" tests/python/bench_broker.py --json "$(CARGO_TARGET_DIR)/bench/broker.json" $(BENCH_BROKER_FLAGS); \
 	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_twins.py --json "$(CARGO_TARGET_DIR)/bench/twins.json" $(BENCH_TWINS_FLAGS); \
-	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_stores.py --json "$(CARGO_TARGET_DIR)/bench/stores.json" $(BENCH_STORES_FLAGS)
+	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_stores.py --json "$(CARGO_TARGET_DIR)/bench/stores.json" $(BENCH_STORES_FLAGS); \
+	"$$venv/bin/python" tests/python/bench_api.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/api.json" $(BENCH_API_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code

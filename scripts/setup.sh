@@ -20,6 +20,7 @@ missing_packages() {
     command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v paho_c_sub >/dev/null || echo paho.mqtt.c-examples
     command -v strace >/dev/null || echo strace
+    command -v wrk >/dev/null || echo wrk
     # Spark, which reads stores as analysts do, runs on Java 17.
     command -v java >/dev/null || echo openjdk-17-jre-headless
     command -v node >/dev/null || echo nodejs

@@ -579,12 +579,31 @@ impl Api {
 
 /// The devices of the lake with those that announced themselves, those that were merged put together.
 fn devices_of(summaries: Vec<DeviceSummary>, announced: Vec<KnownDevice>) -> Vec<Device> {
+    let merged = merged(summaries, &announced);
     let announced: BTreeMap<String, KnownDevice> = announced
         .into_iter()
         .map(|device| (device.device.clone(), device))
         .collect();
-    let current: HashMap<&str, &str> = announced
+    let silent = announced
         .values()
+        .filter(|device| !merged.contains_key(&device.device));
+    let mut devices: Vec<Device> = silent.map(Device::silent).collect();
+    devices.extend(
+        merged
+            .values()
+            .map(|summary| Device::new(summary, announced.get(&*summary.device))),
+    );
+    devices.sort_by(|a, b| a.device.cmp(&b.device));
+    devices
+}
+
+/// The devices of the lake by their present ids, those that were merged put together.
+pub(crate) fn merged(
+    summaries: Vec<DeviceSummary>,
+    announced: &[KnownDevice],
+) -> BTreeMap<String, DeviceSummary> {
+    let current: HashMap<&str, &str> = announced
+        .iter()
         .flat_map(|device| {
             device
                 .aliases
@@ -605,17 +624,7 @@ fn devices_of(summaries: Vec<DeviceSummary>, announced: Vec<KnownDevice>) -> Vec
             }
         }
     }
-    let silent = announced
-        .values()
-        .filter(|device| !merged.contains_key(&device.device));
-    let mut devices: Vec<Device> = silent.map(Device::silent).collect();
-    devices.extend(
-        merged
-            .values()
-            .map(|summary| Device::new(summary, announced.get(&*summary.device))),
-    );
-    devices.sort_by(|a, b| a.device.cmp(&b.device));
-    devices
+    merged
 }
 
 fn no_host() -> Failure {
@@ -711,7 +720,7 @@ fn check_size(bytes: usize) -> Result<(), Failure> {
     Err(Failure::too_expensive(detail))
 }
 
-fn listed(missing: &[Missing]) -> Vec<MissingChunk> {
+pub(crate) fn listed(missing: &[Missing]) -> Vec<MissingChunk> {
     let mut listed: Vec<_> = missing
         .iter()
         .take(MISSING_LISTED_MAX)

@@ -1,5 +1,7 @@
 /// Examples of everything that is sent and answered.
 mod examples;
+/// How a change is asked for again.
+mod repeats;
 /// How who asks is known.
 mod security;
 
@@ -12,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access_api::AccessApi, api::Api, broker_api::BrokerApi, devices::Access,
-    devices_api::DevicesApi, homes_api::HomesApi, live_api::LiveApi, service::Kind,
-    stores_api::StoresApi, twins_api::TwinsApi,
+    devices_api::DevicesApi, homes_api::HomesApi, latest_api::LatestApi, live_api::LiveApi,
+    service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 55] = [
+const SENT: [&str; 57] = [
     "AuditEntry",
     "AuditPage",
     "BoxInfo",
@@ -39,6 +41,8 @@ const SENT: [&str; 55] = [
     "HomeDetail",
     "Homes",
     "KnownDevice",
+    "LatestList",
+    "LatestReading",
     "LiveGap",
     "LivePresence",
     "LiveReading",
@@ -112,7 +116,9 @@ pub(crate) fn document(kind: Kind) -> String {
     let homes = HomesApi {
         access: Access::default(),
     };
+    let latest = LatestApi { api: api.clone() };
     let mut document = described(api, title, description);
+    join(&mut document, described(latest, title, description));
     join(&mut document, described(live, title, description));
     if kind == Kind::Edge {
         join(&mut document, described(broker, title, description));
@@ -136,6 +142,7 @@ pub(crate) fn document(kind: Kind) -> String {
     }
     simplify_references(&mut document);
     security::add(&mut document);
+    repeats::add(&mut document);
     examples::add(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');

@@ -28,6 +28,10 @@ mod encode;
 pub mod frames;
 /// Operations on homes: rooms, members, boxes, and the sync of twins.
 mod homes_api;
+/// Changes that are asked for again under their key, done once.
+mod idempotency;
+/// What all devices of a home measured last.
+mod latest_api;
 /// What happens in a home, told as it happens.
 pub mod live;
 /// The operation that listens to it.

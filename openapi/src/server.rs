@@ -23,6 +23,7 @@ use crate::{
     devices_api::DevicesApi,
     document::{docs_html, document},
     homes_api::HomesApi,
+    latest_api::LatestApi,
     live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{self, Problem, is_problem},
@@ -107,6 +108,7 @@ pub fn app(
     let api = Api {
         host: Some((service, registry)),
     };
+    let latest = LatestApi { api: api.clone() };
     let live = LiveApi {
         api: api.clone(),
         stop,
@@ -135,7 +137,15 @@ pub fn app(
         None => routes.nest(
             "/",
             OpenApiService::new(
-                gate.before((api, live, people, twins, homes, StoresApi { stores })),
+                gate.before((
+                    api,
+                    latest,
+                    live,
+                    people,
+                    twins,
+                    homes,
+                    StoresApi { stores },
+                )),
                 title,
                 version,
             ),
@@ -146,7 +156,7 @@ pub fn app(
             routes.nest(
                 "/",
                 OpenApiService::new(
-                    gate.before((api, live, people, broker, devices, twins, homes)),
+                    gate.before((api, latest, live, people, broker, devices, twins, homes)),
                     title,
                     version,
                 ),

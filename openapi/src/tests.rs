@@ -3,6 +3,8 @@
 /// Tokens, logins, and what each role may.
 mod access;
 mod document;
+/// Changes that are asked for again.
+mod idempotency;
 /// Operations on twins, over a socket.
 mod twins;
 
@@ -201,6 +203,12 @@ impl People {
             by: "test".into(),
         };
         self.access.issue(request).await.unwrap().token
+    }
+
+    /// What was noted.
+    fn audited(&self) -> Vec<AuditEntry> {
+        let noted = self.noted.lock();
+        noted.iter().map(|(_, entry)| entry.clone()).collect()
     }
 
     /// What is sent with each request of an owner.
@@ -551,6 +559,28 @@ async fn homes_and_devices_are_listed() {
     );
     assert_eq!(device["metrics"][0]["text"], "a \"b\", c");
     assert_eq!(devices["missing"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn latest_readings_are_listed() {
+    let fixture = Fixture::new().await;
+    let all = fixture.json("/v1/homes/h/latest").await;
+    let latest = json!([{
+        "device": DEVICE,
+        "metric": "temperature",
+        "ts": "2024-10-04T23:12:00.000Z",
+        "value": null,
+        "text": "a \"b\", c",
+        "unit": null,
+    }]);
+    assert_eq!(all["latest"], latest);
+    assert_eq!(all["missing"].as_array().unwrap().len(), 1);
+    let asked = format!("/v1/homes/h/latest?metric=humidity&metric=temperature&device={ENCODED}");
+    assert_eq!(fixture.json(&asked).await["latest"], latest);
+    for none in ["?metric=humidity", "?device=attic"] {
+        let asked = format!("/v1/homes/h/latest{none}");
+        assert_eq!(fixture.json(&asked).await["latest"], json!([]), "{none}");
+    }
 }
 
 #[tokio::test]

@@ -190,6 +190,9 @@ impl TwinsApi {
         timeout: Query<Option<String>>,
         /// How long to wait for the outcome, like `5s`; not at all where it is not said.
         wait: Query<Option<String>>,
+        /// `wait=5` says the same in seconds (RFC 7240), and what is more than the most is the most.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
         /// Only if the twin is still what this `ETag` of it says.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
@@ -205,7 +208,7 @@ impl TwinsApi {
             timeout: duration("timeout", timeout.0.as_deref(), TIMEOUT_MAX)?,
             if_match: seen(if_match.0.as_deref())?,
         };
-        let wait = duration("wait", wait.0.as_deref(), WAIT_MAX)?.unwrap_or_default();
+        let wait = wait_of(wait.0.as_deref(), prefer.0.as_deref())?.unwrap_or_default();
         let (home, devices) = self.access.devices(&home)?;
         let commands = devices.set(&home, &device, request, wait).await?;
         Ok(answer(home.as_str(), commands))
@@ -235,6 +238,9 @@ impl TwinsApi {
         timeout: Query<Option<String>>,
         /// How long to wait for the outcome, like `5s`; 10 s where it is not said.
         wait: Query<Option<String>>,
+        /// `wait=5` says the same in seconds (RFC 7240), and what is more than the most is the most.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
         /// Who asks; `box` or `cloud` where it is not said.
         #[oai(name = "tarn-author")]
         author: Header<Option<String>>,
@@ -246,7 +252,7 @@ impl TwinsApi {
             timeout: duration("timeout", timeout.0.as_deref(), TIMEOUT_MAX)?,
             ..SetRequest::default()
         };
-        let wait = duration("wait", wait.0.as_deref(), WAIT_MAX)?.unwrap_or(CALL_WAIT);
+        let wait = wait_of(wait.0.as_deref(), prefer.0.as_deref())?.unwrap_or(CALL_WAIT);
         let (home, devices) = self.access.devices(&home)?;
         let commands = devices.call(&home, &device, request, wait).await?;
         Ok(answer(home.as_str(), commands))
@@ -294,9 +300,12 @@ impl TwinsApi {
         command: Path<String>,
         /// How long to wait for the outcome, like `5s`; not at all where it is not said.
         wait: Query<Option<String>>,
+        /// `wait=5` says the same in seconds (RFC 7240), and what is more than the most is the most.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
     ) -> Result<CommandOk, Failure> {
         let (home, devices) = self.access.devices(&home)?;
-        let wait = duration("wait", wait.0.as_deref(), WAIT_MAX)?.unwrap_or_default();
+        let wait = wait_of(wait.0.as_deref(), prefer.0.as_deref())?.unwrap_or_default();
         match devices.command(&home, &command, wait).await {
             Some(command) => Ok(CommandOk::Command(Json(command))),
             None => Err(Failure::not_found(format!(
@@ -356,6 +365,9 @@ impl TwinsApi {
         attribute: Path<String>,
         /// How long to wait for the outcome, like `5s`; not at all where it is not said.
         wait: Query<Option<String>>,
+        /// `wait=5` says the same in seconds (RFC 7240), and what is more than the most is the most.
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
         /// Only if the twin is still what this `ETag` of it says.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
@@ -365,7 +377,7 @@ impl TwinsApi {
         resolution: Json<ConflictResolution>,
     ) -> Result<SetOk, Failure> {
         let by = self.access.author(&caller, author.0)?;
-        let wait = duration("wait", wait.0.as_deref(), WAIT_MAX)?.unwrap_or_default();
+        let wait = wait_of(wait.0.as_deref(), prefer.0.as_deref())?.unwrap_or_default();
         let seen = seen(if_match.0.as_deref())?;
         let standing = |document: &Document, now_ms: i64| {
             let resolved = document.resolve(Section::Desired, &attribute, now_ms);
@@ -471,6 +483,20 @@ fn sorted(values: HashMap<String, Any<Value>>) -> Result<Vec<(String, Value)>, F
     Ok(values)
 }
 
+/// How long to wait for an outcome: what the query says, else what is preferred.
+fn wait_of(query: Option<&str>, prefer: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let wait = duration("wait", query, WAIT_MAX)?;
+    Ok(wait.or_else(|| preferred_wait(prefer?)))
+}
+
+/// The seconds of `wait` among the preferences of a `Prefer` header. What makes no sense there is no preference.
+fn preferred_wait(prefer: &str) -> Option<Duration> {
+    let mut preferences = prefer.split([',', ';']).filter_map(|p| p.split_once('='));
+    let (_, seconds) = preferences.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
+    let seconds = seconds.trim().trim_matches('"').parse().ok()?;
+    Some(Duration::from_secs(seconds).min(WAIT_MAX))
+}
+
 fn answer(home: &str, commands: Vec<Command>) -> SetOk {
     let is_done = commands.iter().all(|command| command.done.is_some());
     let first = commands.first().map(|first| first.command.clone());
@@ -480,4 +506,28 @@ fn answer(home: &str, commands: Vec<Command>) -> SetOk {
     }
     let location = first.map(|id| format!("/v1/homes/{home}/commands/{id}"));
     SetOk::Waiting(commands, location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_preferred_in_seconds() {
+        let seconds = |prefer| preferred_wait(prefer).map(|wait| wait.as_secs());
+        for (prefer, is) in [
+            ("wait=5", Some(5)),
+            ("respond-async, Wait = \"7\"", Some(7)),
+            ("wait=100000", Some(WAIT_MAX.as_secs())),
+            ("wait", None),
+            ("wait=soon", None),
+            ("return=minimal", None),
+        ] {
+            assert_eq!(seconds(prefer), is, "{prefer}");
+        }
+        assert_eq!(
+            wait_of(Some("1s"), Some("wait=5")).ok().flatten(),
+            Some(Duration::from_secs(1))
+        );
+    }
 }

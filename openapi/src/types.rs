@@ -106,6 +106,32 @@ pub struct Metric {
     pub text: Option<String>,
 }
 
+/// Latest readings of a home.
+#[derive(Debug, Object)]
+pub struct LatestList {
+    /// In the order of devices, then metrics.
+    pub latest: Vec<LatestReading>,
+    /// Chunks that could not be read, so that their readings are not counted in.
+    pub missing: Vec<MissingChunk>,
+}
+
+/// The latest reading of one metric of a device.
+#[derive(Debug, Object)]
+pub struct LatestReading {
+    /// Id of the device.
+    pub device: String,
+    /// Name of the metric, like `temperature`.
+    pub metric: String,
+    /// When it was measured, RFC 3339 UTC.
+    pub ts: String,
+    /// The value; null where it is a text.
+    pub value: Option<f64>,
+    /// The text; null where it is a number.
+    pub text: Option<String>,
+    /// Unit of the value; null without one.
+    pub unit: Option<String>,
+}
+
 /// A page of readings.
 #[derive(Debug, Object)]
 pub struct ReadingsPage {
@@ -350,6 +376,21 @@ fn battery(summary: &DeviceSummary, known: Option<&KnownDevice>) -> Option<f64> 
     series
         .value
         .filter(|_| series.unit.as_deref().is_none_or(|unit| unit == "%"))
+}
+
+impl LatestReading {
+    /// What a summary says of a metric's last reading.
+    #[must_use]
+    pub fn of(device: &str, metric: &str, series: &SeriesSummary) -> LatestReading {
+        LatestReading {
+            device: device.to_owned(),
+            metric: metric.to_owned(),
+            ts: moment(series.last_ts),
+            value: series.value.filter(|v| v.is_finite()),
+            text: series.text.as_deref().map(str::to_owned),
+            unit: series.unit.as_deref().map(str::to_owned),
+        }
+    }
 }
 
 fn metric(name: &str, series: &SeriesSummary) -> Metric {

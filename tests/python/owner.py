@@ -15,15 +15,15 @@ def _tarn_token(*words):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def become(token=None):
-    """Use this token, or issue one and have services take it."""
-    if token is None:
-        keys = pathlib.Path(_FOLDER.name) / "keys.json"
-        keys.write_text(_tarn_token("keys"))
-        os.environ["TARN_TOKEN_KEYS"] = str(keys)
-        token = _tarn_token("create", "--name", "bench", "--role", "owner")
+def become():
+    """Issue a token, use it, and have services take it."""
+    keys = pathlib.Path(_FOLDER.name) / "keys.json"
+    keys.write_text(_tarn_token("keys"))
+    os.environ["TARN_TOKEN_KEYS"] = str(keys)
+    token = _tarn_token("create", "--name", "bench", "--role", "owner")
     # A bench asks as fast as it can.
     os.environ["TARN_HTTP_RATE"] = "0"
     opener = urllib.request.build_opener()
     opener.addheaders = [("Authorization", f"Bearer {token}")]
     urllib.request.install_opener(opener)
+    return token

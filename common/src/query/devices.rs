@@ -12,7 +12,7 @@ use super::{
     error::QueryError,
     lake::{Missing, View},
     scan::FILES_AT_ONCE,
-    summary::Summary,
+    summary::{Merged, Summary},
 };
 use crate::{commit_log::Chunk, ids::HomeId};
 
@@ -77,23 +77,13 @@ impl Engine {
     }
 
     async fn collect_devices(self: &Arc<Self>, view: &View, home: &HomeId) -> Devices {
-        let chunks: Vec<Arc<Chunk>> = view
-            .readings()
-            .filter(|c| c.key.home == *home)
-            .cloned()
-            .collect();
-        let summaries = stream::iter(chunks).map(|chunk| {
-            let engine = self.clone();
-            async move { engine.summary(&chunk).await }
-        });
-        let mut summaries = summaries.buffered(FILES_AT_ONCE);
-        let (mut all, mut missing) = (Summary::default(), Vec::new());
-        while let Some(summary) = summaries.next().await {
-            match summary {
-                Ok(summary) => all.merge(&summary),
-                Err(chunk) => missing.push(chunk),
-            }
-        }
+        let known = self.merged.known(home).unwrap_or_default();
+        let (merged, missing) = if known.is_of(&view.chunks) {
+            (known, Vec::new())
+        } else {
+            self.merge_chunks(Merged::clone(&known), view, home).await
+        };
+        let mut all = merged.summary.clone();
         let mut names = HashSet::new();
         for tail in view.tail.iter().filter(|tail| tail.home == *home) {
             // The host's batches have the schema that its contract names, so every column is there.
@@ -103,6 +93,43 @@ impl Engine {
             devices: all.devices.into_iter().filter_map(device).collect(),
             missing,
         }
+    }
+
+    /// Take the chunks that are not in it yet into what is merged of a home, and remember that.
+    async fn merge_chunks(
+        self: &Arc<Self>,
+        mut merged: Merged,
+        view: &View,
+        home: &HomeId,
+    ) -> (Arc<Merged>, Vec<Missing>) {
+        let live: Vec<Arc<Chunk>> = view
+            .readings()
+            .filter(|c| c.key.home == *home)
+            .cloned()
+            .collect();
+        merged.forget_unless_live(&live);
+        let news: Vec<_> = live.into_iter().filter(|c| !merged.has(c)).collect();
+        let summaries = stream::iter(news).map(|chunk| {
+            let engine = self.clone();
+            async move {
+                let summary = engine.summary(&chunk).await;
+                (chunk, summary)
+            }
+        });
+        let mut summaries = summaries.buffered(FILES_AT_ONCE);
+        let mut missing = Vec::new();
+        while let Some((chunk, summary)) = summaries.next().await {
+            match summary {
+                Ok(summary) => merged.add(&chunk, &summary),
+                Err(chunk) => missing.push(chunk),
+            }
+        }
+        if missing.is_empty() {
+            merged.complete(&view.chunks);
+        }
+        let merged = Arc::new(merged);
+        self.merged.keep(home.clone(), merged.clone());
+        (merged, missing)
     }
 
     async fn summary(&self, chunk: &Chunk) -> Result<Arc<Summary>, Missing> {

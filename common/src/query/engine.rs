@@ -38,7 +38,7 @@ use super::{
     pool::QueryPool,
     scan::{Files, Readable},
     stop::{Stop, stoppable},
-    summary::Summaries,
+    summary::{MergedHomes, Summaries},
     table::{Readings, TABLE},
 };
 use crate::ids::HomeId;
@@ -78,6 +78,7 @@ impl Default for EngineSettings {
 pub struct Engine {
     pub(super) lake: Arc<dyn Lake>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) merged: MergedHomes,
     pub(super) events: KnownEvents,
     runtime: Option<Runtime>,
     /// Made for the first question: a box that nobody asks should stay small.
@@ -132,6 +133,7 @@ impl Engine {
         Ok(Engine {
             lake,
             summaries: Arc::default(),
+            merged: MergedHomes::default(),
             events: KnownEvents::default(),
             runtime: Some(runtime),
             base: OnceLock::new(),

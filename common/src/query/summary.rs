@@ -13,7 +13,7 @@ use arrow::{
 use parking_lot::Mutex;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::{layout::ChunkKey, reading::column};
+use crate::{catalog::Snapshot, commit_log::Chunk, ids::HomeId, layout::ChunkKey, reading::column};
 
 /// (device, metric) pairs that are remembered over all chunks at most; one costs about 200 bytes.
 pub const SUMMARY_SERIES_MAX: usize = 1_000_000;
@@ -167,6 +167,64 @@ impl Summary {
                 .ok_or("its columns are not those of a chunk")?;
         }
         Ok(summary)
+    }
+}
+
+/// What all chunks of a home hold together.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Merged {
+    /// The chunks that it was last compared with, if all of the home's are in it.
+    of: Option<Snapshot>,
+    chunks: HashSet<ChunkKey>,
+    pub(super) summary: Summary,
+}
+
+impl Merged {
+    /// Whether all of the home's chunks are in it, and no others.
+    pub(super) fn is_of(&self, chunks: &Snapshot) -> bool {
+        self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, chunks))
+    }
+
+    /// Leave out all, if a chunk is in it that is live no more: of the rows of two, nobody knows whose they are.
+    pub(super) fn forget_unless_live(&mut self, live: &[Arc<Chunk>]) {
+        let kept = live.iter().filter(|c| self.chunks.contains(&c.key)).count();
+        if kept != self.chunks.len() {
+            *self = Merged::default();
+        }
+    }
+
+    pub(super) fn has(&self, chunk: &Chunk) -> bool {
+        self.chunks.contains(&chunk.key)
+    }
+
+    pub(super) fn add(&mut self, chunk: &Chunk, summary: &Summary) {
+        if self.chunks.insert(chunk.key.clone()) {
+            self.summary.merge(summary);
+        }
+    }
+
+    /// All of the home's chunks of this moment are in it.
+    pub(super) fn complete(&mut self, chunks: &Snapshot) {
+        self.of = Some(chunks.clone());
+    }
+}
+
+/// Merged summaries of homes, all forgotten where they would be more than [`SUMMARY_SERIES_MAX`].
+#[derive(Debug, Default)]
+pub(super) struct MergedHomes(Mutex<HashMap<HomeId, Arc<Merged>>>);
+
+impl MergedHomes {
+    pub(super) fn known(&self, home: &HomeId) -> Option<Arc<Merged>> {
+        self.0.lock().get(home).cloned()
+    }
+
+    pub(super) fn keep(&self, home: HomeId, merged: Arc<Merged>) {
+        let mut homes = self.0.lock();
+        homes.insert(home, merged);
+        let series: usize = homes.values().map(|home| home.summary.series).sum();
+        if series > SUMMARY_SERIES_MAX {
+            homes.clear();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
     QueryError, ReadingsQuery, Tail, View, when,
 };
 use crate::{
+    catalog::Snapshot,
     chunk,
     commit_log::Chunk,
     ids::{EdgeId, HomeId, Seq, Shard},
@@ -629,6 +630,67 @@ async fn devices_and_homes_are_summed_up_once() {
         assert_eq!(temperature.unit.as_deref(), Some("°C"));
     }
     assert_eq!(lake.asked.lock().len(), 3);
+}
+
+/// A lake whose chunks come and go.
+#[derive(Debug)]
+struct MovingLake {
+    lake: TestLake,
+    chunks: Mutex<Snapshot>,
+}
+
+#[async_trait]
+impl Lake for MovingLake {
+    async fn view(&self) -> Result<View, LakeError> {
+        let chunks = self.chunks.lock().clone();
+        Ok(View {
+            chunks,
+            ..self.lake.view.clone()
+        })
+    }
+
+    async fn file(&self, chunk: &Chunk) -> Result<ChunkFile, Missing> {
+        self.lake.file(chunk).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_merged_of_devices_is_what_the_chunks_say_now() {
+    let lake = lake();
+    let all = lake.view.chunks.to_vec();
+    let moving = Arc::new(MovingLake {
+        lake,
+        chunks: Mutex::default(),
+    });
+    let settings = EngineSettings {
+        threads: 1,
+        ..EngineSettings::default()
+    };
+    let engine = |lake: Arc<MovingLake>| Engine::new(lake, &settings).unwrap();
+    let old = Arc::new(engine(moving.clone()));
+    // Chunks are added, put in the place of others, and taken away.
+    for chunks in [
+        &all[..1],
+        &all[..3],
+        &all[1..3],
+        &all[..2],
+        &all[..0],
+        &all[..],
+    ] {
+        *moving.chunks.lock() = Arc::new(chunks.to_vec());
+        for home in ["alpha", "beta"] {
+            let home: HomeId = home.parse().unwrap();
+            let anew = Arc::new(engine(moving.clone()));
+            let anew = anew.devices(&home, limits().time).await.unwrap();
+            for _ in 0..2 {
+                let known = old.devices(&home, limits().time).await.unwrap();
+                assert_eq!(known, anew, "{home} of {} chunks", chunks.len());
+            }
+        }
+    }
+    let asked = moving.lake.asked.lock();
+    let by_the_old = asked.len() - (1 + 3 + 2 + 2 + all.len());
+    assert_eq!(by_the_old, all.len(), "each chunk is read once");
 }
 
 #[test]

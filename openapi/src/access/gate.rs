@@ -24,12 +24,14 @@ use tarn_common::{
     event::{AuditEntry, Outcome},
     ids::HomeId,
 };
+use tokio::task::JoinError;
 
 use super::{
     Access, Allowance, Caller, TokenFault,
     policy::{self, Decision, Need},
 };
 use crate::{
+    idempotency::{self, Answers},
     problem::{self, Problem},
     service::Service,
 };
@@ -47,6 +49,7 @@ const REFUSALS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 pub(crate) struct Gate {
     access: Arc<Access>,
     host: Arc<dyn Service>,
+    answers: Answers,
     refusals: DefaultDirectRateLimiter,
     untold: AtomicU64,
 }
@@ -56,6 +59,7 @@ impl Gate {
         Gate {
             access: host.access().clone(),
             host,
+            answers: Answers::new(),
             refusals: RateLimiter::direct(Quota::per_second(REFUSALS)),
             untold: AtomicU64::new(0),
         }
@@ -70,78 +74,87 @@ impl Gate {
     }
 
     async fn pass(
-        &self,
+        self: &Arc<Self>,
         operation: &Operation,
         mut request: Request,
-        inner: &BoxEndpoint<'static>,
+        inner: &Arc<BoxEndpoint<'static>>,
     ) -> poem::Result<Response> {
-        let needs_nothing = policy::need(operation.name) == Some(Need::Nothing);
         let mut asked = Asked::of(operation, &request, &*self.host);
-        let known = self.known(&request, needs_nothing).await;
-        let who = known.as_ref().ok().and_then(Option::as_ref);
-        asked.caller = who.map(|known| known.caller.clone());
+        let known = self.known(&request, operation.name).await;
+        let (caller, unknown) = match known {
+            Ok(caller) => (caller, None),
+            Err(refused) => (None, Some(refused)),
+        };
+        asked.caller = caller;
         let allowance = self.access.bounds.request(&asked.key());
-        let refused = match (&known, allowance) {
-            (
-                _,
-                Some(Allowance {
-                    wait: Some(wait), ..
-                }),
-            ) => Some(too_many(wait)),
-            (Err(refused), _) => Some(refused.clone()),
-            (Ok(_), _) => {
-                let decision = policy::decide(
-                    asked.caller.as_deref(),
-                    operation.name,
-                    asked.home.as_deref(),
-                );
-                match decision {
-                    Decision::Allowed => None,
-                    Decision::Unknown => Some(Refused::unknown(
-                        "say who you are: send a token as Authorization: Bearer, or log in",
-                    )),
-                    Decision::Forbidden(why) => Some(Refused::forbidden(why)),
+        let mut response = match asked.refusal(unknown, allowance) {
+            Some(refused) => {
+                let reason = Some(refused.detail.clone());
+                self.note(&asked, Outcome::Refused, refused.status, reason)
+                    .await;
+                refused.into_response()
+            }
+            None => {
+                if let Some(caller) = asked.caller.clone() {
+                    request.set_data(By(caller));
+                }
+                if asked.is_change() {
+                    // It comes to its end, and is noted, though whoever asked goes away.
+                    let change = self.clone().change(asked, request, inner.clone());
+                    tokio::spawn(change).await.unwrap_or_else(|e| failed(&e))
+                } else {
+                    self.run(&asked, request, inner).await
                 }
             }
         };
-        if let Some(refused) = refused {
-            self.note(
-                &asked,
-                Outcome::Refused,
-                refused.status,
-                Some(refused.detail.clone()),
-            )
-            .await;
-            let mut response = refused.into_response();
-            tell(&mut response, allowance);
-            return Ok(response);
-        }
-        if let Some(known) = known.ok().flatten() {
-            request.set_data(By(known.caller));
-        }
-        let answered = inner.call(request).await;
-        let mut response = answered.unwrap_or_else(problem::of_error);
-        let status = response.status();
-        if asked.is_change() || status == StatusCode::UNAUTHORIZED {
-            let outcome = match status {
-                status if status.is_success() => Outcome::Done,
-                StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-                | StatusCode::TOO_MANY_REQUESTS => Outcome::Refused,
-                _ => Outcome::Failed,
-            };
-            self.note(&asked, outcome, status, None).await;
-        }
         tell(&mut response, allowance);
         Ok(response)
+    }
+
+    async fn change(
+        self: Arc<Self>,
+        asked: Asked,
+        request: Request,
+        inner: Arc<BoxEndpoint<'static>>,
+    ) -> Response {
+        match (idempotency::key_of(&request), &asked.caller) {
+            (Err(problem), _) => problem.into_response(),
+            (Ok(Some(key)), Some(caller)) => {
+                let run = |request| self.run(&asked, request, &inner);
+                self.answers.once(&caller.token, &key, request, run).await
+            }
+            _ => self.run(&asked, request, &inner).await,
+        }
+    }
+
+    async fn run(&self, asked: &Asked, request: Request, inner: &BoxEndpoint<'static>) -> Response {
+        let answered = inner.call(request).await;
+        let response = answered.unwrap_or_else(problem::of_error);
+        self.note_answer(asked, response.status()).await;
+        response
+    }
+
+    async fn note_answer(&self, asked: &Asked, status: StatusCode) {
+        if !asked.is_change() && status != StatusCode::UNAUTHORIZED {
+            return;
+        }
+        let outcome = match status {
+            status if status.is_success() => Outcome::Done,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+                Outcome::Refused
+            }
+            _ => Outcome::Failed,
+        };
+        self.note(asked, outcome, status, None).await;
     }
 
     /// Who asks, if he says so.
     async fn known(
         &self,
         request: &Request,
-        needs_nothing: bool,
-    ) -> Result<Option<Known>, Refused> {
+        operation: &str,
+    ) -> Result<Option<Arc<Caller>>, Refused> {
+        let needs_nothing = policy::need(operation) == Some(Need::Nothing);
         let (token, is_cookie) = match (bearer(request)?, cookie(request)) {
             (Some(token), _) => (token, false),
             (None, Some(token)) => (token, true),
@@ -161,8 +174,7 @@ impl Gate {
             }
             Err(fault) => return Err(Refused::unknown(fault.to_string())),
         };
-        let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-        if is_cookie && changes && !needs_nothing {
+        if is_cookie && !is_read(request.method()) && !needs_nothing {
             let sent = request.header(CSRF).unwrap_or_default();
             let wanted = Access::csrf(token);
             if !bool::from(sent.as_bytes().ct_eq(wanted.as_bytes())) {
@@ -172,7 +184,7 @@ impl Gate {
                 return Err(Refused::forbidden(why));
             }
         }
-        Ok(Some(Known { caller }))
+        Ok(Some(caller))
     }
 
     async fn note(
@@ -217,10 +229,6 @@ impl Gate {
     }
 }
 
-struct Known {
-    caller: Arc<Caller>,
-}
-
 /// What is asked for, as the policy and the audit see it.
 struct Asked {
     operation: &'static str,
@@ -256,12 +264,31 @@ impl Asked {
         }
     }
 
-    /// Whether something is another after it. Questions that are posted change nothing, and twins tell themselves who
-    /// changed what.
-    fn is_change(&self) -> bool {
-        let is_read = matches!(self.method, Method::GET | Method::HEAD);
-        !is_read && !matches!(self.operation, "querySql" | "syncTwins")
+    /// Why it is not let through, if it is not. `unknown` is what was wrong with how its sender made himself known.
+    fn refusal(&self, unknown: Option<Refused>, allowance: Option<Allowance>) -> Option<Refused> {
+        if let Some(wait) = allowance.and_then(|allowance| allowance.wait) {
+            return Some(too_many(wait));
+        }
+        if unknown.is_some() {
+            return unknown;
+        }
+        let (caller, home) = (self.caller.as_deref(), self.home.as_deref());
+        match policy::decide(caller, self.operation, home) {
+            Decision::Allowed => None,
+            Decision::Unknown => Some(Refused::unknown(
+                "say who you are: send a token as Authorization: Bearer, or log in",
+            )),
+            Decision::Forbidden(why) => Some(Refused::forbidden(why)),
+        }
     }
+
+    fn is_change(&self) -> bool {
+        policy::is_change(self.operation, &self.method)
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Where a request came from.
@@ -337,6 +364,12 @@ impl Refused {
     }
 }
 
+fn failed(error: &JoinError) -> Response {
+    tracing::error!(error = error as &dyn std::error::Error, "a request failed");
+    let detail = "the request was not answered; it may be done or not";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+}
+
 fn too_many(wait: Duration) -> Refused {
     Refused {
         status: StatusCode::TOO_MANY_REQUESTS,
@@ -402,7 +435,7 @@ impl<T: OpenApi> OpenApi for Gated<T> {
                 let route = Route {
                     operation: operation.cloned().unwrap_or_default(),
                     gate: self.gate.clone(),
-                    inner,
+                    inner: Arc::new(inner),
                 };
                 let methods = route_table.entry(path.clone()).or_default();
                 methods.insert(method, route.boxed());
@@ -463,7 +496,7 @@ fn operations(apis: &[MetaApi]) -> HashMap<(String, Method), Operation> {
 struct Route {
     operation: Operation,
     gate: Arc<Gate>,
-    inner: BoxEndpoint<'static>,
+    inner: Arc<BoxEndpoint<'static>>,
 }
 
 impl Endpoint for Route {

@@ -1,5 +1,7 @@
 //! Who may do what, in one table. What is not in it, nobody may.
 
+use poem::http::Method;
+
 use super::role::{Caller, Homes, Role};
 
 /// What an operation needs its caller to be allowed.
@@ -50,7 +52,7 @@ pub fn need(operation: &str) -> Option<Need> {
         "getHealth" | "getReadiness" | "createSession" | "setUp" => Need::Nothing,
         "getSession" | "deleteSession" => Need::Known,
         "listHomes" | "getHome" | "listBoxes" | "listDevices" | "getDevice" | "listCommands"
-        | "getCommand" | "listenLive" | "listLatest" => Need::See,
+        | "getCommand" | "listLatest" | "listenLive" => Need::See,
         "listReadings" | "listGaps" | "listHistory" | "listConflicts" | "listMembers"
         | "querySql" => Need::History,
         "setDesired" | "callDevice" => Need::Control,
@@ -64,6 +66,13 @@ pub fn need(operation: &str) -> Option<Need> {
         | "rebalanceStores" | "getScrub" => Need::Fleet,
         _ => return None,
     })
+}
+
+/// Whether something is another after it. Questions that are posted change nothing, and twins tell themselves who changed
+/// what.
+#[must_use]
+pub fn is_change(operation: &str, method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD) && !matches!(operation, "querySql" | "syncTwins")
 }
 
 /// Whether a request is let through.

@@ -45,11 +45,15 @@ fn main() {
         .filter(|arg| !arg.starts_with("--"));
     let dir = PathBuf::from(
         args.next()
-            .expect("core DIR [make-lake | devices | stores | twins]"),
+            .expect("core DIR [make-lake DAYS ROWS | devices | stores | twins]"),
     );
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
-        Some("make-lake") => return make_lake(&dir),
+        Some("make-lake") => {
+            let mut number = || args.next().and_then(|n| n.parse().ok());
+            let (days, rows) = (number().unwrap_or(10), number().unwrap_or(250_000));
+            return make_lake(&dir, days, rows);
+        }
         Some("devices") => return println!("{}", devices::devices()),
         Some("stores") => return println!("{}", stores::stores()),
         Some("twins") => return println!("{}", twins::twins()),
@@ -273,16 +277,16 @@ fn cut(dir: &Path) -> serde_json::Value {
     })
 }
 
-/// Ten million readings of 500 series in 40 chunks, one home, ten days.
-fn make_lake(dir: &Path) {
+/// Readings of 500 series of one home over some days, four chunks of so many rows a day.
+fn make_lake(dir: &Path, days: u64, rows_each: i64) {
     let edge = EdgeId(1);
     let mut seq = 0;
-    for number in 1..=40u64 {
+    for number in 1..=4 * days {
         let (day, shard) = (
             DAY + (number as i32 - 1) / 4,
             Shard((number as u16 - 1) % 4),
         );
-        let (first, last) = (Seq(seq + 1), Seq(seq + 250_000));
+        let (first, last) = (Seq(seq + 1), Seq(seq + rows_each.unsigned_abs()));
         let key = ChunkKey {
             home: "bench".parse().expect("home"),
             day,
@@ -293,14 +297,14 @@ fn make_lake(dir: &Path) {
             content: Content::Readings,
         };
         let mut rows = Rows::default();
-        for n in 0..250_000i64 {
+        for n in 0..rows_each {
             seq += 1;
             let device = format!("home/room-{}-{shard}", n % 25);
             let series = rows.series(
                 &device,
                 ["temperature", "humidity", "power", "lqi", "battery"][(n / 25 % 5) as usize],
             );
-            let ts = i64::from(day) * DAY_MS + n * 345;
+            let ts = i64::from(day) * DAY_MS + n * (DAY_MS / rows_each);
             let value = Some((n * 7919 % 1000) as f64 / 10.0);
             rows.push(Row {
                 series,

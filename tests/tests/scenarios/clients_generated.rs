@@ -115,6 +115,19 @@ fn npm(script: &str, variables: &[(String, String)]) -> Finished {
     Finished::of(&mut command)
 }
 
+/// Runs a program of the Rust folder to its end. It is a workspace of its own, built before the tests are.
+fn cargo(words: &[&str], variables: &[(String, String)]) -> Finished {
+    let mut command = Command::new("cargo");
+    let manifest = tools::source("clients/rust/Cargo.toml");
+    command
+        .args(["run", "--quiet", "--locked", "--manifest-path"])
+        .arg(manifest)
+        .args(words)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null());
+    Finished::of(&mut command)
+}
+
 /// Clients that are generated from the committed documents see and use a whole home, at its box and in the cloud.
 #[test]
 fn generated_clients_walk_through_a_home() {
@@ -122,6 +135,9 @@ fn generated_clients_walk_through_a_home() {
     let variables = world.variables();
     println!("{}", python::run("clients.py", &[], &variables).succeeded());
     println!("{}", npm("walk", &variables).succeeded());
+    println!("{}", cargo(&[], &variables).succeeded());
+    let ten_lines = ["--example", "ten_lines"];
+    println!("{}", cargo(&ten_lines, &variables).succeeded());
     world.end();
 }
 

@@ -9,6 +9,8 @@ CACHE_DIR := $(abspath $(or $(TARN_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.ca
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),$(TARN_TARGET_DIR),$(CACHE_DIR)/target))
 
 TARN := $(CARGO_TARGET_DIR)/debug/tarn
+# Where walks through the dashboard leave what they saw.
+export TARN_SCREENSHOTS ?= $(CARGO_TARGET_DIR)/screenshots
 
 # SECONDS is read from the command line or the environment only. Recipes must not name it as a
 # shell variable: bash has one of its own that counts up.
@@ -59,7 +61,7 @@ walk: $(DASHBOARD) ## Walk through the dashboard with a real browser
 	venv="$$(scripts/setup.sh)"; \
 	cargo build --workspace --bins --tests; \
 	export TARN_BIN="$(TARN)" TARN_PYTHON="$$venv/bin/python" TARN_WEED="$$venv/bin/weed"; \
-	cargo test --workspace --test scenarios dashboard:: -- --ignored --nocapture
+	cargo test --workspace --test scenarios dashboard:: -- --nocapture
 
 .PHONY: build
 build: $(DASHBOARD) ## Build the tarn binary in the development profile

@@ -35,5 +35,5 @@ pub use audit::{Audit, AuditPlace, AuditQuery};
 pub use engine::{Engine, EngineSettings};
 pub use error::QueryError;
 pub use events::{Gaps, GapsQuery};
-pub use lake::{ChunkFile, Lake, LakeError, Missing, Tail, View};
+pub use lake::{ChunkFile, Lake, LakeError, Missing, Stamp, Tail, View};
 pub use readings::{Aggregate, Page, ReadingsQuery};

@@ -18,7 +18,9 @@ use tarn_common::{
     event::{AuditEntry, Event, Outcome},
     ids::HomeId,
     layout::ChunkKey,
-    query::{ChunkFile, Engine, Lake, LakeError, Limits, Missing, Tail as UncutReadings, View},
+    query::{
+        ChunkFile, Engine, Lake, LakeError, Limits, Missing, Stamp, Tail as UncutReadings, View,
+    },
 };
 use tarn_openapi::{
     Access, BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, live::LiveHub,
@@ -133,6 +135,14 @@ impl Lake for BoxLake {
         let (lake, wanted) = (self.clone(), chunk.clone());
         let found = tokio::task::spawn_blocking(move || lake.find(&wanted)).await;
         found.unwrap_or_else(|e| Err(Missing::of(chunk, e.to_string())))
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        Some(Stamp {
+            chunks: self.shelf.view().0,
+            upto: *self.journal.durable().borrow(),
+            generation: self.tail.generation(),
+        })
     }
 }
 

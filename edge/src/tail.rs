@@ -97,6 +97,12 @@ impl Tail {
         Ok(uncut)
     }
 
+    /// Which reading of devices the next look goes by.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.devices.registry.read().schema().generation
+    }
+
     /// Forget what a cut has made superfluous.
     pub fn forget(&self, cut_upto: Seq) {
         let mut known = self.known.lock();

@@ -28,6 +28,7 @@ use crate::{
     access::By,
     devices::{DeviceService, Etag, KnownDevice, Twin, duration, heads, twin},
     encode,
+    kept::{self, Encoded, Source},
     problem::Failure,
     server::SharedRegistry,
     service::Service,
@@ -55,9 +56,10 @@ enum Tag {
 }
 
 /// The operations. Without a host they only describe themselves.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Api {
     pub(crate) host: Option<(Arc<dyn Service>, SharedRegistry)>,
+    pub(crate) kept: kept::Answers,
 }
 
 #[derive(ApiResponse)]
@@ -71,7 +73,7 @@ enum HomesOk {
 enum DevicesOk {
     /// The devices.
     #[oai(status = 200)]
-    Devices(Json<DeviceList>),
+    Devices(Encoded<DeviceList>),
 }
 
 #[derive(ApiResponse)]
@@ -205,19 +207,19 @@ impl Api {
         home: Path<String>,
     ) -> Result<DevicesOk, Failure> {
         let home = self.home(&home).await?;
-        let service = self.service()?;
-        let Devices { devices, missing } = service
-            .engine()
-            .devices(&home, service.limits().time)
-            .await?;
-        let announced = match self.known(&home)? {
-            Some(known) => self.announced(&home, &known).await?,
-            None => Vec::new(),
+        let source = self.source("listDevices", &home).await?;
+        let made = async {
+            let Devices { devices, missing } = self.summaries(&home).await?;
+            let announced = match self.known(&home)? {
+                Some(known) => self.announced(&home, &known).await?,
+                None => Vec::new(),
+            };
+            Ok(DeviceList {
+                devices: devices_of(devices, announced),
+                missing: listed(&missing),
+            })
         };
-        Ok(DevicesOk::Devices(Json(DeviceList {
-            devices: devices_of(devices, announced),
-            missing: listed(&missing),
-        })))
+        Ok(DevicesOk::Devices(self.kept.get(source, made).await?))
     }
 
     /// Look at a device
@@ -240,11 +242,7 @@ impl Api {
         device: Path<String>,
     ) -> Result<DeviceOk, Failure> {
         let home = self.home(&home).await?;
-        let service = self.service()?;
-        let Devices { devices, missing } = service
-            .engine()
-            .devices(&home, service.limits().time)
-            .await?;
+        let Devices { devices, missing } = self.summaries(&home).await?;
         let known = self.known(&home)?;
         let (id, ids) = match &known {
             Some(known) => known.ids(&home, &device).await,
@@ -511,6 +509,34 @@ impl Api {
         let service = self.service()?;
         let is_served = service.home().is_none_or(|own| own == *home);
         Ok(service.devices().filter(|_| is_served))
+    }
+
+    /// What the lake has of each device.
+    pub(crate) async fn summaries(&self, home: &HomeId) -> Result<Devices, Failure> {
+        let service = self.service()?;
+        let time = service.limits().time;
+        Ok(service.engine().devices(home, time).await?)
+    }
+
+    /// What an answer about the devices of a home is made of now; none where that is not known.
+    pub(crate) async fn source(
+        &self,
+        operation: &'static str,
+        home: &HomeId,
+    ) -> Result<Option<Source>, Failure> {
+        let Some(lake) = self.service()?.engine().stamp() else {
+            return Ok(None);
+        };
+        let twins = match self.known(home)? {
+            Some(devices) => devices.twins(home).await?,
+            None => None,
+        };
+        Ok(Some(Source {
+            operation,
+            home: home.clone(),
+            lake,
+            twins: twins.map_or(0, |twins| twins.generation()),
+        }))
     }
 
     /// Devices that announced themselves or have a twin, with the names that people gave them.

@@ -102,7 +102,7 @@ pub(crate) fn document(kind: Kind) -> String {
             "The data lake of many homes, served from their stores. A box has the same paths for its own home.",
         ),
     };
-    let (api, broker) = (Api { host: None }, BrokerApi { broker: None });
+    let (api, broker) = (Api::default(), BrokerApi { broker: None });
     let devices = DevicesApi {
         access: Access::default(),
     };
@@ -258,7 +258,7 @@ fn is_described_reference(parts: &[Value]) -> bool {
 
 /// A page that shows the document and loads nothing from outside.
 pub(crate) fn docs_html(document: &str) -> String {
-    let service = OpenApiService::new(Api { host: None }, "Tarn", env!("CARGO_PKG_VERSION"));
+    let service = OpenApiService::new(Api::default(), "Tarn", env!("CARGO_PKG_VERSION"));
     let page = service.rapidoc_html();
     // The library's page names a font of another host, and embeds its own document; ours says more.
     let page: String = page

@@ -1,12 +1,12 @@
 use poem_openapi::{
     ApiResponse, OpenApi, Tags,
     param::{Path, Query},
-    payload::Json,
 };
-use tarn_common::query::devices::Devices;
+use tarn_common::{ids::HomeId, query::devices::Devices};
 
 use crate::{
     api::{Api, listed, merged},
+    kept::Encoded,
     problem::Failure,
     types::{LatestList, LatestReading},
 };
@@ -27,7 +27,7 @@ pub(crate) struct LatestApi {
 enum LatestOk {
     /// The readings.
     #[oai(status = 200)]
-    Latest(Json<LatestList>),
+    Latest(Encoded<LatestList>),
 }
 
 #[OpenApi]
@@ -55,30 +55,43 @@ impl LatestApi {
         metric: Query<Vec<String>>,
     ) -> Result<LatestOk, Failure> {
         let home = self.api.home(&home).await?;
-        let service = self.api.service()?;
-        let Devices { devices, missing } = service
-            .engine()
-            .devices(&home, service.limits().time)
-            .await?;
-        let known = match self.api.known(&home)? {
-            Some(devices) => devices.known(&home).await,
+        // Answers to other questions than for all are not worth their room.
+        let source = match device.is_empty() && metric.is_empty() {
+            true => self.api.source("listLatest", &home).await?,
+            false => None,
+        };
+        let made = self.latest(&home, &device, &metric);
+        Ok(LatestOk::Latest(self.api.kept.get(source, made).await?))
+    }
+}
+
+impl LatestApi {
+    async fn latest(
+        &self,
+        home: &HomeId,
+        device: &[String],
+        metric: &[String],
+    ) -> Result<LatestList, Failure> {
+        let Devices { devices, missing } = self.api.summaries(home).await?;
+        let known = match self.api.known(home)? {
+            Some(devices) => devices.known(home).await,
             None => Vec::new(),
         };
         let wants = |wanted: &[String], name: &str| {
             wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
         };
         let devices = merged(devices, &known);
-        let devices = devices.values().filter(|d| wants(&device, &d.device));
+        let devices = devices.values().filter(|d| wants(device, &d.device));
         let latest = devices.flat_map(|device| {
             let metrics = device
                 .metrics
                 .iter()
-                .filter(|(name, _)| wants(&metric, name));
+                .filter(|(name, _)| wants(metric, name));
             metrics.map(|(name, series)| LatestReading::of(&device.device, name, series))
         });
-        Ok(LatestOk::Latest(Json(LatestList {
+        Ok(LatestList {
             latest: latest.collect(),
             missing: listed(&missing),
-        })))
+        })
     }
 }

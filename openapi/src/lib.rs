@@ -30,6 +30,8 @@ pub mod frames;
 mod homes_api;
 /// Changes that are asked for again under their key, done once.
 mod idempotency;
+/// Answers that are given again.
+mod kept;
 /// What all devices of a home measured last.
 mod latest_api;
 /// What happens in a home, told as it happens.

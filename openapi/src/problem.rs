@@ -99,7 +99,7 @@ pub(crate) fn is_problem(response: &Response) -> bool {
 /// Why an operation failed. Some are only made by the server around the operations; they are here so
 /// that each operation's description has them.
 #[allow(dead_code)]
-#[derive(Debug, ApiResponse)]
+#[derive(Debug, Clone, ApiResponse)]
 pub(crate) enum Failure {
     /// The request is wrong; the detail says where and how to mend it.
     #[oai(status = 400, content_type = "application/problem+json")]

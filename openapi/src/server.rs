@@ -23,6 +23,7 @@ use crate::{
     devices_api::DevicesApi,
     document::{docs_html, document},
     homes_api::HomesApi,
+    kept,
     latest_api::LatestApi,
     live_api::LiveApi,
     metrics::HttpMetrics,
@@ -107,6 +108,7 @@ pub fn app(
     };
     let api = Api {
         host: Some((service, registry)),
+        kept: kept::Answers::default(),
     };
     let latest = LatestApi { api: api.clone() };
     let live = LiveApi {

@@ -134,7 +134,8 @@ async function confirmed(control) {
 }
 
 async function history(checks, page, at, named) {
-    const [device, metric] = (settings.history ?? "").split("/");
+    // The id of a device may have slashes, too.
+    const [, device, metric] = /^(.*)\/([^/]*)$/.exec(settings.history ?? "") ?? [];
     await checks.check(named("a device opens from the overview"), async () => {
         if (device) await go(page, at, `/homes/${home}/devices/${encodeURIComponent(device)}?metric=${metric}`);
         else await page.getByTestId("device").first().getByRole("link").first().click();

@@ -34,7 +34,7 @@ use super::{
     error::{QueryError, may_be_a_file, memory_limit, sort_out},
     events::{self, Events, KnownEvents},
     guard::{REFUSED_FUNCTIONS, check_plan, check_text},
-    lake::{Lake, View},
+    lake::{Lake, Stamp, View},
     pool::QueryPool,
     scan::{Files, Readable},
     stop::{Stop, stoppable},
@@ -152,6 +152,12 @@ impl Engine {
     pub fn busy(&self) -> usize {
         self.queries_at_once
             .saturating_sub(self.places.available_permits())
+    }
+
+    /// What the lake holds now; see [`Lake::stamp`].
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.lake.stamp()
     }
 
     /// Answer one SQL query that reads. The tables are `readings`: the columns of a reading, and

@@ -1,4 +1,11 @@
-use std::{any::Any, collections::BTreeSet, fmt::Debug, path::PathBuf, sync::Arc};
+use std::{
+    any::Any,
+    collections::BTreeSet,
+    fmt::Debug,
+    hash::{Hash, Hasher},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -7,7 +14,7 @@ use crate::{
     catalog::Snapshot,
     commit_log::Chunk,
     event::Event,
-    ids::{EdgeId, HomeId},
+    ids::{EdgeId, HomeId, Seq},
     layout::ChunkKey,
 };
 
@@ -21,6 +28,43 @@ pub trait Lake: Debug + Send + Sync + 'static {
     /// A local file with the chunk's verified content. It stays at least while the answer, or a
     /// clone of its guard, lives.
     async fn file(&self, chunk: &Chunk) -> Result<ChunkFile, Missing>;
+
+    /// What it holds now, at no cost: as long as it stays the same, so do views. None where that is not known.
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+}
+
+/// What a lake held at one moment.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The live chunks.
+    pub chunks: Snapshot,
+    /// Last acknowledged record.
+    pub upto: Seq,
+    /// By which reading of devices its records are understood.
+    pub generation: u64,
+}
+
+impl Stamp {
+    fn id(&self) -> (*const Vec<Arc<Chunk>>, Seq, u64) {
+        (Arc::as_ptr(&self.chunks), self.upto, self.generation)
+    }
+}
+
+// A snapshot is the same only if it is the one: while a stamp has it, no other can have its place.
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Stamp) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Stamp {}
+
+impl Hash for Stamp {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
 }
 
 /// A lake at one moment.

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -27,6 +30,7 @@ pub struct HomeTwins {
     /// Held from the moment something is staged until it counts.
     turn: tokio::sync::Mutex<Vec<DocumentKey>>,
     changes: Changes,
+    generation: AtomicU64,
 }
 
 /// Where changes of homes are told: one channel for all homes of a node.
@@ -91,6 +95,7 @@ impl HomeTwins {
             replica: Mutex::new(Replica::new(me, is_box, rand::random())),
             turn: tokio::sync::Mutex::default(),
             changes,
+            generation: AtomicU64::new(0),
         };
         twins.refresh().await?;
         Ok(twins)
@@ -105,6 +110,12 @@ impl HomeTwins {
     /// Look at the documents.
     pub fn read<T>(&self, look: impl FnOnce(&Replica) -> T) -> T {
         look(&self.replica.lock())
+    }
+
+    /// Grows with every change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Changes from now on, of all homes that are told on the same channel.
@@ -341,6 +352,7 @@ impl HomeTwins {
             from: from.map(str::to_owned),
             bodies: sync::encode(news),
         };
+        self.generation.fetch_add(1, Ordering::Release);
         // Nobody may be listening.
         let _ = self.changes.send(Arc::new(change));
     }

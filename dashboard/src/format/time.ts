@@ -3,6 +3,7 @@ const WORDS = "en";
 const relative = new Intl.RelativeTimeFormat(WORDS, { numeric: "always", style: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clockSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const daySeconds = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const dayClock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
@@ -40,6 +41,13 @@ export function moment(at: string | number | Date, nowMs: number = Date.now()): 
     const when = new Date(at);
     const isToday = when.toDateString() === new Date(nowMs).toDateString();
     return isToday ? clockSeconds.format(when) : dayClock.format(when);
+}
+
+/** From a time to a later one, with what both share said once. */
+export function range(from: string | number | Date, to: string | number | Date): string {
+    const [first, last] = [new Date(from), new Date(to)];
+    const isShort = last.getTime() - first.getTime() < 10 * MINUTE;
+    return (isShort ? daySeconds : dayClock).formatRange(first, last);
 }
 
 export function exactly(at: string | number | Date): string {

@@ -24,7 +24,6 @@ const ARCHIVE: &str = "archive/thermometer";
 /// A person opens the setup link of a box in a browser, and then looks at everything and uses it, at the width of a desk
 /// and of a telephone.
 #[test]
-#[ignore = "it takes a quarter of an hour and a browser; `make walk` runs it"]
 fn people_use_the_dashboard_of_a_box() {
     let folder = tools::folder("dashboard");
     let edge = Launch::edge(folder.path(), "home-1")

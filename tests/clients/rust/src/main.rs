@@ -22,7 +22,7 @@ mod cloud {
 
 type Step = Result<(), Box<dyn Error>>;
 
-const PAGE: u64 = 7;
+const PAGE: u32 = 7;
 const PAGES_MAX: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 

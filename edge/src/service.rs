@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tarn_broker::{ClientState, Operator};
+use tarn_broker::{ClientState, Operator, log::PublishLog};
 use tarn_common::{
     catalog::Snapshot,
     clock::Clock,

@@ -408,6 +408,7 @@ impl EdgeArgs {
             http_settings: self.http_args.settings(http)?,
             copies: copies(self.copies, &stores)?,
             stores,
+            ship_at_stop: Settings::SHIP_AT_STOP,
             cut_age: self
                 .cut_age
                 .unwrap_or(Settings::CUT_AGE)

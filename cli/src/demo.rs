@@ -44,6 +44,9 @@ const FIRST_SQL: &str = "SELECT home, metric, count(*) AS readings, round(avg(va
 /// Rows that the lake holds.
 const COUNT_SQL: &str = "SELECT count(*) FROM readings";
 
+/// How long a box of the demo goes on shipping when it is over: all has to be in the lake when that is counted.
+const SHIP_AT_STOP: Duration = Duration::from_secs(120);
+
 /// How often the live line is renewed.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
@@ -147,6 +150,7 @@ impl Scene {
             let mut settings = settings.settings()?;
             settings.stores.clone_from(&scene.served.stores);
             settings.copies = Some(COPIES);
+            settings.ship_at_stop = SHIP_AT_STOP;
             settings.http_settings = http_settings.clone();
             let edge = Edge::start(settings, clock.clone())
                 .await

@@ -1,9 +1,14 @@
-//! What happens that is no reading, as rows in chunks of their own: gaps and audit rows now, alarms later.
+//! What happens that is no reading, as rows in chunks of their own: gaps, audit rows, rules that fired, alarms.
 
 /// Who changed what, or was refused.
 mod audit;
+/// What rules and alarms did.
+mod logged;
 
-pub use self::audit::{AuditEntry, Outcome};
+pub use self::{
+    audit::{AuditEntry, Outcome},
+    logged::LoggedEvent,
+};
 
 use std::{
     collections::BTreeMap,
@@ -37,11 +42,11 @@ pub mod column {
     pub const TS: &str = "ts";
     /// When it ends; of a gap, the last reading that is missing.
     pub const UNTIL: &str = "until";
-    /// What kind of event: [`super::GAP`] or [`super::AUDIT`].
+    /// What kind of event: [`super::GAP`], [`super::AUDIT`], [`super::RULE`] or [`super::ALARM`].
     pub const KIND: &str = "kind";
     /// The device concerned; none for all.
     pub const DEVICE: &str = "device";
-    /// The metric concerned; none for all.
+    /// The metric concerned, none for all; the rule or the alarm.
     pub const METRIC: &str = "metric";
     /// Of a gap, the tier of value of what is missing.
     pub const TIER: &str = "tier";
@@ -70,6 +75,12 @@ pub const GAP: &str = "gap";
 
 /// Kind of an event that tells of a change that somebody asked for, or of a request that was refused.
 pub const AUDIT: &str = "audit";
+
+/// Kind of an event that tells what a rule did.
+pub const RULE: &str = "rule";
+
+/// Kind of an event that tells what became of an alarm.
+pub const ALARM: &str = "alarm";
 
 /// Why readings are missing.
 pub mod reason {

@@ -72,6 +72,8 @@ pub struct Shown<'a> {
     pub received: i64,
     /// How far to trust it: the number of a [`Quality`].
     pub quality: i8,
+    /// The journal record that it came with.
+    pub seq: Seq,
 }
 
 /// Readings in columns, with their names interned.
@@ -238,6 +240,7 @@ impl Rows {
                 ts: self.ts[row],
                 received: self.received[row],
                 quality: self.quality[row],
+                seq: Seq(self.seq[row]),
             }
         })
     }

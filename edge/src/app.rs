@@ -34,6 +34,7 @@ use tarn_openapi::{
     serve,
     types::moment,
 };
+use tarn_rules::Place;
 use tarn_s3::S3Server;
 use tokio::{
     net::TcpListener,
@@ -65,6 +66,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
+    rules::{Act, Alarms, RuleStage},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -78,9 +80,6 @@ use crate::{
 
 /// How often the disk budget is looked at.
 const BUDGET_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a stopping box goes on shipping what it has just cut.
-const SHIP_AT_STOP: Duration = Duration::from_secs(5);
 
 /// Demands for a cut that may wait.
 const DEMANDS_MAX: usize = 64;
@@ -174,6 +173,7 @@ pub struct Edge {
     shipper: Option<Arc<Shipper>>,
     service: Arc<BoxService>,
     fresher: Fresher,
+    ship_at_stop: Duration,
     figures: Figures,
     uplink: Arc<Uplink>,
     telling: Stage,
@@ -411,6 +411,34 @@ impl Edge {
             records: records_counter(&mut registry),
         };
         others.tasks.spawn(feed.run(others.stop.clone()));
+        let rules = RuleStage {
+            home: identity.home.clone(),
+            query: service.engine.clone(),
+            journal: journal.clone(),
+            devices: devices.clone(),
+            shelf: shelf.clone(),
+            twins: twins.clone(),
+            act: Arc::new(Act::new(
+                identity.home.clone(),
+                service.devices.clone(),
+                twins.clone(),
+                broker.publisher(),
+                journal.clone(),
+                clock.clone(),
+            )),
+            alarms: Alarms {
+                home: identity.home.clone(),
+                publisher: broker.publisher(),
+                journal: journal.clone(),
+                hub: service.live.clone(),
+            },
+            clock: clock.clone(),
+            place: Place {
+                zone: settings.zone.clone(),
+                coordinates: None,
+            },
+            file: data.rules(),
+        };
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {
                 prefix,
@@ -442,6 +470,7 @@ impl Edge {
             clock: clock.clone(),
         };
         mirror.look(true).await;
+        others.tasks.spawn(rules.run(others.stop.clone()));
         others.tasks.spawn(mirror.run(others.stop.clone()));
         others.tasks.spawn(actuator.run(others.stop.clone()));
         others
@@ -559,6 +588,7 @@ impl Edge {
             shipper,
             service,
             fresher,
+            ship_at_stop: settings.ship_at_stop,
             figures,
             uplink,
             telling,
@@ -664,7 +694,7 @@ impl Edge {
             tracing::warn!(error = %e, "sessions are not stored; the next start reads them from the journal");
         }
         if let Some(shipper) = &self.shipper
-            && timeout(SHIP_AT_STOP, shipper.drained()).await.is_err()
+            && timeout(self.ship_at_stop, shipper.drained()).await.is_err()
         {
             tracing::info!(
                 entries = shipper.look_for_new(),

@@ -21,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jiff::tz::TimeZone;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tarn_common::{
-    event::{AuditEntry, Event},
+    event::{AuditEntry, Event, LoggedEvent},
     ids::EdgeId,
     reading::Quality,
     rows::{Row, Rows, SeriesId, UnitId},
@@ -206,6 +206,22 @@ struct Stamp {
     quality: Quality,
 }
 
+/// The event that the box itself has noted in a record.
+fn noted(record: &Record<'_>, at_ms: i64) -> Option<Event> {
+    let text = std::str::from_utf8(record.payload).ok()?;
+    match record.kind {
+        Kind::Audit => {
+            let entry = AuditEntry::from_json(text, at_ms)?;
+            Some(entry.to_event(EdgeId(0), record.seq))
+        }
+        Kind::Event => {
+            let event = LoggedEvent::from_json(text, at_ms)?;
+            Some(event.to_event(EdgeId(0), record.seq))
+        }
+        _ => None,
+    }
+}
+
 impl<'c> Decoder<'c> {
     /// A decoder that goes on from `state`.
     #[must_use]
@@ -228,17 +244,13 @@ impl<'c> Decoder<'c> {
 
     /// Take a record in; only publishes give readings.
     pub fn record(&mut self, record: &Record<'_>) {
-        let is_audit = record.kind == Kind::Audit;
-        if record.kind != Kind::Publish && !is_audit {
+        if !record.kind.makes_rows() {
             return;
         }
         let (received, quality) =
             time::mended(&self.context.steps, record.seq.0, record.received_ms);
-        if is_audit {
-            let text = std::str::from_utf8(record.payload).ok();
-            let entry = text.and_then(|text| AuditEntry::from_json(text, received));
-            let event = entry.map(|entry| entry.to_event(EdgeId(0), record.seq));
-            self.decoded.events.extend(event);
+        if record.kind != Kind::Publish {
+            self.decoded.events.extend(noted(record, received));
             return;
         }
         let stamp = Stamp {

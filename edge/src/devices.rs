@@ -217,7 +217,12 @@ impl Devices {
                 self.clock_set(record);
                 return false;
             }
-            Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Note | Kind::Audit => {
+            Kind::Release
+            | Kind::Confirm
+            | Kind::Snapshot
+            | Kind::Note
+            | Kind::Audit
+            | Kind::Event => {
                 return false;
             }
         }

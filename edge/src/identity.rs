@@ -239,6 +239,12 @@ impl DataDir {
         self.path.join(KEY_FILE)
     }
 
+    /// How far the rules are.
+    #[must_use]
+    pub fn rules(&self) -> PathBuf {
+        self.path.join("rules.json")
+    }
+
     /// Where the store set is kept that the fleet has agreed on.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

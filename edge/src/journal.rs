@@ -28,7 +28,7 @@ use tarn_broker::log::{Appended, Entry, EntryKind, Publish, PublishLog, Refused}
 use tarn_common::{
     clock::Clock,
     durable,
-    event::AuditEntry,
+    event::{AuditEntry, LoggedEvent},
     ids::{EdgeId, Seq},
 };
 use tokio::sync::{Notify, oneshot, watch};
@@ -302,11 +302,22 @@ impl Journal {
     /// # Errors
     /// The disk takes nothing now.
     pub fn audit(&self, entry: &AuditEntry) -> Result<Seq, Refused> {
-        let payload = entry.to_json();
+        self.note(Kind::Audit, &entry.to_json())
+    }
+
+    /// Note what a rule or an alarm did. It is on disk once the sequence is durable.
+    ///
+    /// # Errors
+    /// The disk takes nothing now.
+    pub fn log(&self, event: &LoggedEvent) -> Result<Seq, Refused> {
+        self.note(Kind::Event, &event.to_json())
+    }
+
+    fn note(&self, kind: Kind, payload: &str) -> Result<Seq, Refused> {
         let mut pending = self.shared.pending.lock();
         let record = Record {
             payload: payload.as_bytes(),
-            ..self.shared.control(Kind::Audit, pending.next, "")
+            ..self.shared.control(kind, pending.next, "")
         };
         pending.push(&record, &self.shared.settings)
     }
@@ -485,7 +496,12 @@ fn entry<'a>(record: &Record<'a>) -> Option<Entry<'a>> {
             client: record.client,
             note: record.payload,
         },
-        Kind::Release | Kind::Confirm | Kind::Snapshot | Kind::Clock | Kind::Audit => return None,
+        Kind::Release
+        | Kind::Confirm
+        | Kind::Snapshot
+        | Kind::Clock
+        | Kind::Audit
+        | Kind::Event => return None,
     };
     Some(Entry {
         seq: record.seq,

@@ -34,6 +34,8 @@ pub mod lan;
 pub mod live;
 /// Figures for `/metrics`.
 pub mod metrics;
+/// What the home does by itself: its rules, and alarms.
+pub mod rules;
 /// The box as a store: its lake, and copies of its neighbours, by the S3 protocol.
 pub mod served;
 /// What the REST interface asks of a box.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub copies: Option<usize>,
     /// The oldest a reading gets before it is cut into a chunk.
     pub cut_age: Duration,
+    /// How long a stopping box goes on shipping what it has just cut.
+    pub ship_at_stop: Duration,
     /// Number of shards; fixed when the data directory is made.
     pub shards: u16,
     /// How the journal is kept.
@@ -70,6 +72,8 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How long a stopping box goes on shipping where nothing is said.
+    pub const SHIP_AT_STOP: Duration = Duration::from_secs(5);
     /// Cut age unless set.
     pub const CUT_AGE: Duration = Duration::from_secs(15 * 60);
     /// Shards unless set.

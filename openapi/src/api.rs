@@ -540,7 +540,7 @@ impl Api {
     }
 
     /// Devices that announced themselves or have a twin, with the names that people gave them.
-    async fn announced(
+    pub(crate) async fn announced(
         &self,
         home: &HomeId,
         devices: &Arc<dyn DeviceService>,

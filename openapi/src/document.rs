@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access_api::AccessApi, api::Api, broker_api::BrokerApi, devices::Access,
     devices_api::DevicesApi, homes_api::HomesApi, latest_api::LatestApi, live_api::LiveApi,
-    service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
+    rules_api::RulesApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 57] = [
+const SENT: [&str; 62] = [
+    "Alarm",
+    "AlarmList",
     "AuditEntry",
     "AuditPage",
     "BoxInfo",
@@ -43,6 +45,7 @@ const SENT: [&str; 57] = [
     "KnownDevice",
     "LatestList",
     "LatestReading",
+    "LiveAlarm",
     "LiveGap",
     "LivePresence",
     "LiveReading",
@@ -61,6 +64,8 @@ const SENT: [&str; 57] = [
     "Reading",
     "ReadingsPage",
     "Room",
+    "RuleFiring",
+    "RuleFirings",
     "ScrubState",
     "Session",
     "SplitDone",
@@ -134,6 +139,10 @@ pub(crate) fn document(kind: Kind) -> String {
     );
     join(&mut document, described(twins, title, description));
     join(&mut document, described(homes, title, description));
+    join(
+        &mut document,
+        described(RulesApi::default(), title, description),
+    );
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {
             continue;

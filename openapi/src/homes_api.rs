@@ -413,7 +413,7 @@ fn said(replica: &Replica, section: Section, now_ms: i64) -> Vec<(String, Value)
     said.collect()
 }
 
-async fn put(
+pub(crate) async fn put(
     place: &Place,
     section: Section,
     attribute: &str,
@@ -427,7 +427,7 @@ async fn put(
     place.twins.edit_if(decide, by).await.map(drop)
 }
 
-async fn take_away(
+pub(crate) async fn take_away(
     place: &Place,
     section: Section,
     attribute: &str,

@@ -10,6 +10,8 @@ mod accept;
 pub mod access;
 /// Operations on it: logins, tokens, audit.
 mod access_api;
+/// Alarms and the mode of a home in its document.
+pub mod alarms;
 /// Operations, as the document shows them.
 mod api;
 /// Operations that only a box has, on its MQTT broker.
@@ -42,6 +44,8 @@ mod live_api;
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
 pub mod problem;
+/// Operations on rules and alarms.
+mod rules_api;
 /// The HTTP server: routes, limits, graceful stop.
 pub mod server;
 /// What a host gives: an engine, a clock, whether it is ready.

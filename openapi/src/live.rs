@@ -22,7 +22,8 @@ mod tests;
 use std::time::Duration;
 
 pub use event::{
-    LiveEvent, LiveGap, LiveKind, LivePresence, LiveReading, LiveReset, LiveTwin, Numbered, Present,
+    LiveAlarm, LiveEvent, LiveGap, LiveKind, LivePresence, LiveReading, LiveReset, LiveTwin,
+    Numbered, Present,
 };
 pub use hub::{LiveHub, TooMany, Wanted};
 pub use listener::Listener;
@@ -42,7 +43,7 @@ pub const RING_EVENTS_MAX: usize = 4_096;
 pub const RING_BYTES_MAX: usize = 4 << 20;
 
 /// Who listens to one home at most.
-pub const LISTENERS_MAX: usize = 64;
+pub const LISTENERS_MAX: usize = 1_024;
 /// Events other than readings that wait for one listener at most; then the oldest are dropped, and it is told.
 pub const LISTENER_EVENTS_MAX: usize = 1_000;
 /// Bytes of those events at most.

@@ -28,6 +28,7 @@ use crate::{
     live_api::LiveApi,
     metrics::HttpMetrics,
     problem::{self, Problem, is_problem},
+    rules_api::RulesApi,
     service::Service,
     stores_api::StoresApi,
     tls::TlsAcceptor,
@@ -135,6 +136,10 @@ pub fn app(
     let homes = HomesApi {
         access: access.clone(),
     };
+    let rules = RulesApi {
+        access: access.clone(),
+        api: api.clone(),
+    };
     let routes = match broker {
         None => routes.nest(
             "/",
@@ -146,6 +151,7 @@ pub fn app(
                     people,
                     twins,
                     homes,
+                    rules,
                     StoresApi { stores },
                 )),
                 title,
@@ -158,7 +164,9 @@ pub fn app(
             routes.nest(
                 "/",
                 OpenApiService::new(
-                    gate.before((api, latest, live, people, broker, devices, twins, homes)),
+                    gate.before((
+                        api, latest, live, people, broker, devices, twins, homes, rules,
+                    )),
                     title,
                     version,
                 ),

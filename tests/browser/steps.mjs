@@ -50,6 +50,7 @@ export async function walk(checks, page, at, line) {
     await history(checks, page, at, named);
     await sql(checks, page, at, named);
     await tokens(checks, page, at, named);
+    await alarms(checks, page, at, named);
     for (const [name, path] of await otherPages(page)) {
         await checks.check(named(`${name} opens`), async () => {
             await go(page, at, path);
@@ -231,6 +232,33 @@ async function tokens(checks, page, at, named) {
         await page.locator("tr", { hasText: name }).filter({ hasText: "revoked" }).first().waitFor();
     });
     await look(checks, page, "tokens", at.width);
+}
+
+async function alarms(checks, page, at, named) {
+    const words = `Seen at ${at.width}`;
+    await checks.check(named("a rule is tried on what was, and set"), async () => {
+        await go(page, at, `/homes/${home}/rules`);
+        const rule = {
+            name: `Walk ${at.width}`,
+            when: [{ every: "1s" }],
+            then: [{ raise: { alarm: `walk-${at.width}`, severity: "warning", message: words } }],
+            cooldown: "1h",
+        };
+        await page.getByLabel("Id").fill(`walk-${at.width}`);
+        await page.getByLabel("The rule, as JSON").fill(JSON.stringify(rule));
+        await page.getByRole("button", { name: "Try" }).click();
+        await page.getByTestId("firings").locator("li").first().waitFor({ timeout: ANSWER_MS });
+        await page.getByRole("button", { name: "Set" }).click();
+        await page.getByText(`Walk ${at.width} is set`).waitFor();
+    });
+    await look(checks, page, "rules", at.width);
+    await checks.check(named("an alarm is raised and acknowledged"), async () => {
+        await go(page, at, `/homes/${home}/alarms`);
+        const alarm = page.locator(`[data-alarm="walk-${at.width}"]`);
+        await alarm.getByRole("button", { name: "Acknowledge" }).click({ timeout: ANSWER_MS });
+        await alarm.getByText("acknowledged").waitFor();
+    });
+    await look(checks, page, "alarms", at.width);
 }
 
 /** The pages that this service has, by its menu. */

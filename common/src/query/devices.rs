@@ -64,11 +64,32 @@ impl Engine {
         home: &HomeId,
         time: Duration,
     ) -> Result<Devices, QueryError> {
-        let view = self
-            .lake
-            .view()
-            .await
-            .map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        let view = self.lake.view().await;
+        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        self.devices_of(view, home, time).await
+    }
+
+    /// The same by what is in chunks alone.
+    pub async fn devices_cut(
+        self: &Arc<Self>,
+        home: &HomeId,
+        time: Duration,
+    ) -> Result<Devices, QueryError> {
+        let view = self.lake.view().await;
+        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        let view = View {
+            tail: Vec::new(),
+            ..view
+        };
+        self.devices_of(view, home, time).await
+    }
+
+    async fn devices_of(
+        self: &Arc<Self>,
+        view: View,
+        home: &HomeId,
+        time: Duration,
+    ) -> Result<Devices, QueryError> {
         let (engine, home) = (self.clone(), home.clone());
         self.on_threads(time, async move {
             Ok(engine.collect_devices(&view, &home).await)

@@ -8,6 +8,8 @@ interface Page {
 type Load = () => Promise<{ default: unknown }>;
 
 const WITHIN_HOME: Record<string, Load> = {
+    alarms: () => import("./Alarms.svelte"),
+    rules: () => import("./Rules.svelte"),
     energy: () => import("./Energy.svelte"),
     boxes: () => import("./Boxes.svelte"),
     audit: () => import("./Audit.svelte"),

@@ -10,7 +10,7 @@ const SHOW_EVERY_MS = 250;
 /** A browser gives up on a stream that was answered with an error; we try again after this. */
 const REOPEN_AFTER_MS = 3_000;
 
-const KINDS = ["reading", "twin", "presence"];
+const KINDS = ["reading", "twin", "presence", "alarm"];
 
 export type StreamState = "closed" | "opening" | "open" | "broken";
 
@@ -26,6 +26,8 @@ class Live {
     online = new SvelteMap<string, boolean>();
     /** How often a device's twin has changed. */
     twins = new SvelteMap<string, number>();
+    /** Grows when an alarm has changed. */
+    alarms = $state(0);
     /** Grows when everything that is known has to be read anew. */
     resets = $state(0);
 
@@ -81,6 +83,7 @@ class Live {
             const { device } = JSON.parse(event.data) as Schemas["LiveTwin"];
             this.twins.set(device, (this.twins.get(device) ?? 0) + 1);
         });
+        source.addEventListener("alarm", () => (this.alarms += 1));
         for (const kind of ["gap", "reset"]) source.addEventListener(kind, () => (this.resets += 1));
     }
 

@@ -32,6 +32,7 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         stores: stores.into_iter().collect(),
         copies: None,
         cut_age: Settings::CUT_AGE,
+        ship_at_stop: Settings::SHIP_AT_STOP,
         shards: Settings::SHARDS,
         journal: Default::default(),
         ship: Default::default(),

@@ -48,6 +48,8 @@ pub enum Kind {
     /// Who asked for a change of the box, or was refused, in the payload as JSON: an
     /// [`AuditEntry`](tarn_common::event::AuditEntry).
     Audit,
+    /// What a rule or an alarm did, in the payload as JSON: a [`LoggedEvent`](tarn_common::event::LoggedEvent).
+    Event,
     /// The box's clock was set, in the payload: the first record of this run (8), and what the times of all
     /// records since then have to be moved by, in milliseconds (8).
     Clock,
@@ -57,7 +59,7 @@ impl Kind {
     /// Whether a cut makes rows of it, so that a segment with nothing else is worth one.
     #[must_use]
     pub fn makes_rows(self) -> bool {
-        matches!(self, Kind::Publish | Kind::Audit)
+        matches!(self, Kind::Publish | Kind::Audit | Kind::Event)
     }
 
     fn code(self) -> u8 {
@@ -69,6 +71,7 @@ impl Kind {
             Kind::Note => 5,
             Kind::Clock => 6,
             Kind::Audit => 7,
+            Kind::Event => 8,
         }
     }
 
@@ -81,6 +84,7 @@ impl Kind {
             Kind::Note,
             Kind::Clock,
             Kind::Audit,
+            Kind::Event,
         ]
         .into_iter()
         .find(|k| k.code() == code)

@@ -76,7 +76,7 @@ impl Redelivery {
                 };
                 self.remember(record.client, record.packet_id, remembered);
             }
-            Kind::Publish | Kind::Note | Kind::Clock | Kind::Audit => {}
+            Kind::Publish | Kind::Note | Kind::Clock | Kind::Audit | Kind::Event => {}
             Kind::Release => {
                 self.forget(record.client, |packet_id, _| packet_id == record.packet_id);
             }

@@ -52,12 +52,13 @@ pub fn need(operation: &str) -> Option<Need> {
         "getHealth" | "getReadiness" | "createSession" | "setUp" => Need::Nothing,
         "getSession" | "deleteSession" => Need::Known,
         "listHomes" | "getHome" | "listBoxes" | "listDevices" | "getDevice" | "listCommands"
-        | "getCommand" | "listLatest" | "listenLive" => Need::See,
+        | "getCommand" | "listLatest" | "listenLive" | "listRules" | "getRule" | "listAlarms"
+        | "getMode" => Need::See,
         "listReadings" | "listGaps" | "listHistory" | "listConflicts" | "listMembers"
-        | "querySql" => Need::History,
-        "setDesired" | "callDevice" => Need::Control,
+        | "querySql" | "backtestRule" => Need::History,
+        "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
-        | "deleteRoom" => Need::Arrange,
+        | "deleteRoom" | "putRule" | "deleteRule" => Need::Arrange,
         "putMember" | "deleteMember" | "listTokens" | "createToken" | "revokeToken"
         | "listAudit" | "listClients" | "disconnectClient" => Need::Administer,
         "syncTwins" => Need::Sync,
@@ -72,7 +73,8 @@ pub fn need(operation: &str) -> Option<Need> {
 /// what.
 #[must_use]
 pub fn is_change(operation: &str, method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD) && !matches!(operation, "querySql" | "syncTwins")
+    !matches!(*method, Method::GET | Method::HEAD)
+        && !matches!(operation, "querySql" | "backtestRule" | "syncTwins")
 }
 
 /// Whether a request is let through.

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object, Union};
 use serde::{Deserialize, Serialize};
 use tarn_common::twin::home::Change;
 
-use crate::types::moment;
+use crate::{alarms::AlarmRecord, types::moment};
 
 /// A kind of events that one can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]
@@ -16,7 +16,7 @@ pub enum LiveKind {
     Twin,
     /// A box or a device has come or gone.
     Presence,
-    /// An alarm. None is told yet.
+    /// What has become of an alarm.
     Alarm,
 }
 
@@ -34,6 +34,9 @@ pub enum LiveEvent {
     /// A box or a device has come or gone.
     #[oai(mapping = "presence")]
     Presence(LivePresence),
+    /// What has become of an alarm.
+    #[oai(mapping = "alarm")]
+    Alarm(LiveAlarm),
     /// The listener was too slow, and events were dropped.
     #[oai(mapping = "gap")]
     Gap(LiveGap),
@@ -94,6 +97,23 @@ pub struct LivePresence {
     pub since: String,
 }
 
+/// What has become of an alarm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
+pub struct LiveAlarm {
+    /// Its id.
+    pub alarm: String,
+    /// `raised`, `acknowledged` or `cleared`.
+    pub state: String,
+    /// `info`, `warning` or `critical`.
+    pub severity: String,
+    /// What is wrong.
+    pub message: String,
+    /// Since when, RFC 3339 UTC.
+    pub since: String,
+    /// Who has it so.
+    pub by: String,
+}
+
 /// The listener was too slow: events were dropped before this one, and what it knows may be out of date.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Object)]
 pub struct LiveGap {
@@ -152,6 +172,7 @@ impl LiveEvent {
             LiveEvent::Reading(_) => "reading",
             LiveEvent::Twin(_) => "twin",
             LiveEvent::Presence(_) => "presence",
+            LiveEvent::Alarm(_) => "alarm",
             LiveEvent::Gap(_) => "gap",
             LiveEvent::Reset(_) => "reset",
         }
@@ -164,6 +185,7 @@ impl LiveEvent {
             LiveEvent::Reading(_) => Some(LiveKind::Reading),
             LiveEvent::Twin(_) => Some(LiveKind::Twin),
             LiveEvent::Presence(_) => Some(LiveKind::Presence),
+            LiveEvent::Alarm(_) => Some(LiveKind::Alarm),
             LiveEvent::Gap(_) | LiveEvent::Reset(_) => None,
         }
     }
@@ -177,7 +199,22 @@ impl LiveEvent {
             LiveEvent::Presence(presence) => {
                 Some(&*presence.id).filter(|_| presence.what == Present::Device)
             }
-            LiveEvent::Gap(_) | LiveEvent::Reset(_) => None,
+            LiveEvent::Alarm(_) | LiveEvent::Gap(_) | LiveEvent::Reset(_) => None,
+        }
+    }
+}
+
+impl LiveAlarm {
+    /// An alarm as it is now.
+    #[must_use]
+    pub fn of(id: &str, alarm: &AlarmRecord) -> LiveAlarm {
+        LiveAlarm {
+            alarm: id.to_owned(),
+            state: alarm.state.to_string(),
+            severity: alarm.severity.to_string(),
+            message: alarm.message.clone(),
+            since: moment(alarm.changed_ms),
+            by: alarm.by.clone(),
         }
     }
 }

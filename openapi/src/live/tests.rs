@@ -91,6 +91,7 @@ fn words(event: &Numbered) -> String {
         LiveEvent::Reading(reading) => format!("{}={}", reading.device, reading.value.unwrap()),
         LiveEvent::Twin(twin) => format!("{}:{}", twin.device, twin.changed[0]),
         LiveEvent::Presence(presence) => format!("{}!{}", presence.id, presence.online),
+        LiveEvent::Alarm(alarm) => format!("{}!{}", alarm.alarm, alarm.state),
         LiveEvent::Gap(gap) => format!("gap {}", gap.dropped),
         LiveEvent::Reset(_) => "reset".to_owned(),
     }

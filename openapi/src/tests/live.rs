@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
-use crate::live::{LISTENERS_MAX, LiveEvent, LivePresence, LiveReading, LiveTwin};
+use crate::live::{LISTENERS_MAX, LiveEvent, LivePresence, LiveReading, LiveTwin, Wanted};
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -146,9 +146,9 @@ async fn listeners_filter_and_are_bounded() {
         assert_eq!((&*name, &data["id"]), ("presence", &json!("other")));
         assert_eq!(data["since"], "2024-10-04T00:00:00.000Z");
     }
-    let mut all = vec![presence, other];
-    while all.len() < LISTENERS_MAX {
-        all.push(Events::open(&fixture, "", None).await);
+    let mut places = Vec::new();
+    while *live.listeners().borrow() < LISTENERS_MAX {
+        places.push(live.listen(Wanted::default(), None).unwrap());
     }
     problem(fixture.get("/v1/homes/h/live", "*/*").await, 503).await;
     for (path, status) in [

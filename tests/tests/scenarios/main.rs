@@ -49,6 +49,8 @@ mod main_road;
 mod operator;
 /// Retained messages, many and large.
 mod retained;
+/// Rules, and the alarms that they raise.
+mod rules;
 /// Copies that are damaged, and mended.
 mod scrub;
 /// Simulated homes as an app sees them.

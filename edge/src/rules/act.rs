@@ -1,0 +1,211 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tarn_broker::Publisher;
+use tarn_common::{
+    clock::Clock,
+    event::{LoggedEvent, RULE},
+    ids::{HomeId, Seq},
+    twin::home::HomeTwins,
+};
+use tarn_openapi::{
+    DeviceError, DeviceService, SetRequest,
+    alarms::{self, AlarmChange},
+};
+use tarn_rules::{
+    firing::Firing,
+    notice::{Notice, NoticeKind},
+    rule::{Action, RuleId, Scalar},
+};
+use tokio::sync::Semaphore;
+
+use super::{DONE, FIRED};
+use crate::{devices::OWN_CLIENT, journal::Journal};
+
+/// How long a firing waits for the disk: what cannot be noted is carried out all the same, for it may be an alarm.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
+/// How long an action that calls a device waits for it.
+const CALL_WITHIN: Duration = Duration::from_secs(10);
+/// Firings that are carried out at one time; others wait their turn.
+const AT_ONCE: usize = 64;
+
+/// Carries out what fires.
+pub struct Act {
+    /// The home.
+    pub home: HomeId,
+    /// Its devices.
+    pub devices: Arc<dyn DeviceService>,
+    /// Where mode and alarms are.
+    pub twins: Arc<HomeTwins>,
+    /// What publishes.
+    pub publisher: Publisher,
+    /// Where firings are noted.
+    pub journal: Arc<Journal>,
+    /// When it is.
+    pub clock: Arc<dyn Clock>,
+    places: Arc<Semaphore>,
+}
+
+impl Act {
+    /// What carries out the firings of a home.
+    #[must_use]
+    pub fn new(
+        home: HomeId,
+        devices: Arc<dyn DeviceService>,
+        twins: Arc<HomeTwins>,
+        publisher: Publisher,
+        journal: Arc<Journal>,
+        clock: Arc<dyn Clock>,
+    ) -> Act {
+        Act {
+            home,
+            devices,
+            twins,
+            publisher,
+            journal,
+            clock,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Note a firing, and carry it out once that is on disk.
+    pub(super) fn fire(self: &Arc<Self>, firing: Firing) {
+        let noted = self.log(&firing.rule, FIRED, json!(firing));
+        let act = self.clone();
+        tokio::spawn(async move {
+            if let Some(seq) = noted {
+                act.journal.wait_durable(seq, NOTED_WITHIN).await;
+            }
+            act.perform(firing).await;
+        });
+    }
+
+    /// Carry out a firing that is noted already.
+    pub(super) fn carry_out(self: &Arc<Self>, firing: Firing) {
+        let act = self.clone();
+        tokio::spawn(async move { act.perform(firing).await });
+    }
+
+    /// Note what there is to say about a rule.
+    pub(super) fn note(&self, notice: &Notice) {
+        let word = match notice.kind {
+            NoticeKind::Fault => "fault",
+            NoticeKind::Recovered => "recovered",
+            NoticeKind::Damped => "damped",
+            NoticeKind::Missed => "missed",
+        };
+        self.log(&notice.rule, word, json!(notice));
+    }
+
+    fn log(&self, rule: &RuleId, word: &str, detail: Value) -> Option<Seq> {
+        let event = LoggedEvent {
+            at_ms: self.clock.now_ms(),
+            kind: RULE.into(),
+            subject: rule.to_string(),
+            reason: word.into(),
+            detail,
+        };
+        let logged = self.journal.log(&event);
+        if logged.is_err() {
+            tracing::error!(
+                event = event.to_json(),
+                "what a rule did cannot be written; it is only here"
+            );
+        }
+        logged.ok()
+    }
+
+    async fn perform(&self, firing: Firing) {
+        // It is never closed.
+        let _place = self.places.acquire().await;
+        let by = format!("rule:{}", firing.rule);
+        let mut faults = Vec::new();
+        for action in &firing.actions {
+            if let Err(fault) = self.one(action, &by).await {
+                tracing::warn!(rule = %firing.rule, fault, "an action of a rule failed");
+                faults.push(fault);
+            }
+        }
+        let detail = json!({"id": firing.id, "faults": faults});
+        self.log(&firing.rule, DONE, detail);
+    }
+
+    async fn one(&self, action: &Action, by: &str) -> Result<(), String> {
+        let words = |e: DeviceError| e.to_string();
+        let now_ms = self.clock.now_ms();
+        match action {
+            Action::Set { device, values } => {
+                let request = request(values, by);
+                let set = self
+                    .devices
+                    .set(&self.home, device, request, Duration::ZERO);
+                set.await.map(drop).map_err(words)
+            }
+            Action::Call { device, values } => {
+                let request = request(values, by);
+                let call = self.devices.call(&self.home, device, request, CALL_WITHIN);
+                call.await.map(drop).map_err(words)
+            }
+            Action::Publish {
+                topic,
+                payload,
+                retain,
+            } => self.publish(topic, payload, *retain),
+            Action::Notify { title, message } => {
+                let topic = format!("tarn/{}/notify", self.home);
+                let words = json!({"title": title, "message": message, "by": by});
+                self.publish(&topic, &words, false)
+            }
+            Action::Raise {
+                alarm,
+                severity,
+                message,
+            } => {
+                let change = AlarmChange::Raise {
+                    severity: *severity,
+                    message: message.clone(),
+                };
+                self.change(alarm, &change, by, now_ms).await
+            }
+            Action::Clear { alarm } => self.change(alarm, &AlarmChange::Clear, by, now_ms).await,
+            Action::Mode { mode } => {
+                let set = alarms::set_mode(&self.twins, mode, by);
+                set.await.map_err(|e| e.to_string())
+            }
+            Action::Scene { scene } => Err(format!("there is no scene {scene:?}")),
+        }
+    }
+
+    async fn change(
+        &self,
+        alarm: &str,
+        change: &AlarmChange,
+        by: &str,
+        now_ms: i64,
+    ) -> Result<(), String> {
+        let changed = alarms::change_alarm(&self.twins, alarm, change, by, now_ms);
+        changed.await.map(drop).map_err(|e| e.to_string())
+    }
+
+    fn publish(&self, topic: &str, payload: &Value, retain: bool) -> Result<(), String> {
+        let payload = match payload {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let published = self
+            .publisher
+            .publish_logged(OWN_CLIENT, topic, payload, 1, retain);
+        published.map(drop).map_err(|e| e.to_string())
+    }
+}
+
+fn request(values: &BTreeMap<String, Scalar>, by: &str) -> SetRequest {
+    let values = values.iter();
+    SetRequest {
+        values: values
+            .map(|(metric, value)| (metric.clone(), json!(value)))
+            .collect(),
+        by: by.to_owned(),
+        ..SetRequest::default()
+    }
+}

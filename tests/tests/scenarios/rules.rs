@@ -1,0 +1,184 @@
+use serde_json::{Value, json};
+use tarn_tests::http::Answer;
+use tarn_tests::wait;
+
+use crate::devices::{House, LIMIT};
+use crate::twins::{announce, gadget, told};
+
+fn put(house: &House, rule: &str, definition: &Value) -> Answer {
+    let url = house.url(&format!("/rules/{rule}"));
+    house.http.try_put(&url, definition).expect("an answer")
+}
+
+fn alarms(house: &House) -> Vec<Value> {
+    let list = house.http.json(&house.url("/alarms"));
+    list["alarms"].as_array().expect("a list").clone()
+}
+
+/// Events of rules and alarms in the lake: how many, by kind, subject and word.
+fn events(house: &House, kind: &str, subject: &str, word: &str) -> u64 {
+    let sql = format!(
+        "SELECT count(*) AS n FROM events WHERE kind = '{kind}' AND metric = '{subject}' AND reason = '{word}'"
+    );
+    let answer = house
+        .http
+        .post(&house.edge.url("/v1/sql"), &json!({"sql": sql}));
+    answer["rows"][0][0].as_u64().expect("a count")
+}
+
+fn leak_rule(plug: &str) -> Value {
+    json!({
+        "name": "Water in the cellar",
+        "when": [{"change": {"device": "home/cellar", "metric": "leak", "to": 1}}],
+        "if": "mode != 'holiday'",
+        "then": [
+            {"raise": {"alarm": "leak", "severity": "critical", "message": "Water: {{ value('home/cellar/leak') }}"}},
+            {"set": {"device": plug, "values": {"plug": true}}},
+        ],
+    })
+}
+
+/// A sensor's word raises an alarm and switches a device, once; the alarm stands over a power cut until somebody has seen it.
+#[test]
+fn an_alarm_is_raised_once_and_outlives_a_power_cut() {
+    let mut house = House::new("rule-alarm");
+    let plug = announce(&house);
+    let device = gadget(&house);
+    house.publish(&[("home/cellar", br#"{"leak": 0}"#)]);
+    wait::until_true(LIMIT, "the sensor should be known", || {
+        let list = house.http.json(&house.url("/latest?metric=leak"));
+        list["latest"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    let answer = put(&house, "leak", &leak_rule(&plug));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let panel = house.device("tarn/rule-alarm/alarm/+", |_, _| Vec::new());
+
+    house.publish(&[("home/cellar", br#"{"leak": 1}"#)]);
+    wait::until_true(LIMIT, "the alarm should be raised", || {
+        alarms(&house)
+            .iter()
+            .any(|alarm| alarm["state"] == "raised")
+    });
+    let alarm = alarms(&house).remove(0);
+    assert_eq!(
+        (&alarm["severity"], &alarm["message"], &alarm["by"]),
+        (&json!("critical"), &json!("Water: 1"), &json!("rule:leak"))
+    );
+    wait::until_true(LIMIT, "the plug should be switched", || {
+        told(&device, "g/plug/set") == ["ON"]
+    });
+    wait::until_true(LIMIT, "the alarm should be published", || {
+        told(&panel, "tarn/rule-alarm/alarm/leak").len() == 1
+    });
+    wait::until_true(LIMIT, "it should be noted", || {
+        events(&house, "rule", "leak", "done") == 1
+    });
+
+    house.edge.kill_9();
+    house.edge.restart();
+    assert_eq!(alarms(&house)[0]["state"], "raised");
+    // What was wet stays wet, so nothing new has happened.
+    house.publish(&[("home/cellar", br#"{"leak": 1}"#)]);
+    let url = house.url("/alarms/leak/acknowledge");
+    let seen = house.http.post(&url, &Value::Null);
+    assert_eq!(seen["state"], "acknowledged");
+    wait::until_true(LIMIT, "that should be noted", || {
+        events(&house, "alarm", "leak", "acknowledged") == 1
+    });
+    assert_eq!(
+        (
+            events(&house, "rule", "leak", "fired"),
+            events(&house, "alarm", "leak", "raised")
+        ),
+        (1, 1)
+    );
+    assert_eq!(told(&device, "g/plug/set"), ["ON"]);
+    house.edge.assert_quiet(&["journal"]);
+}
+
+/// Each change fires once, however often the power fails in between.
+#[test]
+fn a_rule_fires_once_for_each_change_over_power_cuts() {
+    // A rule that fires more than sixty times a minute rests.
+    const KILLS: u64 = 5;
+    const EACH: u64 = 10;
+    let mut house = House::new("rule-once");
+    house.publish(&[("home/counter", br#"{"n": 0}"#)]);
+    wait::until_true(LIMIT, "the counter should be known", || {
+        let list = house.http.json(&house.url("/latest?metric=n"));
+        list["latest"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    let rule = json!({
+        "name": "Echo",
+        "when": [{"change": {"device": "home/counter", "metric": "n"}}],
+        "then": [{"publish": {"topic": "echo/n", "payload": {"seen": true}}}],
+    });
+    let answer = put(&house, "echo", &rule);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let mut n = 0;
+    for _ in 0..KILLS {
+        let client = house.publisher();
+        for _ in 0..EACH {
+            n += 1;
+            client.publish("home/counter", format!("{{\"n\": {n}}}"));
+        }
+        client.wait_acked();
+        house.edge.kill_9();
+        house.edge.restart();
+    }
+    let count = || events(&house, "rule", "echo", "fired");
+    wait::until_true(LIMIT, "each change should have fired", || count() >= n);
+    wait::until_true(LIMIT, "each should be carried out", || {
+        events(&house, "rule", "echo", "done") >= n
+    });
+    assert_eq!(count(), n);
+    house.edge.assert_quiet(&["journal"]);
+}
+
+/// What makes no sense is refused, with words that help.
+#[test]
+fn rules_are_checked_when_they_are_set() {
+    let house = House::new("rule-check");
+    let plug = announce(&house);
+    house.publish(&[("home/cellar", br#"{"leak": 0}"#)]);
+    wait::until_true(LIMIT, "the sensor should be known", || {
+        let list = house.http.json(&house.url("/latest?metric=leak"));
+        list["latest"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    let good = leak_rule(&plug);
+    for (field, wrong, words) in [
+        ("if", json!("value('home/celar/leak') > 0.0"), "home/cellar"),
+        ("if", json!("1 + 'a'"), "if"),
+        (
+            "when",
+            json!([{"schedule": {"cron": "99 * * * *"}}]),
+            "when[0]",
+        ),
+        (
+            "then",
+            json!([{"set": {"device": plug, "values": {"plugg": true}}}]),
+            "plug",
+        ),
+        (
+            "then",
+            json!([{"set": {"device": plug, "values": {}}, "clear": {"alarm": "x"}}]),
+            "rule",
+        ),
+    ] {
+        let mut rule = good.clone();
+        rule[field] = wrong.clone();
+        let answer = put(&house, "leak", &rule);
+        assert_eq!(answer.status, 400, "{wrong}");
+        let problem: Value = serde_json::from_str(&answer.text()).expect("a problem");
+        let detail = problem["detail"].as_str().expect("words");
+        assert!(detail.contains(words), "{wrong}: {detail}");
+    }
+    assert_eq!(house.http.json(&house.url("/rules"))["rules"], json!([]));
+    assert_eq!(put(&house, "leak", &good).status, 200);
+    let kept = house.http.json(&house.url("/rules/leak"));
+    assert_eq!(kept["definition"], good);
+    let gone = house.http.delete(&house.url("/rules/leak"));
+    assert_eq!(gone.status, 204);
+    assert_eq!(house.http.json(&house.url("/rules"))["rules"], json!([]));
+    house.edge.assert_quiet(&[]);
+}

@@ -26,7 +26,7 @@ use tarn_openapi::{
 };
 use tokio::{
     task::JoinSet,
-    time::{Instant, interval},
+    time::{Instant, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,9 @@ const COMMAND_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the token of the demo is good.
 const TOKEN_TIME: Duration = Duration::from_secs(86_400);
+
+/// How long the SQL answer waits for the lake to have anything.
+const ROWS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The SQL answer is printed once after this.
 const SQL_AFTER: Duration = Duration::from_secs(8);
@@ -267,6 +270,11 @@ impl Scene {
     }
 
     async fn answer(&self) -> Result<(), Failure> {
+        // On a busy machine the first chunks may take their time.
+        let until = Instant::now() + ROWS_WITHIN;
+        while count(self.cloud.engine()).await.unwrap_or(0) == 0 && Instant::now() < until {
+            sleep(LINE_EVERY).await;
+        }
         println!("\n\n> {FIRST_SQL}");
         let answer = self
             .cloud

@@ -339,6 +339,7 @@ impl Edge {
         let (cutting, others, serving) = (Stage::default(), Stage::default(), Stage::default());
         let (telling, bridging) = (Stage::default(), Stage::default());
         let (entries, new_entries) = watch::channel(0);
+        let cuts = entries.subscribe();
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
         let stores = (!settings.stores.is_empty()).then(|| {
             let stores = Fleet::new(
@@ -413,6 +414,7 @@ impl Edge {
         others.tasks.spawn(feed.run(others.stop.clone()));
         let rules = RuleStage {
             home: identity.home.clone(),
+            cuts,
             query: service.engine.clone(),
             journal: journal.clone(),
             devices: devices.clone(),

@@ -33,7 +33,10 @@ use tarn_rules::{
     firing::Firing,
     input::{Input, Reading},
 };
-use tokio::{sync::broadcast::error::RecvError, time::sleep};
+use tokio::{
+    sync::{broadcast::error::RecvError, watch},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{act::Act, settings::Alarms};
@@ -88,6 +91,8 @@ pub struct RuleStage {
     pub place: Place,
     /// The file that has how far the rules are.
     pub file: PathBuf,
+    /// Changes with each cut.
+    pub cuts: watch::Receiver<u64>,
 }
 
 /// What runs.
@@ -123,6 +128,7 @@ impl RuleStage {
         let stage = Arc::new(self);
         let mut changes = stage.twins.changes();
         let mut durable = stage.journal.durable();
+        let mut cuts = stage.cuts.clone();
         let (mut running, seen) = loop {
             match stage.clone().on_thread(RuleStage::begin).await {
                 Some(started) => break started,
@@ -165,6 +171,7 @@ impl RuleStage {
                     Err(RecvError::Closed) => return,
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                 },
+                Ok(()) = cuts.changed() => {}
                 () = sleep(stage.until_wake(&running.engine)) => {}
                 () = stop.cancelled() => {}
             }
@@ -206,7 +213,8 @@ impl RuleStage {
         let is_awake = kept.is_some() && !settings.rules.is_empty();
         let Kept { mut state, latest } = kept.unwrap_or_default();
         if is_awake && state.upto.is_some_and(|upto| upto < cut_upto.0) {
-            tracing::warn!(upto = state.upto, %cut_upto, "rules have not seen all that was cut before they went on");
+            // They had read it, unless they were more than a cut behind.
+            tracing::info!(upto = state.upto, %cut_upto, "rules go on behind what was cut");
         }
         // What the document says now is what rules know of it.
         state.mode = Some(settings.mode.clone());
@@ -286,7 +294,8 @@ impl RuleStage {
         let (kept_upto, kept_at) = running.kept;
         let is_due = cut_upto != kept_upto || kept_at.elapsed() >= KEEP_EVERY || is_last;
         if running.is_awake && is_due {
-            running.file.keep(&running.engine, running.known_upto).await;
+            let upto = running.follow.last();
+            running.file.keep(&running.engine, upto).await;
             running.kept = (cut_upto, Instant::now());
         }
     }

@@ -75,8 +75,8 @@ impl StateFile {
         Ok((StateFile(path), kept))
     }
 
-    /// Keep how far the engine is. Records up to `known_upto` fire nothing, whatever it says.
-    pub(super) async fn keep(&self, engine: &Engine, known_upto: Seq) {
+    /// Keep how far the engine is: it was told the records up to this one.
+    pub(super) async fn keep(&self, engine: &Engine, upto: Seq) {
         let latest = engine
             .world()
             .latest()
@@ -88,7 +88,7 @@ impl StateFile {
                 text: series.text.as_deref().map(str::to_owned),
             });
         let mut state = engine.snapshot();
-        state.upto = state.upto.max(Some(known_upto.0));
+        state.upto = state.upto.max(Some(upto.0));
         let kept = Kept {
             state,
             latest: latest.collect(),

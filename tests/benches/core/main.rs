@@ -50,9 +50,9 @@ fn main() {
     fs::create_dir_all(&dir).expect("makes its directory");
     match args.next().as_deref() {
         Some("make-lake") => {
-            let mut number = || args.next().and_then(|n| n.parse().ok());
+            let mut number = || args.next().and_then(|n| n.parse::<u32>().ok());
             let (days, rows) = (number().unwrap_or(10), number().unwrap_or(250_000));
-            return make_lake(&dir, days, rows);
+            return make_lake(&dir, days.into(), rows.into());
         }
         Some("devices") => return println!("{}", devices::devices()),
         Some("stores") => return println!("{}", stores::stores()),

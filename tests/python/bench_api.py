@@ -101,6 +101,10 @@ def year(core, rounds):
                     "< 150", p99 < 150)
 
 
+# What stands between two chunks of HTTP.
+CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]+\r\n")
+
+
 class Listener(asyncio.Protocol):
     """A connection that notes when each reading arrives."""
 
@@ -112,7 +116,8 @@ class Listener(asyncio.Protocol):
 
     def data_received(self, data):
         now = time.perf_counter()
-        *lines, self.rest = (self.rest + data).split(b"\n")
+        # A chunk of HTTP may end within a line.
+        *lines, self.rest = CHUNK.sub(b"", self.rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"data: {") and b'"tick"' in line:
                 self.heard.append((now, json.loads(line[6:])["value"]))

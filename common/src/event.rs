@@ -128,6 +128,27 @@ pub struct Event {
 }
 
 impl Event {
+    /// Something that a record, or an entry of a log, tells of the moment at which it was written.
+    pub(crate) fn told(kind: &str, at_ms: i64, edge: EdgeId, seq: Seq) -> Event {
+        Event {
+            ts: at_ms,
+            until: at_ms,
+            kind: kind.into(),
+            device: None,
+            metric: None,
+            tier: None,
+            reason: None,
+            rows: None,
+            records: None,
+            bytes: None,
+            edge,
+            first_seq: seq,
+            last_seq: seq,
+            recorded: at_ms,
+            text: None,
+        }
+    }
+
     /// The UTC day that it lies in, by its begin: days since 1970-01-01.
     #[must_use]
     pub fn day(&self) -> i32 {

@@ -46,6 +46,8 @@ pub mod settings;
 pub mod shelf;
 /// Chunks go to the store, and stay until they are there.
 pub mod ship;
+/// What is published, decoded as it becomes durable.
+pub mod stream;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
 /// Devices as documents that box and cloud share.

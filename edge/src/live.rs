@@ -1,4 +1,4 @@
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tarn_broker::log::PublishLog;
@@ -10,13 +10,7 @@ use tarn_openapi::{
 use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    decode::{Decoder, state::State},
-    devices::Devices,
-    journal::{Journal, follow::Follow, frame::Kind},
-    shelf::Shelf,
-    tail::Tail,
-};
+use crate::{devices::Devices, journal::Journal, shelf::Shelf, stream::Stream, tail::Tail};
 
 /// Pause between two looks at a journal that grows, so that a busy one is read in large pieces.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
@@ -53,15 +47,6 @@ pub fn records_counter(registry: &mut Registry) -> Counter {
     records
 }
 
-/// How far the feed is.
-#[derive(Debug)]
-struct Progress {
-    follow: Follow,
-    /// What decoding goes on from; its own, so that counters are counted once where it counts.
-    state: State,
-    online: HashMap<Arc<str>, bool>,
-}
-
 impl LiveFeed {
     /// Feed the hub whenever anybody listens, until stopped.
     pub async fn run(self, stop: CancellationToken) {
@@ -81,9 +66,9 @@ impl LiveFeed {
 
     /// Feed for as long as anybody listens.
     async fn lease(self: Arc<Self>) {
-        let mut progress = loop {
+        let mut stream = loop {
             match self.on_thread(|feed| feed.begin()).await {
-                Some(progress) => break progress,
+                Some(stream) => break stream,
                 None => sleep(RETRY_PAUSE).await,
             }
         };
@@ -97,9 +82,9 @@ impl LiveFeed {
                 changed = durable.changed() => if changed.is_err() { return },
                 () = &mut unwanted => return,
             }
-            let told = self.on_thread(move |feed| feed.tell(&mut progress).map(|()| progress));
+            let told = self.on_thread(move |feed| feed.tell(&mut stream).map(|()| stream));
             match told.await {
-                Some(next) => progress = next,
+                Some(next) => stream = next,
                 // The hub is told that its events have a gap, and it begins anew.
                 None => return,
             }
@@ -129,36 +114,19 @@ impl LiveFeed {
 
     /// Begin with what is published next. What decoding goes on from comes of the records before, which no listener
     /// is told of.
-    fn begin(&self) -> io::Result<Progress> {
+    fn begin(&self) -> io::Result<Stream> {
         let segments = self.journal.segments();
         let (_, cut_upto) = self.shelf.view();
         let (state, last) = self.tail.decoded_upto(&segments, cut_upto)?;
-        Ok(Progress {
-            follow: Follow::after(last),
-            state,
-            online: self.devices.online().into_iter().collect(),
-        })
+        Ok(Stream::after(last, state, self.devices.online()))
     }
 
     /// Tell what was published since the last look.
-    fn tell(&self, progress: &mut Progress) -> io::Result<()> {
-        let segments = self.journal.segments();
-        // What a device announces counts for the reading right behind it.
-        self.devices.catch_up(&segments)?;
-        let context = self.devices.context();
-        let mut decoder = Decoder::new(&context, std::mem::take(&mut progress.state));
-        let (mut records, mut at_ms) = (0, 0);
-        let read = progress.follow.read(&segments, |record| {
-            if record.kind == Kind::Publish {
-                decoder.record(record);
-                at_ms = record.received_ms;
-                records += 1;
-            }
-        });
-        let mut decoded = decoder.finish();
-        self.records.inc_by(records);
-        let mut events = Vec::with_capacity(decoded.rows.len());
-        for row in decoded.rows.shown() {
+    fn tell(&self, stream: &mut Stream) -> io::Result<()> {
+        let heard = stream.read(&self.journal, &self.devices, |_| {})?;
+        self.records.inc_by(heard.publishes);
+        let mut events = Vec::with_capacity(heard.rows.len());
+        for row in heard.rows.shown() {
             // What a device tells of the past is not live.
             if row.quality == Quality::Historical as i8 {
                 continue;
@@ -173,26 +141,11 @@ impl LiveFeed {
                 received: moment(row.received),
             }));
         }
-        if records > 0 {
-            events.extend(self.come_and_gone(&mut progress.online, at_ms));
-        }
+        events.extend(heard.come_and_gone.iter().map(|(device, online)| {
+            LiveEvent::Presence(LivePresence::device(device, *online, heard.at_ms))
+        }));
         self.hub.push_all(events);
-        // These are for the cut to store; here they would only pile up.
-        decoded.state.fresh.clear();
-        progress.state = decoded.state;
-        read
-    }
-
-    /// Devices that are there now and were not before, or the other way round.
-    fn come_and_gone(&self, before: &mut HashMap<Arc<str>, bool>, at_ms: i64) -> Vec<LiveEvent> {
-        let mut changed = Vec::new();
-        for (device, online) in self.devices.online() {
-            if before.insert(device.clone(), online) != Some(online) {
-                let presence = LivePresence::device(&device, online, at_ms);
-                changed.push(LiveEvent::Presence(presence));
-            }
-        }
-        changed
+        heard.read
     }
 }
 

@@ -11,7 +11,7 @@ mod settings;
 mod state;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::Arc,
@@ -45,10 +45,10 @@ use self::{
     state::{Kept, StateFile},
 };
 use crate::{
-    decode::{Decoder, state::State},
     devices::Devices,
-    journal::{Journal, follow::Follow, frame::Kind},
+    journal::{Journal, frame::Kind},
     shelf::Shelf,
+    stream::Stream,
 };
 
 /// Pause between two looks at a journal that grows, so that a busy one is read in pieces.
@@ -102,12 +102,9 @@ struct Running {
     is_awake: bool,
     /// Records up to this one are only to be known: they came before there was a rule.
     known_upto: Seq,
-    follow: Follow,
-    /// What decoding goes on from; its own, so that counters are counted once where it counts.
-    state: State,
-    online: HashMap<Arc<str>, bool>,
-    /// Of the twins, when the settings were read.
-    generation: u64,
+    stream: Stream,
+    /// Of the home's document, when the settings were read.
+    version: Vec<String>,
     settings: Settings,
     file: StateFile,
     /// What was cut, and the time, when it was last kept how far it is.
@@ -206,7 +203,7 @@ impl RuleStage {
     fn begin(&self) -> io::Result<(Running, Seen)> {
         let (file, kept) = StateFile::open(self.file.clone())?;
         let (_, cut_upto) = self.shelf.view();
-        let generation = self.twins.generation();
+        let version = settings::version(&self.twins);
         let now_ms = self.clock.now_ms();
         let settings = Settings::of(&self.twins, now_ms);
         // Rules that never ran have no past to catch up with.
@@ -234,10 +231,8 @@ impl RuleStage {
                 true => Seq::ZERO,
                 false => *self.journal.durable().borrow(),
             },
-            follow: Follow::after(cut_upto),
-            state: self.devices.state_before(cut_upto.next()),
-            online: HashMap::new(),
-            generation,
+            stream: self.stream_after(cut_upto),
+            version,
             settings,
             file,
             kept: (cut_upto, Instant::now()),
@@ -261,6 +256,11 @@ impl RuleStage {
         }
     }
 
+    fn stream_after(&self, cut_upto: Seq) -> Stream {
+        let state = self.devices.state_before(cut_upto.next());
+        Stream::after(cut_upto, state, Vec::new())
+    }
+
     /// Begin to read the journal, with what is known by then.
     async fn wake(&self, running: &mut Running) {
         let (_, cut_upto) = self.shelf.view();
@@ -281,8 +281,7 @@ impl RuleStage {
                 tracing::warn!(%error, "rules begin without what was measured before");
             }
         }
-        running.state = self.devices.state_before(cut_upto.next());
-        running.follow = Follow::after(cut_upto);
+        running.stream = self.stream_after(cut_upto);
         running.is_awake = true;
         // From here on a restart goes on.
         running.file.keep(&running.engine, running.known_upto).await;
@@ -294,7 +293,7 @@ impl RuleStage {
         let (kept_upto, kept_at) = running.kept;
         let is_due = cut_upto != kept_upto || kept_at.elapsed() >= KEEP_EVERY || is_last;
         if running.is_awake && is_due {
-            let upto = running.follow.last();
+            let upto = running.stream.last();
             running.file.keep(&running.engine, upto).await;
             running.kept = (cut_upto, Instant::now());
         }
@@ -302,9 +301,12 @@ impl RuleStage {
 
     /// The settings, if they have changed.
     fn changed_settings(&self, running: &mut Running) -> Option<Settings> {
-        let generation = self.twins.generation();
-        let before = std::mem::replace(&mut running.generation, generation);
-        (before != generation).then(|| Settings::of(&self.twins, self.clock.now_ms()))
+        let version = settings::version(&self.twins);
+        if version == running.version {
+            return None;
+        }
+        running.version = version;
+        Some(Settings::of(&self.twins, self.clock.now_ms()))
     }
 
     /// Tell the engine what has changed since the last look.
@@ -343,22 +345,14 @@ impl RuleStage {
     }
 
     fn read_journal(&self, running: &mut Running, now_ms: i64, seen: &mut Seen) -> io::Result<()> {
-        let segments = self.journal.segments();
-        // What a device announces counts for the reading right behind it.
-        self.devices.catch_up(&segments)?;
-        let context = self.devices.context();
-        let mut decoder = Decoder::new(&context, std::mem::take(&mut running.state));
-        let mut records = 0;
-        let read = running.follow.read(&segments, |record| match record.kind {
-            Kind::Publish => {
-                decoder.record(record);
-                records += 1;
-            }
-            Kind::Event => note(&mut seen.noted, record.payload),
-            _ => {}
-        });
-        let mut decoded = decoder.finish();
-        for row in decoded.rows.shown() {
+        let heard = running
+            .stream
+            .read(&self.journal, &self.devices, |record| {
+                if record.kind == Kind::Event {
+                    note(&mut seen.noted, record.payload);
+                }
+            })?;
+        for row in heard.rows.shown() {
             let reading = Reading {
                 seq: row.seq.0,
                 ts_ms: row.ts,
@@ -373,24 +367,12 @@ impl RuleStage {
             let fired = running.engine.on(&Input::Reading(reading), at_ms);
             seen.firings.extend(fired);
         }
-        // These are for the cut to store.
-        decoded.state.fresh.clear();
-        running.state = decoded.state;
-        if records > 0 {
-            self.come_and_gone(running, now_ms, seen);
+        for (device, online) in &heard.come_and_gone {
+            let (device, online) = (&**device, *online);
+            let input = Input::Online { device, online };
+            seen.firings.extend(running.engine.on(&input, now_ms));
         }
-        read
-    }
-
-    fn come_and_gone(&self, running: &mut Running, now_ms: i64, seen: &mut Seen) {
-        for (device, online) in self.devices.online() {
-            if running.online.insert(device.clone(), online) == Some(online) {
-                continue;
-            }
-            let device = &*device;
-            let fired = running.engine.on(&Input::Online { device, online }, now_ms);
-            seen.firings.extend(fired);
-        }
+        heard.read
     }
 }
 

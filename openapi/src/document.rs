@@ -234,11 +234,10 @@ fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Every operation of a document.
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// Every operation of a document, with its method in small letters.
+fn operations(document: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
-    let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
-    operations.map(|(_, operation)| operation)
+    paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten())
 }
 
 /// Have a reference that is described be one, with its description beside it. The library makes two schemas of them, of which

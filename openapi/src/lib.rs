@@ -10,10 +10,10 @@ mod accept;
 pub mod access;
 /// Operations on it: logins, tokens, audit.
 mod access_api;
-/// Alarms and the mode of a home in its document.
-pub mod alarms;
 /// Operations, as the document shows them.
 mod api;
+/// Rules, alarms and the mode of a home in its document.
+pub mod automation;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
 /// The page for people, embedded.

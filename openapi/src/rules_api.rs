@@ -12,15 +12,11 @@ use poem_openapi::{
     payload::Json,
     types::ToJSON,
 };
-use serde_json::Value;
-use tarn_common::{
-    query::when,
-    twin::document::{DocumentId, Section},
-};
+use tarn_common::{query::when, twin::document::Section};
 use tarn_rules::{
     Place as Locality,
     check::{self, Known, KnownMetric},
-    rule::{Rule as Definition, RuleId},
+    rule::Rule as Definition,
 };
 
 use self::{
@@ -29,8 +25,8 @@ use self::{
 };
 use crate::{
     access::By,
-    alarms::{self, AlarmChange, AlarmRecord},
     api::{Api, merged},
+    automation::{self, AlarmChange, AlarmRecord},
     devices::{Access, DeviceError, Place},
     homes_api::{put, take_away},
     problem::Failure,
@@ -170,7 +166,10 @@ impl RulesApi {
         home: Path<String>,
     ) -> Result<RulesOk, Failure> {
         let place = self.access.twins(&home).await?;
-        let rules = stored(&place).into_iter().filter_map(|(rule, value)| {
+        let stored = place
+            .twins
+            .read(|replica| automation::stored_rules(replica, place.now_ms));
+        let rules = stored.into_iter().filter_map(|(rule, value)| {
             let definition = Rule::of(&value)?;
             Some(StoredRule { rule, definition })
         });
@@ -198,8 +197,10 @@ impl RulesApi {
         rule: Path<String>,
     ) -> Result<RuleOk, Failure> {
         let place = self.access.twins(&home).await?;
-        let definition = stored(&place).get(&rule.0).and_then(Rule::of);
-        match definition {
+        let stored = place
+            .twins
+            .read(|replica| automation::stored_rules(replica, place.now_ms));
+        match stored.get(&rule.0).and_then(Rule::of) {
             Some(definition) => Ok(RuleOk::Rule(Json(StoredRule {
                 rule: rule.0,
                 definition,
@@ -298,9 +299,12 @@ impl RulesApi {
         let definition = match &request.definition {
             Some(definition) => definition.definition()?,
             None => {
-                let kept = stored(&place).remove(&rule.0);
-                let kept = kept.and_then(|value| serde_json::from_value(value).ok());
-                kept.ok_or_else(|| no_rule(&rule))?
+                let mut rules = place
+                    .twins
+                    .read(|replica| automation::rules(replica, place.now_ms));
+                rules
+                    .remove(rule.0.as_str())
+                    .ok_or_else(|| no_rule(&rule))?
             }
         };
         self.check(&place, &rule, &definition).await?;
@@ -333,7 +337,7 @@ impl RulesApi {
         let place = self.access.twins(&home).await?;
         let alarms = place
             .twins
-            .read(|replica| alarms::alarms(replica, place.now_ms));
+            .read(|replica| automation::alarms(replica, place.now_ms));
         let mut alarms: Vec<(String, AlarmRecord)> = alarms.into_iter().collect();
         // A state is the lesser the more it stands.
         alarms.sort_by_key(|(_, alarm)| (alarm.state, std::cmp::Reverse(alarm.severity)));
@@ -368,7 +372,8 @@ impl RulesApi {
         let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         let change = AlarmChange::Acknowledge;
-        let changed = alarms::change_alarm(&place.twins, &alarm, &change, &by, place.now_ms).await;
+        let changed =
+            automation::change_alarm(&place.twins, &alarm, &change, &by, place.now_ms).await;
         match changed.map_err(DeviceError::from)? {
             Some(record) => Ok(AlarmOk::Alarm(Json(Alarm::of(&alarm, &record)))),
             None => Err(Failure::not_found(format!(
@@ -396,7 +401,7 @@ impl RulesApi {
         let place = self.access.twins(&home).await?;
         let mode = place
             .twins
-            .read(|replica| alarms::mode(replica, place.now_ms));
+            .read(|replica| automation::mode(replica, place.now_ms));
         Ok(ModeOk::Mode(Json(Mode { mode })))
     }
 
@@ -422,7 +427,7 @@ impl RulesApi {
     ) -> Result<ModeOk, Failure> {
         let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
-        let set = alarms::set_mode(&place.twins, &mode.mode, &by).await;
+        let set = automation::set_mode(&place.twins, &mode.mode, &by).await;
         set.map_err(DeviceError::from)?;
         Ok(ModeOk::Mode(mode))
     }
@@ -432,12 +437,10 @@ impl RulesApi {
     /// Hold a rule against what is known of the home.
     async fn check(&self, place: &Place, id: &str, rule: &Definition) -> Result<(), Failure> {
         let known = self.known_of(place).await?;
-        let rules = stored(place).into_iter();
-        let rules = rules.filter_map(|(id, value)| {
-            let rule = serde_json::from_value::<Definition>(value).ok()?;
-            Some((RuleId(id), rule))
-        });
-        let checked = check::check(&rules.collect(), &id.into(), rule, &known);
+        let rules = place
+            .twins
+            .read(|replica| automation::rules(replica, place.now_ms));
+        let checked = check::check(&rules, &id.into(), rule, &known);
         checked.map_err(|faults| {
             let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Failure::bad_request(words.join("; "))
@@ -490,21 +493,6 @@ impl Alarm {
             by: alarm.by.clone(),
         }
     }
-}
-
-/// The rules of a home as they are stored.
-fn stored(place: &Place) -> BTreeMap<String, Value> {
-    place.twins.read(|replica| {
-        let Some(home) = replica.document(&DocumentId::home()) else {
-            return BTreeMap::new();
-        };
-        let ids = home.attributes(Section::Rules).into_iter();
-        ids.filter_map(|id| {
-            let value = home.value(Section::Rules, &id, place.now_ms)?;
-            Some((id, value))
-        })
-        .collect()
-    })
 }
 
 fn no_rule(id: &str) -> Failure {

@@ -89,21 +89,10 @@ impl AuditEntry {
     #[must_use]
     pub fn to_event(&self, edge: EdgeId, seq: Seq) -> Event {
         Event {
-            ts: self.at_ms,
-            until: self.at_ms,
-            kind: AUDIT.into(),
             device: self.device.as_deref().map(Arc::from),
-            metric: None,
-            tier: None,
             reason: Some(self.outcome.as_str().into()),
-            rows: None,
-            records: None,
-            bytes: None,
-            edge,
-            first_seq: seq,
-            last_seq: seq,
-            recorded: self.at_ms,
             text: Some(self.to_json().into()),
+            ..Event::told(AUDIT, self.at_ms, edge, seq)
         }
     }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,21 +38,10 @@ impl LoggedEvent {
     #[must_use]
     pub fn to_event(&self, edge: EdgeId, seq: Seq) -> Event {
         Event {
-            ts: self.at_ms,
-            until: self.at_ms,
-            kind: self.kind.as_str().into(),
-            device: None,
-            metric: Some(Arc::from(self.subject.as_str())),
-            tier: None,
-            reason: Some(Arc::from(self.reason.as_str())),
-            rows: None,
-            records: None,
-            bytes: None,
-            edge,
-            first_seq: seq,
-            last_seq: seq,
-            recorded: self.at_ms,
+            metric: Some(self.subject.as_str().into()),
+            reason: Some(self.reason.as_str().into()),
             text: Some(self.detail.to_string().into()),
+            ..Event::told(&self.kind, self.at_ms, edge, seq)
         }
     }
 }

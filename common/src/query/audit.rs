@@ -65,8 +65,7 @@ impl AuditQuery {
 impl Engine {
     /// Audit rows of a home, the newest first. Reads the chunks from the newest on, and no more than it needs.
     pub async fn audit(self: &Arc<Self>, query: &AuditQuery) -> Result<Audit, QueryError> {
-        let view = self.lake.view().await;
-        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        let view = self.view().await?;
         let mut found = Audit::default();
         let own = view.uncut_events.iter();
         let own: Vec<Event> = own

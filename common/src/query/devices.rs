@@ -64,9 +64,7 @@ impl Engine {
         home: &HomeId,
         time: Duration,
     ) -> Result<Devices, QueryError> {
-        let view = self.lake.view().await;
-        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
-        self.devices_of(view, home, time).await
+        self.devices_of(self.view().await?, home, time).await
     }
 
     /// The same by what is in chunks alone.
@@ -75,11 +73,9 @@ impl Engine {
         home: &HomeId,
         time: Duration,
     ) -> Result<Devices, QueryError> {
-        let view = self.lake.view().await;
-        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
         let view = View {
             tail: Vec::new(),
-            ..view
+            ..self.view().await?
         };
         self.devices_of(view, home, time).await
     }

@@ -154,6 +154,12 @@ impl Engine {
             .saturating_sub(self.places.available_permits())
     }
 
+    /// The lake at this moment.
+    pub(super) async fn view(&self) -> Result<View, QueryError> {
+        let view = self.lake.view().await;
+        view.map_err(|e| QueryError::Unavailable(e.to_string()))
+    }
+
     /// What the lake holds now; see [`Lake::stamp`].
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {

@@ -90,8 +90,7 @@ impl GapsQuery {
 impl Engine {
     /// The gaps of a home, or of some devices and metrics of it.
     pub async fn gaps(self: &Arc<Self>, query: &GapsQuery) -> Result<Gaps, QueryError> {
-        let view = self.lake.view().await;
-        let view = view.map_err(|e| QueryError::Unavailable(e.to_string()))?;
+        let view = self.view().await?;
         Ok(self.gaps_of(&view, query).await)
     }
 

@@ -25,12 +25,7 @@ pub struct HomeSummary {
 impl Engine {
     /// Every home of the lake, by name. Reads no chunk.
     pub async fn homes(self: &Arc<Self>) -> Result<Vec<HomeSummary>, QueryError> {
-        let view = self
-            .lake
-            .view()
-            .await
-            .map_err(|e| QueryError::Unavailable(e.to_string()))?;
-        Ok(summarize(&view))
+        Ok(summarize(&self.view().await?))
     }
 }
 

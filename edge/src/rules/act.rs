@@ -10,7 +10,7 @@ use tarn_common::{
 };
 use tarn_openapi::{
     DeviceError, DeviceService, SetRequest,
-    alarms::{self, AlarmChange},
+    automation::{self, AlarmChange},
 };
 use tarn_rules::{
     firing::Firing,
@@ -169,7 +169,7 @@ impl Act {
             }
             Action::Clear { alarm } => self.change(alarm, &AlarmChange::Clear, by, now_ms).await,
             Action::Mode { mode } => {
-                let set = alarms::set_mode(&self.twins, mode, by);
+                let set = automation::set_mode(&self.twins, mode, by);
                 set.await.map_err(|e| e.to_string())
             }
             Action::Scene { scene } => Err(format!("there is no scene {scene:?}")),
@@ -183,7 +183,7 @@ impl Act {
         by: &str,
         now_ms: i64,
     ) -> Result<(), String> {
-        let changed = alarms::change_alarm(&self.twins, alarm, change, by, now_ms);
+        let changed = automation::change_alarm(&self.twins, alarm, change, by, now_ms);
         changed.await.map(drop).map_err(|e| e.to_string())
     }
 

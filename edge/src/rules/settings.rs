@@ -5,14 +5,11 @@ use tarn_broker::Publisher;
 use tarn_common::{
     event::{ALARM, LoggedEvent},
     ids::HomeId,
-    twin::{
-        document::{DocumentId, Section},
-        home::HomeTwins,
-        replica::Replica,
-    },
+    twin::{document::DocumentId, home::HomeTwins},
 };
 use tarn_openapi::{
-    alarms::{self, AlarmRecord},
+    automation::{self, AlarmRecord},
+    heads,
     live::{LiveAlarm, LiveEvent, LiveHub},
 };
 use tarn_rules::{
@@ -33,25 +30,16 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn of(twins: &HomeTwins, now_ms: i64) -> Settings {
         twins.read(|replica| Settings {
-            rules: rules(replica, now_ms),
-            mode: alarms::mode(replica, now_ms),
-            alarms: alarms::alarms(replica, now_ms),
+            rules: automation::rules(replica, now_ms),
+            mode: automation::mode(replica, now_ms),
+            alarms: automation::alarms(replica, now_ms),
         })
     }
 }
 
-/// The rules that this version understands.
-fn rules(replica: &Replica, now_ms: i64) -> BTreeMap<RuleId, Rule> {
-    let Some(home) = replica.document(&DocumentId::home()) else {
-        return BTreeMap::new();
-    };
-    let ids = home.attributes(Section::Rules).into_iter();
-    let rules = ids.filter_map(|id| {
-        let value = home.value(Section::Rules, &id, now_ms)?;
-        let rule = serde_json::from_value(value).ok()?;
-        Some((RuleId(id), rule))
-    });
-    rules.collect()
+/// Which version of the home's document it is: with every change of it another.
+pub(super) fn version(twins: &HomeTwins) -> Vec<String> {
+    twins.read(|replica| heads(replica.document(&DocumentId::home())))
 }
 
 /// Tells what becomes of alarms: on MQTT, to who listens, and as events.

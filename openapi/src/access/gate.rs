@@ -174,7 +174,7 @@ impl Gate {
             }
             Err(fault) => return Err(Refused::unknown(fault.to_string())),
         };
-        if is_cookie && !is_read(request.method()) && !needs_nothing {
+        if is_cookie && !policy::is_read(request.method()) && !needs_nothing {
             let sent = request.header(CSRF).unwrap_or_default();
             let wanted = Access::csrf(token);
             if !bool::from(sent.as_bytes().ct_eq(wanted.as_bytes())) {
@@ -285,10 +285,6 @@ impl Asked {
     fn is_change(&self) -> bool {
         policy::is_change(self.operation, &self.method)
     }
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Where a request came from.

@@ -69,12 +69,17 @@ pub fn need(operation: &str) -> Option<Need> {
     })
 }
 
+/// Whether requests of this method change nothing.
+#[must_use]
+pub fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// Whether something is another after it. Questions that are posted change nothing, and twins tell themselves who changed
 /// what.
 #[must_use]
 pub fn is_change(operation: &str, method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD)
-        && !matches!(operation, "querySql" | "backtestRule" | "syncTwins")
+    !is_read(method) && !matches!(operation, "querySql" | "backtestRule" | "syncTwins")
 }
 
 /// Whether a request is let through.

@@ -10,7 +10,7 @@ const EXAMPLES: &str = include_str!("examples.json");
 pub(super) fn add(document: &mut Value) {
     // A test asks all of them for their examples, so that a fault in the file is found.
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
-    for operation in operations(document) {
+    for (_, operation) in operations(document) {
         add_to(operation, &examples);
     }
     for (name, example) in examples["shapes"].as_object().into_iter().flatten() {

@@ -1,6 +1,7 @@
 use poem::http::Method;
 use serde_json::{Value, json};
 
+use super::operations;
 use crate::{
     access::policy::{self, Need},
     idempotency::{KEPT_FOR, KEY_BYTES_MAX},
@@ -9,9 +10,7 @@ use crate::{
 /// Say which operations take an idempotency key. As with callers, the gate before them does that.
 pub(super) fn add(document: &mut Value) {
     let hours = KEPT_FOR.as_secs() / 3600;
-    let paths = document["paths"].as_object_mut().into_iter().flatten();
-    let operations = paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
-    for (method, operation) in operations {
+    for (method, operation) in operations(document) {
         let name = operation["operationId"].as_str().unwrap_or_default();
         let is_for_all = policy::need(name) == Some(Need::Nothing);
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();

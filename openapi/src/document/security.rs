@@ -23,7 +23,7 @@ pub(super) fn add(document: &mut Value) {
             "description": "A login, from `POST /v1/session`. A change needs the header `tarn-csrf` beside it, as `GET /v1/session` tells it.",
         },
     });
-    for operation in operations(document) {
+    for (_, operation) in operations(document) {
         let need = operation["operationId"].as_str().and_then(policy::need);
         operation["security"] = match need {
             Some(Need::Nothing) => json!([]),

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object, Union};
 use serde::{Deserialize, Serialize};
 use tarn_common::twin::home::Change;
 
-use crate::{alarms::AlarmRecord, types::moment};
+use crate::{automation::AlarmRecord, types::moment};
 
 /// A kind of events that one can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]

@@ -1,4 +1,4 @@
-//! Alarms and the mode of a home, as its document has them: settings, so that both sides may change them while the line is cut.
+//! Rules, alarms and the mode of a home, as its document has them, so that both sides may change them while the line is cut.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,10 @@ use tarn_common::twin::{
     home::{HomeTwins, TwinError},
     replica::Replica,
 };
-use tarn_rules::{input::AlarmState, rule::Severity};
+use tarn_rules::{
+    input::AlarmState,
+    rule::{Rule, RuleId, Severity},
+};
 
 /// Setting of the home's mode.
 const MODE: &str = "mode";
@@ -34,6 +37,31 @@ pub struct AlarmRecord {
     pub changed_ms: i64,
     /// Who changed it last.
     pub by: String,
+}
+
+/// Rules by id, as they are stored.
+#[must_use]
+pub fn stored_rules(replica: &Replica, now_ms: i64) -> BTreeMap<String, Value> {
+    let Some(home) = replica.document(&DocumentId::home()) else {
+        return BTreeMap::new();
+    };
+    let ids = home.attributes(Section::Rules).into_iter();
+    ids.filter_map(|id| {
+        let value = home.value(Section::Rules, &id, now_ms)?;
+        Some((id, value))
+    })
+    .collect()
+}
+
+/// The rules that this version understands.
+#[must_use]
+pub fn rules(replica: &Replica, now_ms: i64) -> BTreeMap<RuleId, Rule> {
+    let stored = stored_rules(replica, now_ms).into_iter();
+    let rules = stored.filter_map(|(id, value)| {
+        let rule = serde_json::from_value(value).ok()?;
+        Some((RuleId(id), rule))
+    });
+    rules.collect()
 }
 
 /// The mode of a home.

@@ -1,0 +1,103 @@
+use std::{collections::HashMap, io, sync::Arc};
+
+use tarn_common::{ids::Seq, rows::Rows};
+
+use crate::{
+    decode::{Decoder, state::State},
+    devices::Devices,
+    journal::{
+        Journal,
+        follow::Follow,
+        frame::{Kind, Record},
+    },
+};
+
+/// What is published, decoded as it becomes durable, for who looks at each record once.
+#[derive(Debug)]
+pub struct Stream {
+    follow: Follow,
+    /// What decoding goes on from; its own, so that counters are counted once where it counts.
+    state: State,
+    online: HashMap<Arc<str>, bool>,
+}
+
+/// What one look at the journal gave.
+#[derive(Debug)]
+pub struct Heard {
+    /// The readings.
+    pub rows: Rows,
+    /// Publishes that they came with.
+    pub publishes: u64,
+    /// When the last of those came, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Devices that are there now and were not before, or the other way round.
+    pub come_and_gone: Vec<(Arc<str>, bool)>,
+    /// Whether all was read; a cut may have taken a segment meanwhile.
+    pub read: io::Result<()>,
+}
+
+impl Stream {
+    /// What comes after a record. `online` are devices of which it is known whether they are there.
+    #[must_use]
+    pub fn after(last: Seq, state: State, online: Vec<(Arc<str>, bool)>) -> Stream {
+        Stream {
+            follow: Follow::after(last),
+            state,
+            online: online.into_iter().collect(),
+        }
+    }
+
+    /// The last record that was read.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.follow.last()
+    }
+
+    /// Read on up to what is durable; `other` is told the records that are no publishes. Blocks.
+    ///
+    /// # Errors
+    /// What devices announced cannot be read.
+    pub fn read(
+        &mut self,
+        journal: &Journal,
+        devices: &Devices,
+        mut other: impl FnMut(&Record<'_>),
+    ) -> io::Result<Heard> {
+        let segments = journal.segments();
+        // What a device announces counts for the reading right behind it.
+        devices.catch_up(&segments)?;
+        let context = devices.context();
+        let mut decoder = Decoder::new(&context, std::mem::take(&mut self.state));
+        let (mut publishes, mut at_ms) = (0, 0);
+        let read = self.follow.read(&segments, |record| {
+            if record.kind == Kind::Publish {
+                decoder.record(record);
+                at_ms = record.received_ms;
+                publishes += 1;
+            } else {
+                other(record);
+            }
+        });
+        let mut decoded = decoder.finish();
+        // These are for the cut to store; here they would only pile up.
+        decoded.state.fresh.clear();
+        self.state = decoded.state;
+        let come_and_gone = match publishes {
+            0 => Vec::new(),
+            _ => self.come_and_gone(devices),
+        };
+        Ok(Heard {
+            rows: decoded.rows,
+            publishes,
+            at_ms,
+            come_and_gone,
+            read,
+        })
+    }
+
+    fn come_and_gone(&mut self, devices: &Devices) -> Vec<(Arc<str>, bool)> {
+        let mut now = devices.online();
+        now.retain(|(device, online)| self.online.insert(device.clone(), *online) != Some(*online));
+        now
+    }
+}

@@ -1,7 +1,7 @@
 use std::{
     fmt::Debug,
     sync::atomic::{AtomicI64, Ordering},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Wall time as milliseconds since 1970-01-01 UTC.
@@ -12,6 +12,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Milliseconds since some moment that never changes while the machine runs. Nobody sets it, and it goes on
     /// while the machine sleeps.
     fn monotonic_ms(&self) -> i64;
+
+    /// How long so much time of this clock takes.
+    fn wait(&self, ms: i64) -> Duration {
+        Duration::from_millis(ms.max(0).unsigned_abs())
+    }
 }
 
 /// The machine's own clock.
@@ -30,6 +35,40 @@ impl Clock for SystemClock {
     fn monotonic_ms(&self) -> i64 {
         let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         since.tv_sec * 1000 + since.tv_nsec / 1_000_000
+    }
+}
+
+/// A clock that begins at some moment and goes faster, for simulated houses.
+#[derive(Debug)]
+pub struct FastClock {
+    began: Instant,
+    begin_ms: i64,
+    rate: f64,
+}
+
+impl FastClock {
+    /// A clock that says `begin_ms` now, and goes `rate` times as fast as others.
+    #[must_use]
+    pub fn new(begin_ms: i64, rate: f64) -> FastClock {
+        FastClock {
+            began: Instant::now(),
+            begin_ms,
+            rate,
+        }
+    }
+}
+
+impl Clock for FastClock {
+    fn now_ms(&self) -> i64 {
+        self.begin_ms.saturating_add(self.monotonic_ms())
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        (self.began.elapsed().as_secs_f64() * 1000.0 * self.rate) as i64
+    }
+
+    fn wait(&self, ms: i64) -> Duration {
+        Duration::from_secs_f64((ms.max(0) as f64 / 1000.0 / self.rate).min(1e9))
     }
 }
 

@@ -34,7 +34,6 @@ use tarn_openapi::{
     serve,
     types::moment,
 };
-use tarn_rules::Place;
 use tarn_s3::S3Server;
 use tokio::{
     net::TcpListener,
@@ -66,7 +65,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
-    rules::{Act, Alarms, RuleStage},
+    rules::{Act, Alarms, RuleMetrics, RuleStage},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -323,6 +322,7 @@ impl Edge {
             access: access.clone(),
             journal: journal.clone(),
             home: identity.home.clone(),
+            zone: settings.zone.clone(),
             live: Arc::new(live),
             ready: AtomicBool::new(false),
         });
@@ -412,6 +412,7 @@ impl Edge {
             records: records_counter(&mut registry),
         };
         others.tasks.spawn(feed.run(others.stop.clone()));
+        let rule_metrics = RuleMetrics::register(&mut registry);
         let rules = RuleStage {
             home: identity.home.clone(),
             cuts,
@@ -427,6 +428,7 @@ impl Edge {
                 broker.publisher(),
                 journal.clone(),
                 clock.clone(),
+                rule_metrics.clone(),
             )),
             alarms: Alarms {
                 home: identity.home.clone(),
@@ -435,10 +437,8 @@ impl Edge {
                 hub: service.live.clone(),
             },
             clock: clock.clone(),
-            place: Place {
-                zone: settings.zone.clone(),
-                coordinates: None,
-            },
+            zone: settings.zone.clone(),
+            metrics: rule_metrics,
             file: data.rules(),
         };
         if let Some(prefix) = settings.discovery_prefix.clone() {

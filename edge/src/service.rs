@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use tarn_broker::{ClientState, Operator, log::PublishLog};
 use tarn_common::{
@@ -162,6 +163,8 @@ pub struct BoxService {
     pub journal: Arc<Journal>,
     /// The home's devices.
     pub devices: Arc<BoxDevices>,
+    /// The home's time zone, where nobody says another.
+    pub zone: TimeZone,
     /// The home.
     pub home: HomeId,
     /// What happens in it.
@@ -194,6 +197,10 @@ impl Service for BoxService {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn zone(&self) -> TimeZone {
+        self.zone.clone()
     }
 
     fn access(&self) -> &Arc<Access> {

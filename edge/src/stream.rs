@@ -53,7 +53,7 @@ impl Stream {
         self.follow.last()
     }
 
-    /// Read on up to what is durable; `other` is told the records that are no publishes. Blocks.
+    /// Read on up to what is durable; `each` is told every record. Blocks.
     ///
     /// # Errors
     /// What devices announced cannot be read.
@@ -61,7 +61,7 @@ impl Stream {
         &mut self,
         journal: &Journal,
         devices: &Devices,
-        mut other: impl FnMut(&Record<'_>),
+        mut each: impl FnMut(&Record<'_>),
     ) -> io::Result<Heard> {
         let segments = journal.segments();
         // What a device announces counts for the reading right behind it.
@@ -70,12 +70,11 @@ impl Stream {
         let mut decoder = Decoder::new(&context, std::mem::take(&mut self.state));
         let (mut publishes, mut at_ms) = (0, 0);
         let read = self.follow.read(&segments, |record| {
+            each(record);
             if record.kind == Kind::Publish {
                 decoder.record(record);
                 at_ms = record.received_ms;
                 publishes += 1;
-            } else {
-                other(record);
             }
         });
         let mut decoded = decoder.finish();

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access_api::AccessApi, api::Api, broker_api::BrokerApi, devices::Access,
+    access_api::AccessApi, alarms_api::AlarmsApi, api::Api, broker_api::BrokerApi, devices::Access,
     devices_api::DevicesApi, homes_api::HomesApi, latest_api::LatestApi, live_api::LiveApi,
-    rules_api::RulesApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
+    rules_api::RulesApi, scenes_api::ScenesApi, service::Kind, stores_api::StoresApi,
+    twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 62] = [
+const SENT: [&str; 66] = [
     "Alarm",
     "AlarmList",
     "AuditEntry",
@@ -39,6 +40,8 @@ const SENT: [&str; 62] = [
     "DeviceList",
     "Feature",
     "Fresh",
+    "GroupDevice",
+    "GroupSet",
     "Home",
     "HomeDetail",
     "Homes",
@@ -66,6 +69,7 @@ const SENT: [&str; 62] = [
     "Room",
     "RuleFiring",
     "RuleFirings",
+    "SceneList",
     "ScrubState",
     "Session",
     "SplitDone",
@@ -73,6 +77,7 @@ const SENT: [&str; 62] = [
     "StoreInfo",
     "StoreLoad",
     "StoreMove",
+    "StoredScene",
     "Stores",
     "StoresPlan",
     "Token",
@@ -142,6 +147,14 @@ pub(crate) fn document(kind: Kind) -> String {
     join(
         &mut document,
         described(RulesApi::default(), title, description),
+    );
+    join(
+        &mut document,
+        described(ScenesApi::default(), title, description),
+    );
+    join(
+        &mut document,
+        described(AlarmsApi::default(), title, description),
     );
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {

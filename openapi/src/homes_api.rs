@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use poem_openapi::{
     ApiResponse, Object, OpenApi, Tags,
     param::{Header, Path},
@@ -14,11 +15,14 @@ use tarn_common::twin::{
 
 use crate::{
     access::By,
+    automation,
     devices::{Access, BoxInfo, DeviceError, Place, author, twin},
     frames,
     problem::Failure,
+    rules_api::RuleWhereabouts,
     server::REQUEST_BYTES_MAX,
     twins_api::is_news,
+    types::moment,
 };
 
 /// A home, by what its twins say.
@@ -61,6 +65,12 @@ pub(crate) struct Member {
     name: Option<String>,
     /// What the member is in the household; null where nobody said it.
     role: Option<String>,
+    /// Series that tells where the member is, as a device's id, a slash and the metric; null where none does.
+    tracker: Option<String>,
+    /// Where the member is; null where nobody said it.
+    is: Option<RuleWhereabouts>,
+    /// Since when, RFC 3339 UTC; null where nobody said it.
+    since: Option<String>,
 }
 
 /// What is said of a member of a household.
@@ -73,6 +83,33 @@ pub(crate) struct MemberUpdate {
     /// What the member is in the household, like `owner`, `adult`, `child` or `guest`.
     #[oai(validator(max_length = 64))]
     role: Option<String>,
+    /// Series that tells where the member is, like a telephone's: a device's id, a slash and the metric. `home`, `on` and 1
+    /// mean at home, everything else elsewhere.
+    #[oai(validator(max_length = 512))]
+    tracker: Option<String>,
+}
+
+/// Where a member is.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub(crate) struct Presence {
+    /// At home or elsewhere.
+    is: RuleWhereabouts,
+}
+
+/// Where a home is.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub(crate) struct HomePlace {
+    /// Its time zone, by its IANA name, like `Europe/Vienna`; null where nobody said it.
+    #[oai(validator(max_length = 64))]
+    time_zone: Option<String>,
+    /// Latitude in degrees, north of the equator above zero; null where nobody said it. Sunrise and sunset follow from it.
+    #[oai(validator(minimum(value = "-90"), maximum(value = "90")))]
+    latitude: Option<f64>,
+    /// Longitude in degrees, east of Greenwich above zero; null where nobody said it.
+    #[oai(validator(minimum(value = "-180"), maximum(value = "180")))]
+    longitude: Option<f64>,
 }
 
 /// Boxes of a home.
@@ -116,6 +153,13 @@ enum MemberOk {
     /// The member.
     #[oai(status = 200)]
     Member(Json<Member>),
+}
+
+#[derive(ApiResponse)]
+enum PlaceOk {
+    /// Where it is.
+    #[oai(status = 200)]
+    Place(Json<HomePlace>),
 }
 
 #[derive(ApiResponse)]
@@ -281,14 +325,118 @@ impl HomesApi {
     ) -> Result<MemberOk, Failure> {
         let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
-        let Json(MemberUpdate { name, role }) = update;
-        let value = json!({"name": name, "role": role});
-        put(&place, Section::Members, &member, value, &by).await?;
-        Ok(MemberOk::Member(Json(Member {
-            member: member.0,
+        let Json(MemberUpdate {
             name,
             role,
+            tracker,
+        }) = update;
+        let value = json!({"name": name, "role": role, "tracker": tracker});
+        put(&place, Section::Members, &member, value, &by).await?;
+        Ok(MemberOk::Member(Json(one_member(&place, &member)?)))
+    }
+
+    /// Say where a member is
+    ///
+    /// At home or elsewhere; rules go by it. A tracker of the member says it by itself.
+    #[oai(
+        path = "/v1/homes/:home/members/:member/presence",
+        method = "put",
+        operation_id = "setPresence",
+        tag = "Tag::Homes"
+    )]
+    async fn set_presence(
+        &self,
+        caller: By,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+        /// Id of the member, percent-encoded.
+        #[oai(validator(min_length = 1, max_length = 128))]
+        member: Path<String>,
+        /// Who asks; `box` or `cloud` where it is not said.
+        #[oai(name = "tarn-author")]
+        author: Header<Option<String>>,
+        presence: Json<Presence>,
+    ) -> Result<MemberOk, Failure> {
+        let by = self.access.author(&caller, author.0)?;
+        let place = self.access.twins(&home).await?;
+        one_member(&place, &member)?;
+        let is = presence.is.into();
+        automation::set_presence(&place.twins, &member, is, &by, place.now_ms)
+            .await
+            .map_err(DeviceError::from)?;
+        Ok(MemberOk::Member(Json(one_member(&place, &member)?)))
+    }
+
+    /// Read where a home is
+    ///
+    /// Rules take the time of day, sunrise and sunset from it.
+    #[oai(
+        path = "/v1/homes/:home/place",
+        method = "get",
+        operation_id = "getPlace",
+        tag = "Tag::Homes"
+    )]
+    async fn get_place(
+        &self,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+    ) -> Result<PlaceOk, Failure> {
+        let place = self.access.twins(&home).await?;
+        let said = place
+            .twins
+            .read(|replica| automation::place(replica, place.now_ms));
+        Ok(PlaceOk::Place(Json(HomePlace {
+            time_zone: said.time_zone,
+            latitude: said.latitude,
+            longitude: said.longitude,
         })))
+    }
+
+    /// Say where a home is
+    ///
+    /// Its time zone, and its coordinates for sunrise and sunset. A box goes by its own time zone where nobody said it.
+    #[oai(
+        path = "/v1/homes/:home/place",
+        method = "put",
+        operation_id = "setPlace",
+        tag = "Tag::Homes"
+    )]
+    async fn set_place(
+        &self,
+        caller: By,
+        /// Name of the home.
+        #[oai(validator(max_length = 64))]
+        home: Path<String>,
+        /// Who asks; `box` or `cloud` where it is not said.
+        #[oai(name = "tarn-author")]
+        author: Header<Option<String>>,
+        wanted: Json<HomePlace>,
+    ) -> Result<PlaceOk, Failure> {
+        let by = self.access.author(&caller, author.0)?;
+        if let Some(zone) = &wanted.time_zone {
+            TimeZone::get(zone).map_err(|_| {
+                Failure::bad_request(format!(
+                    "time_zone: {zone:?} is not known; write it like Europe/Vienna or UTC"
+                ))
+            })?;
+        }
+        if wanted.latitude.is_some() != wanted.longitude.is_some() {
+            return Err(Failure::bad_request(
+                "latitude, longitude: say both, or neither",
+            ));
+        }
+        let place = self.access.twins(&home).await?;
+        let record = automation::PlaceRecord {
+            time_zone: wanted.time_zone.clone(),
+            latitude: wanted.latitude,
+            longitude: wanted.longitude,
+        };
+        automation::set_place(&place.twins, &record, &by)
+            .await
+            .map_err(DeviceError::from)?;
+        Ok(PlaceOk::Place(wanted))
     }
 
     /// Remove a member
@@ -389,15 +537,36 @@ async fn rooms(place: &Place) -> (Vec<Room>, u64) {
 }
 
 fn members(place: &Place) -> Vec<Member> {
-    let said = place
-        .twins
-        .read(|replica| said(replica, Section::Members, place.now_ms));
-    let member = |(member, value): (String, Value)| Member {
-        member,
-        name: value["name"].as_str().map(str::to_owned),
-        role: value["role"].as_str().map(str::to_owned),
+    let (said, mut presence) = place.twins.read(|replica| {
+        (
+            said(replica, Section::Members, place.now_ms),
+            automation::presence(replica, place.now_ms),
+        )
+    });
+    let member = |(member, value): (String, Value)| {
+        let text = |field: &str| value[field].as_str().map(str::to_owned);
+        let record = presence.remove(&member);
+        Member {
+            name: text("name"),
+            role: text("role"),
+            tracker: text("tracker"),
+            is: record.as_ref().map(|record| record.is.into()),
+            since: record.map(|record| moment(record.since_ms)),
+            member,
+        }
     };
     said.into_iter().map(member).collect()
+}
+
+fn one_member(place: &Place, id: &str) -> Result<Member, Failure> {
+    let found = members(place)
+        .into_iter()
+        .find(|member| member.member == id);
+    found.ok_or_else(|| {
+        Failure::not_found(format!(
+            "there is no member {id:?}; GET …/members lists those that are"
+        ))
+    })
 }
 
 /// What the document of the home says in a section.

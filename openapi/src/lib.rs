@@ -10,9 +10,11 @@ mod accept;
 pub mod access;
 /// Operations on it: logins, tokens, audit.
 mod access_api;
+/// Operations on alarms.
+mod alarms_api;
 /// Operations, as the document shows them.
 mod api;
-/// Rules, alarms and the mode of a home in its document.
+/// What a home does by itself, in its document: rules, scenes, alarms, the mode, who is at home, where it is.
 pub mod automation;
 /// Operations that only a box has, on its MQTT broker.
 mod broker_api;
@@ -28,7 +30,7 @@ pub mod document;
 mod encode;
 /// Bodies of the sync protocol in one answer.
 pub mod frames;
-/// Operations on homes: rooms, members, boxes, and the sync of twins.
+/// Operations on homes: place, rooms, members, boxes, and the sync of twins.
 mod homes_api;
 /// Changes that are asked for again under their key, done once.
 mod idempotency;
@@ -44,8 +46,10 @@ mod live_api;
 mod metrics;
 /// Errors as RFC 9457 problems, everywhere.
 pub mod problem;
-/// Operations on rules and alarms.
+/// Operations on rules.
 mod rules_api;
+/// Operations on scenes and modes.
+mod scenes_api;
 /// The HTTP server: routes, limits, graceful stop.
 pub mod server;
 /// What a host gives: an engine, a clock, whether it is ready.
@@ -63,7 +67,7 @@ pub use access::{Access, AccessSettings};
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
     BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
-    Twin, Wanted, WantedValue, check_heads, heads,
+    Twin, Wanted, WantedValue, all_devices, check_heads, heads,
 };
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};

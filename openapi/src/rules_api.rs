@@ -1,43 +1,44 @@
+/// What is known of a home when its rules are checked.
+mod known;
 /// What rules did, and would have done.
 mod past;
 /// The shapes of rules.
 mod shapes;
 
-use std::collections::BTreeMap;
-
-use jiff::tz::TimeZone;
 use poem_openapi::{
     ApiResponse, Object, OpenApi, Tags,
-    param::{Header, Path},
+    param::{Header, Path, Query},
     payload::Json,
     types::ToJSON,
 };
 use tarn_common::{query::when, twin::document::Section};
-use tarn_rules::{
-    Place as Locality,
-    check::{self, Known, KnownMetric},
-    rule::Rule as Definition,
-};
+use tarn_rules::{check, rule::Rule as Definition};
 
 use self::{
+    known::here,
     past::{BacktestRequest, RuleFirings},
     shapes::Rule,
 };
+pub(crate) use self::{
+    known::{known_of, refused},
+    shapes::{RuleAction, RuleGroup, RuleWhereabouts, actions_of, told},
+};
 use crate::{
     access::By,
-    api::{Api, merged},
-    automation::{self, AlarmChange, AlarmRecord},
-    devices::{Access, DeviceError, Place},
+    api::Api,
+    automation,
+    devices::{Access, Place},
     homes_api::{put, take_away},
     problem::Failure,
-    types::moment,
 };
 
-/// Characters of the id of a rule, or the name of a mode.
+/// Characters of the id of a rule, or of a scene.
 const ID_MAX: usize = 48;
+/// Firings that are listed unless more are asked for.
+const FIRINGS: usize = 100;
 
 #[derive(Tags)]
-enum Tag {
+pub(crate) enum Tag {
     /// What a home does by itself, and what it warns of.
     Rules,
 }
@@ -58,40 +59,6 @@ pub(crate) struct StoredRule {
     definition: Rule,
 }
 
-/// Alarms of a home.
-#[derive(Debug, Object)]
-pub(crate) struct AlarmList {
-    /// Those that stand first, the worst first; then those that were cleared.
-    alarms: Vec<Alarm>,
-}
-
-/// An alarm.
-#[derive(Debug, Object)]
-pub(crate) struct Alarm {
-    /// Its id.
-    alarm: String,
-    /// `raised`, `acknowledged` or `cleared`.
-    state: String,
-    /// `info`, `warning` or `critical`.
-    severity: String,
-    /// What is wrong.
-    message: String,
-    /// When it was raised, RFC 3339 UTC.
-    raised: String,
-    /// When its state last changed, RFC 3339 UTC.
-    changed: String,
-    /// Who changed it last; `rule:` and an id for a rule.
-    by: String,
-}
-
-/// The mode of a home.
-#[derive(Debug, Object)]
-pub(crate) struct Mode {
-    /// Its name, like `home`, `away`, `night` or `holiday`.
-    #[oai(validator(min_length = 1, max_length = 48, pattern = "^[a-z0-9][a-z0-9_-]*$"))]
-    mode: String,
-}
-
 #[derive(ApiResponse)]
 enum RulesOk {
     /// The rules.
@@ -108,7 +75,7 @@ enum RuleOk {
 
 #[derive(ApiResponse)]
 enum FiringsOk {
-    /// What it would have done.
+    /// What rules did, or would have done.
     #[oai(status = 200)]
     Firings(Json<RuleFirings>),
 }
@@ -120,28 +87,7 @@ enum Gone {
     Done,
 }
 
-#[derive(ApiResponse)]
-enum AlarmsOk {
-    /// The alarms.
-    #[oai(status = 200)]
-    Alarms(Json<AlarmList>),
-}
-
-#[derive(ApiResponse)]
-enum AlarmOk {
-    /// The alarm as it is now.
-    #[oai(status = 200)]
-    Alarm(Json<Alarm>),
-}
-
-#[derive(ApiResponse)]
-enum ModeOk {
-    /// The mode.
-    #[oai(status = 200)]
-    Mode(Json<Mode>),
-}
-
-/// The rules and alarms of homes. A box runs them.
+/// The rules of homes. A box runs them.
 #[derive(Clone, Default)]
 pub(crate) struct RulesApi {
     pub(crate) access: Access,
@@ -234,7 +180,7 @@ impl RulesApi {
         definition: Json<Rule>,
     ) -> Result<RuleOk, Failure> {
         let by = self.access.author(&caller, author.0)?;
-        check_id(&rule)?;
+        check_id("rule", &rule)?;
         let place = self.access.twins(&home).await?;
         let wanted = definition.definition()?;
         self.check(&place, &rule, &wanted).await?;
@@ -294,7 +240,7 @@ impl RulesApi {
         rule: Path<String>,
         request: Json<BacktestRequest>,
     ) -> Result<FiringsOk, Failure> {
-        check_id(&rule)?;
+        check_id("rule", &rule)?;
         let place = self.access.twins(&home).await?;
         let definition = match &request.definition {
             Some(definition) => definition.definition()?,
@@ -314,184 +260,64 @@ impl RulesApi {
             None => place.now_ms,
         };
         let service = self.access.service()?;
-        let here = locality();
+        let here = here(service.zone(), &place);
         let tested = past::run(&**service, &place.home, &rule, definition, here, (from, to));
         Ok(FiringsOk::Firings(Json(tested.await?)))
     }
 
-    /// List the alarms of a home
+    /// List what rules did
     ///
-    /// Each as it is now. What became of it is in the events of the home.
+    /// Each time that a rule fired or a scene was started, latest first: what made it, with which values, and what was done.
     #[oai(
-        path = "/v1/homes/:home/alarms",
+        path = "/v1/homes/:home/firings",
         method = "get",
-        operation_id = "listAlarms",
+        operation_id = "listFirings",
         tag = "Tag::Rules"
     )]
-    async fn list_alarms(
+    async fn list_firings(
         &self,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
-    ) -> Result<AlarmsOk, Failure> {
-        let place = self.access.twins(&home).await?;
-        let alarms = place
-            .twins
-            .read(|replica| automation::alarms(replica, place.now_ms));
-        let mut alarms: Vec<(String, AlarmRecord)> = alarms.into_iter().collect();
-        // A state is the lesser the more it stands.
-        alarms.sort_by_key(|(_, alarm)| (alarm.state, std::cmp::Reverse(alarm.severity)));
-        let alarms = alarms.iter().map(|(id, alarm)| Alarm::of(id, alarm));
-        Ok(AlarmsOk::Alarms(Json(AlarmList {
-            alarms: alarms.collect(),
-        })))
-    }
-
-    /// Acknowledge an alarm
-    ///
-    /// Somebody has seen it. Doing it twice changes nothing.
-    #[oai(
-        path = "/v1/homes/:home/alarms/:alarm/acknowledge",
-        method = "post",
-        operation_id = "acknowledgeAlarm",
-        tag = "Tag::Rules"
-    )]
-    async fn acknowledge_alarm(
-        &self,
-        caller: By,
-        /// Name of the home.
+        /// Id of a rule, or `scene/` and the id of a scene; all where it is not said.
         #[oai(validator(max_length = 64))]
-        home: Path<String>,
-        /// Id of the alarm.
-        #[oai(validator(max_length = 128))]
-        alarm: Path<String>,
-        /// Who asks; `box` or `cloud` where it is not said.
-        #[oai(name = "tarn-author")]
-        author: Header<Option<String>>,
-    ) -> Result<AlarmOk, Failure> {
-        let by = self.access.author(&caller, author.0)?;
-        let place = self.access.twins(&home).await?;
-        let change = AlarmChange::Acknowledge;
-        let changed =
-            automation::change_alarm(&place.twins, &alarm, &change, &by, place.now_ms).await;
-        match changed.map_err(DeviceError::from)? {
-            Some(record) => Ok(AlarmOk::Alarm(Json(Alarm::of(&alarm, &record)))),
-            None => Err(Failure::not_found(format!(
-                "there is no alarm {:?}; GET …/alarms lists those that are",
-                alarm.0
-            ))),
-        }
-    }
-
-    /// Read the mode of a home
-    ///
-    /// Rules go by it.
-    #[oai(
-        path = "/v1/homes/:home/mode",
-        method = "get",
-        operation_id = "getMode",
-        tag = "Tag::Rules"
-    )]
-    async fn get_mode(
-        &self,
-        /// Name of the home.
+        rule: Query<Option<String>>,
+        /// From when on: RFC 3339, a date, or back from now like `-1d`; a day back where it is not said.
         #[oai(validator(max_length = 64))]
-        home: Path<String>,
-    ) -> Result<ModeOk, Failure> {
-        let place = self.access.twins(&home).await?;
-        let mode = place
-            .twins
-            .read(|replica| automation::mode(replica, place.now_ms));
-        Ok(ModeOk::Mode(Json(Mode { mode })))
-    }
-
-    /// Put a home into a mode
-    ///
-    /// Any name is a mode: rules give it its meaning.
-    #[oai(
-        path = "/v1/homes/:home/mode",
-        method = "put",
-        operation_id = "setMode",
-        tag = "Tag::Rules"
-    )]
-    async fn set_mode(
-        &self,
-        caller: By,
-        /// Name of the home.
+        from: Query<Option<String>>,
+        /// Up to when; now where it is not said.
         #[oai(validator(max_length = 64))]
-        home: Path<String>,
-        /// Who asks; `box` or `cloud` where it is not said.
-        #[oai(name = "tarn-author")]
-        author: Header<Option<String>>,
-        mode: Json<Mode>,
-    ) -> Result<ModeOk, Failure> {
-        let by = self.access.author(&caller, author.0)?;
+        to: Query<Option<String>>,
+        /// How many at most.
+        #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
+        limit: Query<Option<u32>>,
+    ) -> Result<FiringsOk, Failure> {
         let place = self.access.twins(&home).await?;
-        let set = automation::set_mode(&place.twins, &mode.mode, &by).await;
-        set.map_err(DeviceError::from)?;
-        Ok(ModeOk::Mode(mode))
+        let from = when::moment("from", from.as_deref().unwrap_or("-1d"), place.now_ms)?;
+        let to = match &*to {
+            Some(to) => when::moment("to", to, place.now_ms)?,
+            None => place.now_ms.saturating_add(1),
+        };
+        let wanted = past::Wanted {
+            rule: rule.as_deref(),
+            from,
+            to,
+            limit: limit.map_or(FIRINGS, |limit| limit as usize),
+        };
+        let service = self.access.service()?;
+        let firings = past::list(&**service, &place.home, &wanted).await?;
+        Ok(FiringsOk::Firings(Json(firings)))
     }
 }
 
 impl RulesApi {
     /// Hold a rule against what is known of the home.
     async fn check(&self, place: &Place, id: &str, rule: &Definition) -> Result<(), Failure> {
-        let known = self.known_of(place).await?;
+        let known = known_of(&self.api, place).await?;
         let rules = place
             .twins
             .read(|replica| automation::rules(replica, place.now_ms));
-        let checked = check::check(&rules, &id.into(), rule, &known);
-        checked.map_err(|faults| {
-            let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure::bad_request(words.join("; "))
-        })
-    }
-
-    /// The home's devices with what they have measured, and what can be set on them.
-    async fn known_of(&self, place: &Place) -> Result<Known, Failure> {
-        let announced = self.api.announced(&place.home, &place.devices).await?;
-        let summaries = self.api.summaries(&place.home).await?.devices;
-        let mut devices: BTreeMap<String, BTreeMap<String, KnownMetric>> = BTreeMap::new();
-        for (id, device) in merged(summaries, &announced) {
-            let metrics = device.metrics.keys();
-            let measured = metrics.map(|name| (name.to_string(), KnownMetric { settable: false }));
-            devices.entry(id).or_default().extend(measured);
-        }
-        for device in announced {
-            let features = device.features.into_iter();
-            let features = features.map(|f| {
-                let settable = f.settable;
-                (f.metric, KnownMetric { settable })
-            });
-            devices.entry(device.device).or_default().extend(features);
-        }
-        Ok(Known {
-            devices,
-            scenes: BTreeMap::new(),
-            place: locality(),
-        })
-    }
-}
-
-/// Where a home is, as far as it matters for checks.
-fn locality() -> Locality {
-    Locality {
-        zone: TimeZone::UTC,
-        coordinates: None,
-    }
-}
-
-impl Alarm {
-    fn of(id: &str, alarm: &AlarmRecord) -> Alarm {
-        Alarm {
-            alarm: id.to_owned(),
-            state: alarm.state.to_string(),
-            severity: alarm.severity.to_string(),
-            message: alarm.message.clone(),
-            raised: moment(alarm.raised_ms),
-            changed: moment(alarm.changed_ms),
-            by: alarm.by.clone(),
-        }
+        check::check(&rules, &id.into(), rule, &known).map_err(|faults| refused(&faults))
     }
 }
 
@@ -501,13 +327,13 @@ fn no_rule(id: &str) -> Failure {
     ))
 }
 
-fn check_id(id: &str) -> Result<(), Failure> {
+pub(crate) fn check_id(what: &str, id: &str) -> Result<(), Failure> {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     if (1..=ID_MAX).contains(&id.len()) && id.bytes().all(is_plain) {
         return Ok(());
     }
     Err(Failure::bad_request(format!(
-        "rule: {id:?} is no id; use 1 to {ID_MAX} small letters, digits, - and _"
+        "{what}: {id:?} is no id; use 1 to {ID_MAX} small letters, digits, - and _"
     )))
 }

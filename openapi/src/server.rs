@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::{Gate, Jwk, RateSettings},
     access_api::AccessApi,
+    alarms_api::AlarmsApi,
     api::Api,
     broker_api::BrokerApi,
     dashboard,
@@ -29,6 +30,7 @@ use crate::{
     metrics::HttpMetrics,
     problem::{self, Problem, is_problem},
     rules_api::RulesApi,
+    scenes_api::ScenesApi,
     service::Service,
     stores_api::StoresApi,
     tls::TlsAcceptor,
@@ -140,6 +142,13 @@ pub fn app(
         access: access.clone(),
         api: api.clone(),
     };
+    let scenes = ScenesApi {
+        access: access.clone(),
+        api: api.clone(),
+    };
+    let alarms = AlarmsApi {
+        access: access.clone(),
+    };
     let routes = match broker {
         None => routes.nest(
             "/",
@@ -152,6 +161,8 @@ pub fn app(
                     twins,
                     homes,
                     rules,
+                    scenes,
+                    alarms,
                     StoresApi { stores },
                 )),
                 title,
@@ -165,7 +176,8 @@ pub fn app(
                 "/",
                 OpenApiService::new(
                     gate.before((
-                        api, latest, live, people, broker, devices, twins, homes, rules,
+                        api, latest, live, people, broker, devices, twins, homes, rules, scenes,
+                        alarms,
                     )),
                     title,
                     version,

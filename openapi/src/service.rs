@@ -1,6 +1,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::tz::TimeZone;
 use tarn_common::{
     clock::Clock,
     event::AuditEntry,
@@ -53,6 +54,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     /// Its stores; only the cloud looks after them.
     fn stores(&self) -> Option<Arc<dyn StoresService>> {
         None
+    }
+    /// The time zone of homes that do not say theirs.
+    fn zone(&self) -> TimeZone {
+        TimeZone::UTC
     }
     /// The home that it is for; none for one that is for many.
     fn home(&self) -> Option<HomeId> {

@@ -1,9 +1,10 @@
 //! Checking a rule when it is entered: everything that is wrong with it, in words that help.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     expression::{Expression, Look, SeriesName},
+    group::{Group, Settable},
     place::Place,
     rule::{Action, Rule, RuleId, Scalar, Trigger},
     schedule::Schedule,
@@ -27,6 +28,8 @@ const ID_CHARS_MAX: usize = 256;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// Triggers, and actions, of a rule at most.
 const PARTS_MAX: usize = 20;
+/// Actions of a scene at most.
+const SCENE_PARTS_MAX: usize = 100;
 /// Metrics that one action sets at most.
 const VALUES_MAX: usize = 50;
 
@@ -35,8 +38,10 @@ const VALUES_MAX: usize = 50;
 pub struct Known {
     /// Devices and their metrics.
     pub devices: BTreeMap<String, BTreeMap<String, KnownMetric>>,
-    /// Scenes, and what each sets: device and metric.
-    pub scenes: BTreeMap<String, BTreeSet<(String, String)>>,
+    /// What can be set, for what is wanted of all devices of a kind.
+    pub settables: Vec<Settable>,
+    /// Scenes, and what each does.
+    pub scenes: BTreeMap<String, Vec<Action>>,
     /// Where the home is.
     pub place: Place,
 }
@@ -94,6 +99,36 @@ pub fn check_in(graph: &Graph, id: &RuleId, rule: &Rule, known: &Known) -> Resul
         && let Some(circle) = graph.circle_with(id, rule, known)
     {
         faults.add("then", circle);
+    }
+    if faults.found.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.found)
+    }
+}
+
+/// Checks what a scene does.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check_scene(actions: &[Action], known: &Known) -> Result<(), Vec<Fault>> {
+    let mut faults = Faults {
+        known,
+        found: Vec::new(),
+    };
+    if !(1..=SCENE_PARTS_MAX).contains(&actions.len()) {
+        let words = format!("it has 1 to {SCENE_PARTS_MAX} parts");
+        faults.add("then", words);
+    }
+    for (number, action) in actions.iter().take(SCENE_PARTS_MAX).enumerate() {
+        let at = format!("then[{number}]");
+        match action {
+            Action::Scene { .. } => faults.add(&at, "a scene starts no other scene"),
+            Action::Raise { .. } | Action::Clear { .. } => {
+                faults.add(&at, "a scene raises and clears no alarms; a rule can");
+            }
+            other => faults.action(&at, other),
+        }
     }
     if faults.found.is_empty() {
         Ok(())
@@ -263,6 +298,7 @@ impl Faults<'_> {
         match action {
             Action::Set { device, values } => self.values(&format!("{at}.set"), device, values),
             Action::Call { device, values } => self.values(&format!("{at}.call"), device, values),
+            Action::Group(group) => self.group(&format!("{at}.group"), group),
             Action::Publish { topic, payload, .. } => {
                 self.name(&format!("{at}.publish.topic"), topic, ID_CHARS_MAX);
                 if topic.contains(['+', '#']) {
@@ -310,6 +346,21 @@ impl Faults<'_> {
                 }
                 Err(refused) => self.add(&field, refused.0),
             }
+        }
+    }
+
+    fn group(&mut self, at: &str, group: &Group) {
+        if !(1..=VALUES_MAX).contains(&group.values.len()) {
+            self.add(
+                &format!("{at}.values"),
+                format!("it has 1 to {VALUES_MAX} values"),
+            );
+        } else if group.of(&self.known.settables).is_empty() {
+            let words = match &group.room {
+                Some(room) => format!("in {room:?} no {} can be set to this", group.component),
+                None => format!("no {} can be set to this", group.component),
+            };
+            self.add(at, words);
         }
     }
 

@@ -171,6 +171,15 @@ impl Engine {
         self.stats.readings_dropped += u64::from(!is_known);
     }
 
+    /// The home is here from now on. Set the rules next: those that wait for the sun or a time of day wait anew.
+    pub fn set_place(&mut self, place: Place) {
+        self.place = place;
+        let (now_ms, place) = (self.now_ms(), &self.place);
+        for due in self.slots.iter_mut().flat_map(|slot| &mut slot.schedules) {
+            due.due_ms = due.schedule.after(now_ms, place);
+        }
+    }
+
     /// Gives what became due until now.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Firing> {
         self.call += 1;

@@ -15,6 +15,8 @@ pub mod engine;
 pub mod expression;
 /// What comes of a rule that fires.
 pub mod firing;
+/// Devices of one kind, whatever their make.
+pub mod group;
 /// What an engine is told.
 pub mod input;
 /// What an engine has to tell besides firings.
@@ -36,7 +38,8 @@ pub mod world;
 
 pub use engine::Engine;
 pub use firing::{Firing, Overruled, Why};
+pub use group::Group;
 pub use input::{AlarmState, Input, Reading};
 pub use place::Place;
-pub use rule::{Action, Rule, RuleId, Scalar, Severity, Trigger};
+pub use rule::{Action, AlarmClass, Rule, RuleId, Scalar, Severity, Trigger};
 pub use state::State;

@@ -2,7 +2,10 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::duration::{Offset, Span};
+use crate::{
+    duration::{Offset, Span},
+    group::Group,
+};
 
 /// What names a rule within its home.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -184,6 +187,8 @@ pub enum Action {
         /// What each metric is called with.
         values: BTreeMap<String, Scalar>,
     },
+    /// Sets all devices of a kind.
+    Group(Group),
     /// Publishes a message.
     Publish {
         /// Topic.
@@ -208,6 +213,9 @@ pub enum Action {
         alarm: String,
         /// How bad it is.
         severity: Severity,
+        /// What kind of thing is wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<AlarmClass>,
         /// What is wrong; may hold `{{ expression }}`.
         message: String,
     },
@@ -259,6 +267,43 @@ impl fmt::Display for Severity {
             Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Critical => "critical",
+        })
+    }
+}
+
+/// What kind of thing an alarm is about. Smoke, gas, water and intrusion are told at any time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmClass {
+    /// Fire or smoke.
+    Smoke,
+    /// Gas or carbon monoxide.
+    Gas,
+    /// Water where none belongs.
+    Water,
+    /// Somebody who does not belong here.
+    Intrusion,
+    /// A device that does not do as it should.
+    Device,
+    /// Somebody's health.
+    Health,
+    /// Energy.
+    Energy,
+    /// Air and warmth.
+    Climate,
+}
+
+impl fmt::Display for AlarmClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AlarmClass::Smoke => "smoke",
+            AlarmClass::Gas => "gas",
+            AlarmClass::Water => "water",
+            AlarmClass::Intrusion => "intrusion",
+            AlarmClass::Device => "device",
+            AlarmClass::Health => "health",
+            AlarmClass::Energy => "energy",
+            AlarmClass::Climate => "climate",
         })
     }
 }
@@ -348,6 +393,7 @@ mod tests {
             "for": "10m",
             "then": [
                 {"set": {"device": "bath/fan", "values": {"on": true, "speed": 2}}},
+                {"group": {"component": "light", "room": "bath", "values": {"on": true}}},
                 {"publish": {"topic": "a/b", "payload": {"x": 1}, "retain": true}},
                 {"notify": {"title": "Air"}},
                 {"raise": {"alarm": "damp", "severity": "warning", "message": "wet"}},

@@ -1,25 +1,31 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tarn_broker::Publisher;
 use tarn_common::{
     clock::Clock,
     event::{LoggedEvent, RULE},
     ids::{HomeId, Seq},
-    twin::home::HomeTwins,
+    twin::home::{HomeTwins, TwinError},
 };
 use tarn_openapi::{
-    DeviceError, DeviceService, SetRequest,
+    DeviceError, DeviceService, SetRequest, all_devices,
     automation::{self, AlarmChange},
 };
 use tarn_rules::{
     firing::Firing,
+    group::Group,
     notice::{Notice, NoticeKind},
-    rule::{Action, RuleId, Scalar},
+    rule::{Action, RuleId, Scalar, Whereabouts},
 };
 use tokio::sync::Semaphore;
 
-use super::{DONE, FIRED};
+use super::{
+    asked::Asked,
+    metrics::RuleMetrics,
+    noted::{DONE, FIRED},
+};
 use crate::{devices::OWN_CLIENT, journal::Journal};
 
 /// How long a firing waits for the disk: what cannot be noted is carried out all the same, for it may be an alarm.
@@ -28,6 +34,11 @@ const NOTED_WITHIN: Duration = Duration::from_secs(1);
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// Firings that are carried out at one time; others wait their turn.
 const AT_ONCE: usize = 64;
+
+/// Who says where a member is whom a tracker follows.
+const TRACKER: &str = "tracker";
+/// Who asks by MQTT.
+const MQTT: &str = "mqtt";
 
 /// Carries out what fires.
 pub struct Act {
@@ -43,6 +54,8 @@ pub struct Act {
     pub journal: Arc<Journal>,
     /// When it is.
     pub clock: Arc<dyn Clock>,
+    /// Figures.
+    pub metrics: RuleMetrics,
     places: Arc<Semaphore>,
 }
 
@@ -56,6 +69,7 @@ impl Act {
         publisher: Publisher,
         journal: Arc<Journal>,
         clock: Arc<dyn Clock>,
+        metrics: RuleMetrics,
     ) -> Act {
         Act {
             home,
@@ -64,6 +78,7 @@ impl Act {
             publisher,
             journal,
             clock,
+            metrics,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -84,6 +99,48 @@ impl Act {
     pub(super) fn carry_out(self: &Arc<Self>, firing: Firing) {
         let act = self.clone();
         tokio::spawn(async move { act.perform(firing).await });
+    }
+
+    /// Do what clients ask, and say who has come and gone.
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        asked: Vec<Asked>,
+        presence: BTreeMap<String, Whereabouts>,
+    ) {
+        for asked in asked {
+            let act = self.clone();
+            tokio::spawn(async move { act.answer_one(asked).await });
+        }
+        for (member, is) in presence {
+            let act = self.clone();
+            tokio::spawn(async move {
+                let now_ms = act.clock.now_ms();
+                let said = automation::set_presence(&act.twins, &member, is, TRACKER, now_ms);
+                if let Err(error) = said.await {
+                    tracing::error!(member, %error, "where a member is cannot be kept");
+                }
+            });
+        }
+    }
+
+    async fn answer_one(&self, asked: Asked) {
+        let now_ms = self.clock.now_ms();
+        let (twins, words) = (&self.twins, |e: TwinError| e.to_string());
+        let answered = match &asked {
+            Asked::Scene(id) => match automation::start_scene(twins, id, MQTT, now_ms).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(format!("there is no scene {id:?}")),
+                Err(error) => Err(words(error)),
+            },
+            Asked::Mode(mode) => automation::set_mode(twins, mode, MQTT).await.map_err(words),
+            Asked::Acknowledge(id) => {
+                self.change(id, &AlarmChange::Acknowledge, MQTT, now_ms)
+                    .await
+            }
+        };
+        if let Err(fault) = answered {
+            tracing::warn!(?asked, fault, "what was asked by MQTT is not done");
+        }
     }
 
     /// Note what there is to say about a rule.
@@ -118,29 +175,52 @@ impl Act {
     async fn perform(&self, firing: Firing) {
         // It is never closed.
         let _place = self.places.acquire().await;
-        let by = format!("rule:{}", firing.rule);
+        let by = match firing.rule.as_str().strip_prefix("scene/") {
+            Some(scene) => format!("scene:{scene}"),
+            None => format!("rule:{}", firing.rule),
+        };
         let mut faults = Vec::new();
-        for action in &firing.actions {
+        for action in &self.in_full(&firing.actions) {
             if let Err(fault) = self.one(action, &by).await {
                 tracing::warn!(rule = %firing.rule, fault, "an action of a rule failed");
                 faults.push(fault);
             }
         }
+        self.metrics.actions_failed.inc_by(faults.len() as u64);
+        let took_ms = self.clock.now_ms().saturating_sub(firing.at_ms).max(0);
+        self.metrics
+            .carried_out(Duration::from_millis(took_ms.unsigned_abs()));
         let detail = json!({"id": firing.id, "faults": faults});
         self.log(&firing.rule, DONE, detail);
+    }
+
+    /// Actions, with those of scenes in the place of their names.
+    fn in_full(&self, actions: &[Action]) -> Vec<Action> {
+        let is_scene = |action: &Action| matches!(action, Action::Scene { .. });
+        if !actions.iter().any(is_scene) {
+            return actions.to_vec();
+        }
+        let now_ms = self.clock.now_ms();
+        let mut scenes = self
+            .twins
+            .read(|replica| automation::scenes(replica, now_ms));
+        let in_full = actions.iter().flat_map(|action| match action {
+            Action::Scene { scene } => match scenes.remove(scene) {
+                // A scene starts none.
+                Some(scene) => scene.then.into_iter().filter(|a| !is_scene(a)).collect(),
+                None => vec![action.clone()],
+            },
+            other => vec![other.clone()],
+        });
+        in_full.collect()
     }
 
     async fn one(&self, action: &Action, by: &str) -> Result<(), String> {
         let words = |e: DeviceError| e.to_string();
         let now_ms = self.clock.now_ms();
         match action {
-            Action::Set { device, values } => {
-                let request = request(values, by);
-                let set = self
-                    .devices
-                    .set(&self.home, device, request, Duration::ZERO);
-                set.await.map(drop).map_err(words)
-            }
+            Action::Set { device, values } => self.set(device, values, by).await,
+            Action::Group(group) => self.set_all(group, by).await,
             Action::Call { device, values } => {
                 let request = request(values, by);
                 let call = self.devices.call(&self.home, device, request, CALL_WITHIN);
@@ -159,10 +239,12 @@ impl Act {
             Action::Raise {
                 alarm,
                 severity,
+                class,
                 message,
             } => {
                 let change = AlarmChange::Raise {
                     severity: *severity,
+                    class: *class,
                     message: message.clone(),
                 };
                 self.change(alarm, &change, by, now_ms).await
@@ -173,6 +255,41 @@ impl Act {
                 set.await.map_err(|e| e.to_string())
             }
             Action::Scene { scene } => Err(format!("there is no scene {scene:?}")),
+        }
+    }
+
+    async fn set(
+        &self,
+        device: &str,
+        values: &BTreeMap<String, Scalar>,
+        by: &str,
+    ) -> Result<(), String> {
+        let request = request(values, by);
+        let set = self
+            .devices
+            .set(&self.home, device, request, Duration::ZERO);
+        set.await.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Set all devices of a kind; those that cannot be had keep none of the others waiting.
+    async fn set_all(&self, group: &Group, by: &str) -> Result<(), String> {
+        let known = self.devices.known(&self.home).await;
+        let now_ms = self.clock.now_ms();
+        let devices = self
+            .twins
+            .read(|replica| all_devices(known, replica, now_ms));
+        let wanted = group.of(&automation::settables(&devices));
+        if wanted.is_empty() {
+            return Err(format!("no {} can be set to this", group.component));
+        }
+        let sets = wanted
+            .iter()
+            .map(|(device, values)| self.set(device, values, by));
+        let failed = join_all(sets).await.into_iter().filter_map(Result::err);
+        let failed: Vec<String> = failed.collect();
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(failed.join("; ")),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::{io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tarn_common::{
@@ -6,7 +6,10 @@ use tarn_common::{
     ids::Seq,
     query::devices::DeviceSummary,
 };
+use tarn_openapi::automation::{AlarmRecord, Started};
 use tarn_rules::{engine::Engine, input::Reading, state::State};
+
+use super::settings::Settings;
 
 /// What is kept of the rules over a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -14,6 +17,12 @@ pub(super) struct Kept {
     pub(super) state: State,
     /// What each series said last, up to where the state is.
     pub(super) latest: Vec<Latest>,
+    /// Alarms as they were told.
+    #[serde(default)]
+    pub(super) alarms: BTreeMap<String, AlarmRecord>,
+    /// When scenes were wanted that were carried out.
+    #[serde(default)]
+    pub(super) starts: BTreeMap<String, Started>,
 }
 
 /// What a series said last.
@@ -76,7 +85,7 @@ impl StateFile {
     }
 
     /// Keep how far the engine is: it was told the records up to this one.
-    pub(super) async fn keep(&self, engine: &Engine, upto: Seq) {
+    pub(super) async fn keep(&self, engine: &Engine, settings: &Settings, upto: Seq) {
         let latest = engine
             .world()
             .latest()
@@ -92,6 +101,8 @@ impl StateFile {
         let kept = Kept {
             state,
             latest: latest.collect(),
+            alarms: settings.alarms.clone(),
+            starts: settings.starts.clone(),
         };
         let (path, bytes) = (
             self.0.clone(),

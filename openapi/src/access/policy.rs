@@ -53,12 +53,15 @@ pub fn need(operation: &str) -> Option<Need> {
         "getSession" | "deleteSession" => Need::Known,
         "listHomes" | "getHome" | "listBoxes" | "listDevices" | "getDevice" | "listCommands"
         | "getCommand" | "listLatest" | "listenLive" | "listRules" | "getRule" | "listAlarms"
-        | "getMode" => Need::See,
+        | "getMode" | "getPlace" | "listScenes" => Need::See,
         "listReadings" | "listGaps" | "listHistory" | "listConflicts" | "listMembers"
-        | "querySql" | "backtestRule" => Need::History,
-        "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" => Need::Control,
+        | "querySql" | "backtestRule" | "listFirings" => Need::History,
+        "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" | "startScene"
+        | "setGroup" | "setPresence" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
-        | "deleteRoom" | "putRule" | "deleteRule" => Need::Arrange,
+        | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace" => {
+            Need::Arrange
+        }
         "putMember" | "deleteMember" | "listTokens" | "createToken" | "revokeToken"
         | "listAudit" | "listClients" | "disconnectClient" => Need::Administer,
         "syncTwins" => Need::Sync,

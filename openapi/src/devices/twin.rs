@@ -232,7 +232,8 @@ pub(crate) fn twinned(document: &Document, now_ms: i64) -> Option<KnownDevice> {
 }
 
 /// Devices that announced themselves here, and those that have a twin only, each with what people say of it.
-pub(crate) fn all(known: Vec<KnownDevice>, replica: &Replica, now_ms: i64) -> Vec<KnownDevice> {
+#[must_use]
+pub fn all(known: Vec<KnownDevice>, replica: &Replica, now_ms: i64) -> Vec<KnownDevice> {
     let mut ids: HashSet<String> = HashSet::new();
     let mut all = Vec::new();
     for device in known {

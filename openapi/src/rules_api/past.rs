@@ -5,12 +5,10 @@ use arrow::{
     compute,
     datatypes::{DataType, Float64Type, Int64Type},
 };
-use poem_openapi::{
-    Object,
-    types::{Any, ParseFromJSON},
-};
+use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 use tarn_common::{
+    event::RULE,
     ids::HomeId,
     query::{Answer, Limits},
 };
@@ -22,7 +20,7 @@ use tarn_rules::{
     rule::{Rule as Definition, RuleId},
 };
 
-use super::shapes::{Rule, RuleAction};
+use super::shapes::{Rule, RuleAction, told};
 use crate::{problem::Failure, service::Service, types::moment};
 
 /// Readings that a back-test looks at, at most.
@@ -77,11 +75,6 @@ pub(crate) struct RuleFiring {
 impl RuleFiring {
     pub(super) fn of(firing: &Firing) -> RuleFiring {
         let json = |value| serde_json::to_value(value).unwrap_or_default();
-        let actions = firing.actions.iter();
-        let actions = actions.filter_map(|action| {
-            let action = serde_json::to_value(action).ok();
-            RuleAction::parse_from_json(action).ok()
-        });
         let values = firing.why.values.iter();
         RuleFiring {
             id: firing.id.clone(),
@@ -91,10 +84,59 @@ impl RuleFiring {
             values: values
                 .map(|(part, value)| (part.clone(), Any(json(value))))
                 .collect(),
-            actions: actions.collect(),
+            actions: told(&firing.actions),
             overruled: firing.overruled.iter().map(|o| o.words.clone()).collect(),
         }
     }
+}
+
+/// Which firings are listed.
+pub(super) struct Wanted<'a> {
+    /// Of this rule; of all without one.
+    pub(super) rule: Option<&'a str>,
+    /// From then on, milliseconds since 1970 UTC.
+    pub(super) from: i64,
+    /// Before then, milliseconds since 1970 UTC.
+    pub(super) to: i64,
+    /// So many at most.
+    pub(super) limit: usize,
+}
+
+/// What rules did, latest first, by the events of the home.
+pub(super) async fn list(
+    service: &dyn Service,
+    home: &HomeId,
+    wanted: &Wanted<'_>,
+) -> Result<RuleFirings, Failure> {
+    let of = wanted.rule.map_or_else(String::new, |rule| {
+        format!(" AND metric = '{}'", quoted(rule))
+    });
+    let Wanted {
+        from, to, limit, ..
+    } = wanted;
+    let question = format!(
+        "SELECT text FROM events WHERE home = '{home}' AND kind = '{RULE}' AND reason = 'fired'{of} \
+         AND ts >= to_timestamp_millis({from}) AND ts < to_timestamp_millis({to}) ORDER BY ts DESC LIMIT {}",
+        limit + 1
+    );
+    let answer = service.engine().sql(&question, service.limits()).await?;
+    let mut firings = Vec::new();
+    for batch in &answer.batches {
+        let texts = batch.column_by_name("text");
+        let texts = texts.and_then(|texts| compute::cast(texts, &DataType::Utf8).ok());
+        let texts = texts.ok_or_else(|| Failure::internal("events have no text"))?;
+        let told = texts.as_string::<i32>().iter().flatten();
+        let told = told.filter_map(|text| serde_json::from_str::<Firing>(text).ok());
+        firings.extend(told.map(|firing| RuleFiring::of(&firing)));
+    }
+    let more = firings.len() > *limit;
+    firings.truncate(*limit);
+    Ok(RuleFirings {
+        firings,
+        more,
+        notices: Vec::new(),
+        missing: answer.missing.len() as u64,
+    })
 }
 
 /// Run a rule over what the lake has of the series that it looks at.
@@ -128,8 +170,11 @@ pub(super) async fn run(
     tested.ok_or_else(|| Failure::internal("readings are not of their own types"))
 }
 
+fn quoted(text: &str) -> String {
+    text.replace('\'', "''")
+}
+
 fn question(home: &HomeId, rule: &Definition, from: i64, to: i64) -> String {
-    let quoted = |text: &str| text.replace('\'', "''");
     let series = series(rule).into_iter();
     let wanted: Vec<String> = series
         .map(|(device, metric)| {

@@ -5,7 +5,10 @@ use poem_openapi::{
     types::{Any, ParseFromJSON, ToJSON},
 };
 use serde_json::Value;
-use tarn_rules::rule::Rule as Definition;
+use tarn_rules::{
+    group::Group,
+    rule::{Action, Rule as Definition, Whereabouts},
+};
 
 use crate::problem::Failure;
 
@@ -142,6 +145,24 @@ pub(crate) enum RuleWhereabouts {
     Away,
 }
 
+impl From<Whereabouts> for RuleWhereabouts {
+    fn from(is: Whereabouts) -> Self {
+        match is {
+            Whereabouts::Home => RuleWhereabouts::Home,
+            Whereabouts::Away => RuleWhereabouts::Away,
+        }
+    }
+}
+
+impl From<RuleWhereabouts> for Whereabouts {
+    fn from(is: RuleWhereabouts) -> Self {
+        match is {
+            RuleWhereabouts::Home => Whereabouts::Home,
+            RuleWhereabouts::Away => Whereabouts::Away,
+        }
+    }
+}
+
 /// A state of an alarm.
 #[derive(Debug, Clone, Object)]
 #[oai(deny_unknown_fields)]
@@ -172,6 +193,8 @@ pub(crate) struct RuleAction {
     set: Option<RuleValues>,
     /// Has a device do something now, or not at all.
     call: Option<RuleValues>,
+    /// Says what is wanted of all devices of a kind.
+    group: Option<RuleGroup>,
     /// Publishes a message.
     publish: Option<RulePublish>,
     /// Tells people.
@@ -193,6 +216,21 @@ pub(crate) struct RuleValues {
     /// Id of the device.
     device: String,
     /// Numbers, texts or switches by metric.
+    values: BTreeMap<String, Any<Value>>,
+}
+
+/// All devices of a kind, in a room or everywhere, whatever their make.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none, deny_unknown_fields)]
+pub(crate) struct RuleGroup {
+    /// Kind of device, by Home Assistant's names, like `light`, `cover`, `climate` or `media_player`.
+    #[oai(validator(min_length = 1, max_length = 64))]
+    component: String,
+    /// Only in this room; everywhere where it is not said.
+    #[oai(validator(max_length = 256))]
+    room: Option<String>,
+    /// What is wanted, by names of metrics or in words for every make: `on` (a switch), `percent` (0 to 100 of what is bright,
+    /// loud, open or fast), `option` (a word that it takes, like `open`), `number` (in the unit of the device).
     values: BTreeMap<String, Any<Value>>,
 }
 
@@ -220,12 +258,14 @@ pub(crate) struct RuleNotify {
 
 /// An alarm to raise.
 #[derive(Debug, Clone, Object)]
-#[oai(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none, deny_unknown_fields)]
 pub(crate) struct RuleRaise {
     /// Id of the alarm.
     alarm: String,
     /// How bad it is.
     severity: Severity,
+    /// What kind of thing is wrong; not said where it is none of these.
+    class: Option<AlarmClass>,
     /// What is wrong; it may hold `{{ expression }}`.
     message: String,
 }
@@ -240,6 +280,28 @@ pub(crate) enum Severity {
     Warning,
     /// Somebody must act now.
     Critical,
+}
+
+/// What kind of thing an alarm is about. Smoke, gas, water and intrusion are told at any time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(crate) enum AlarmClass {
+    /// Fire or smoke.
+    Smoke,
+    /// Gas or carbon monoxide.
+    Gas,
+    /// Water where none belongs.
+    Water,
+    /// Somebody who does not belong here.
+    Intrusion,
+    /// A device that does not do as it should.
+    Device,
+    /// Somebody's health.
+    Health,
+    /// Energy.
+    Energy,
+    /// Air and warmth.
+    Climate,
 }
 
 /// An alarm to clear.
@@ -264,6 +326,35 @@ pub(crate) struct RuleScene {
 pub(crate) struct RuleSetMode {
     /// Name of the mode.
     mode: String,
+}
+
+impl RuleGroup {
+    /// What it defines.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn definition(&self) -> Result<Group, Failure> {
+        let value = self.to_json().unwrap_or_default();
+        serde_json::from_value(value).map_err(|e| Failure::bad_request(format!("values: {e}")))
+    }
+}
+
+/// What actions do.
+///
+/// # Errors
+/// They are none.
+pub(crate) fn actions_of(actions: &[RuleAction]) -> Result<Vec<Action>, Failure> {
+    let value = actions.to_vec().to_json().unwrap_or_default();
+    serde_json::from_value(value).map_err(|e| Failure::bad_request(format!("then: {e}")))
+}
+
+/// Actions as they are told; those of a later version are left out.
+pub(crate) fn told(actions: &[Action]) -> Vec<RuleAction> {
+    let told = actions.iter().filter_map(|action| {
+        let action = serde_json::to_value(action).ok();
+        RuleAction::parse_from_json(action).ok()
+    });
+    told.collect()
 }
 
 impl Rule {

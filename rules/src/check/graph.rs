@@ -270,12 +270,20 @@ impl Links {
                 self.does
                     .insert(Thing::Alarm(alarm.as_str().into(), AlarmState::Cleared));
             }
+            Action::Group(group) => {
+                for (device, values) in group.of(&known.settables) {
+                    let series = |metric: &String| {
+                        Thing::Series(device.as_str().into(), metric.as_str().into())
+                    };
+                    self.does.extend(values.keys().map(series));
+                }
+            }
+            // A scene starts none.
             Action::Scene { scene } => {
-                for (device, metric) in known.scenes.get(scene).into_iter().flatten() {
-                    self.does.insert(Thing::Series(
-                        device.as_str().into(),
-                        metric.as_str().into(),
-                    ));
+                for action in known.scenes.get(scene).into_iter().flatten() {
+                    if !matches!(action, Action::Scene { .. }) {
+                        self.action(action, known);
+                    }
                 }
             }
             _ => {}

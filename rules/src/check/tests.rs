@@ -16,15 +16,60 @@ fn known() -> Known {
         let metrics = devices.entry(device.to_owned()).or_default();
         metrics.insert(metric.to_owned(), KnownMetric { settable });
     }
-    let sets = BTreeSet::from([("hall/lamp".to_owned(), "on".to_owned())]);
+    let lamp = Settable {
+        device: "hall/lamp".into(),
+        room: Some("hall".into()),
+        metric: "on".into(),
+        component: "light".into(),
+        takes: crate::group::Takes::Switch,
+    };
     Known {
         devices,
-        scenes: BTreeMap::from([("evening".to_owned(), sets)]),
+        settables: vec![lamp],
+        scenes: BTreeMap::from([("evening".to_owned(), evening())]),
         place: Place {
             zone: TimeZone::get("Europe/Berlin").expect("zone"),
             coordinates: None,
         },
     }
+}
+
+fn evening() -> Vec<Action> {
+    actions(json!([{"set": {"device": "hall/lamp", "values": {"on": true}}}]))
+}
+
+fn actions(parts: Value) -> Vec<Action> {
+    serde_json::from_value(parts).expect("actions")
+}
+
+#[test]
+fn scenes_are_checked_and_start_no_others() {
+    assert_eq!(check_scene(&evening(), &known()), Ok(()));
+    for (parts, words) in [
+        (json!([]), "1 to 100"),
+        (json!([{"scene": {"scene": "evening"}}]), "no other scene"),
+        (json!([{"clear": {"alarm": "leak"}}]), "no alarms"),
+        (
+            json!([{"set": {"device": "hall/lamb", "values": {"on": true}}}]),
+            "hall/lamp",
+        ),
+        (
+            json!([{"group": {"component": "light", "room": "hal", "values": {"on": true}}}]),
+            "hal",
+        ),
+    ] {
+        let faults = check_scene(&actions(parts.clone()), &known()).expect_err("a fault");
+        assert!(faults[0].to_string().contains(words), "{parts}: {faults:?}");
+    }
+}
+
+#[test]
+fn all_lights_count_as_set_where_loops_are_looked_for() {
+    let back = json!({
+        "when": [{"change": {"device": "hall/lamp", "metric": "on"}}],
+        "then": [{"group": {"component": "light", "values": {"on": false}}}],
+    });
+    check_fault(back, "r → r");
 }
 
 /// A rule with these parts in place of harmless ones.

@@ -168,3 +168,15 @@ fn absurd_clocks_do_no_harm() {
         );
     }
 }
+
+#[test]
+fn a_home_that_says_where_it_is_goes_by_that_clock() {
+    let mut home = Home::at("2025-06-16T10:00:00Z", &[("seven", cron("0 7 * * *"))]);
+    home.engine.set_place(Place {
+        zone: TimeZone::get("America/New_York").expect("zone"),
+        coordinates: None,
+    });
+    home.engine
+        .set_rules(&rules(&[("seven", cron("0 7 * * *"))]), home.now_ms);
+    assert_eq!(times(&home.pass(DAY_MS)), ["2025-06-16T11:00:00Z"]);
+}

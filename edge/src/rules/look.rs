@@ -1,0 +1,182 @@
+use std::{collections::BTreeMap, io};
+
+use tarn_common::reading::Quality;
+use tarn_openapi::automation::{PresenceRecord, Started};
+use tarn_rules::{
+    firing::{Firing, Why},
+    input::{Input, Reading},
+    rule::{RuleId, Whereabouts},
+};
+
+use super::{RuleStage, Running, asked::Asked, noted::Noted, settings::Settings};
+use crate::{devices::OWN_CLIENT, journal::frame::Kind};
+
+/// A scene that was wanted longer ago is not carried out: nobody stands there waiting for it.
+const START_WITHIN_MS: i64 = 60_000;
+
+/// What one look gave.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) firings: Vec<Firing>,
+    /// What clients ask of the home.
+    pub(super) asked: Vec<Asked>,
+    /// Members whose trackers tell that they came or went.
+    pub(super) presence: BTreeMap<String, Whereabouts>,
+    pub(super) noted: Noted,
+}
+
+impl RuleStage {
+    /// Tell the engine what has changed since the last look.
+    pub(super) fn look(&self, running: &mut Running, settings: Option<Settings>) -> Seen {
+        let now_ms = self.clock.now_ms();
+        let mut seen = Seen::default();
+        if let Some(settings) = settings {
+            self.take_settings(running, settings, now_ms, &mut seen);
+        }
+        if running.is_awake
+            && let Err(error) = self.read_journal(running, now_ms, &mut seen)
+        {
+            self.metrics.read_errors.inc();
+            tracing::warn!(%error, upto = %running.stream.last(), "the journal could not be read for rules; they look again");
+        }
+        seen.firings.extend(running.engine.tick(now_ms));
+        for notice in running.engine.take_notices() {
+            tracing::warn!(rule = %notice.rule, kind = ?notice.kind, "{}", notice.words);
+            self.act.note(&notice);
+        }
+        self.count(running);
+        seen
+    }
+
+    fn take_settings(&self, running: &mut Running, now: Settings, now_ms: i64, seen: &mut Seen) {
+        let before = std::mem::replace(&mut running.settings, now);
+        let now = &running.settings;
+        let engine = &mut running.engine;
+        if now.place != before.place {
+            engine.set_place(now.place.or(self.zone.clone()));
+        }
+        if now.place != before.place || now.rules != before.rules {
+            engine.set_rules(&now.rules, now_ms);
+        }
+        if now.mode != before.mode {
+            self.alarms.tell_mode(&now.mode);
+            seen.firings
+                .extend(engine.on(&Input::Mode(&now.mode), now_ms));
+        }
+        for (member, record) in &now.presence {
+            if before.presence.get(member).map(|before| before.is) != Some(record.is) {
+                let home = record.is == Whereabouts::Home;
+                let fired = engine.on(&Input::Presence { member, home }, now_ms);
+                seen.firings.extend(fired);
+            }
+        }
+        for (id, alarm) in self.alarms.tell(&before.alarms, &now.alarms) {
+            let state = alarm.state;
+            let fired = engine.on(&Input::Alarm { id, state }, now_ms);
+            seen.firings.extend(fired);
+        }
+        self.started(&before.starts, now, now_ms, seen);
+    }
+
+    /// Scenes that somebody wants and that were not carried out yet.
+    pub(super) fn started(
+        &self,
+        before: &BTreeMap<String, Started>,
+        now: &Settings,
+        now_ms: i64,
+        seen: &mut Seen,
+    ) {
+        for (id, started) in &now.starts {
+            let is_new = before.get(id) != Some(started);
+            if !is_new || now_ms.saturating_sub(started.at_ms).abs() > START_WITHIN_MS {
+                continue;
+            }
+            if let Some(scene) = now.scenes.get(id) {
+                seen.firings.push(Firing {
+                    rule: RuleId(format!("scene/{id}")),
+                    id: format!("scene/{id}@{}", started.at_ms),
+                    at_ms: now_ms,
+                    why: Why {
+                        trigger: format!("started by {}", started.by),
+                        seq: None,
+                        values: BTreeMap::new(),
+                    },
+                    actions: scene.then.clone(),
+                    overruled: Vec::new(),
+                });
+            }
+        }
+    }
+
+    pub(super) fn read_journal(
+        &self,
+        running: &mut Running,
+        now_ms: i64,
+        seen: &mut Seen,
+    ) -> io::Result<()> {
+        let known_upto = running.known_upto;
+        let heard = running
+            .stream
+            .read(&self.journal, &self.devices, |record| match record.kind {
+                Kind::Event => seen.noted.take(record.payload),
+                Kind::Publish if record.seq > known_upto && record.client != OWN_CLIENT => {
+                    let asked = Asked::of(&self.home, record.topic, record.payload);
+                    seen.asked.extend(asked);
+                }
+                _ => {}
+            })?;
+        for row in heard.rows.shown() {
+            let reading = Reading {
+                seq: row.seq.0,
+                ts_ms: row.ts,
+                device: row.device,
+                metric: row.metric,
+                value: row.value,
+                text: row.text,
+                // What a device tells of the past is no news.
+                replayed: row.quality == Quality::Historical as i8 || row.seq <= known_upto,
+            };
+            if !reading.replayed {
+                track(&running.settings, &reading, &mut seen.presence);
+            }
+            let at_ms = row.received.min(now_ms);
+            let fired = running.engine.on(&Input::Reading(reading), at_ms);
+            seen.firings.extend(fired);
+        }
+        for (device, online) in &heard.come_and_gone {
+            let (device, online) = (&**device, *online);
+            let input = Input::Online { device, online };
+            seen.firings.extend(running.engine.on(&input, now_ms));
+        }
+        heard.read
+    }
+}
+
+/// Words of a tracker that mean at home; all others mean elsewhere.
+const AT_HOME: [&str; 5] = ["home", "on", "true", "present", "at_home"];
+
+/// Where a member is, if this reading tells it and it is news.
+fn track(settings: &Settings, reading: &Reading<'_>, presence: &mut BTreeMap<String, Whereabouts>) {
+    if settings.trackers.is_empty() {
+        return;
+    }
+    let series = format!("{}/{}", reading.device, reading.metric);
+    let Some(member) = settings.trackers.get(&series) else {
+        return;
+    };
+    let is_home = match (reading.text, reading.value) {
+        (Some(word), _) => AT_HOME.iter().any(|home| word.eq_ignore_ascii_case(home)),
+        (None, Some(value)) => value != 0.0,
+        (None, None) => return,
+    };
+    let is = match is_home {
+        true => Whereabouts::Home,
+        false => Whereabouts::Away,
+    };
+    let known = |record: &PresenceRecord| record.is;
+    if settings.presence.get(member).map(known) == Some(is) {
+        presence.remove(member);
+    } else {
+        presence.insert(member.clone(), is);
+    }
+}

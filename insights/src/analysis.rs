@@ -19,6 +19,7 @@ mod outlier;
 /// Rows made into series with even steps.
 mod series;
 
+use forecast::Goal;
 use series::Series;
 
 /// Series of one pack at most.
@@ -45,6 +46,17 @@ enum Kind {
     Forecast,
 }
 
+/// From where a series comes to a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    /// It falls.
+    #[default]
+    Above,
+    /// It rises.
+    Below,
+}
+
 /// An analysis as a pack declares it: of which columns, and how.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +78,8 @@ pub(crate) struct Analysis {
     margin: Option<Amount>,
     /// Of a forecast: the value that is waited for.
     reaches: Option<Amount>,
+    /// Of a forecast: from where it comes to that; from above where nothing is said.
+    from: Option<Side>,
     /// Of a forecast: steps that are looked ahead.
     horizon: Option<usize>,
 }
@@ -80,8 +94,8 @@ impl Analysis {
                 if !(2..=SEASON_MAX).contains(&season) {
                     return Err(format!("a season has 2 to {SEASON_MAX} steps"));
                 }
-                if self.reaches.is_some() || self.horizon.is_some() {
-                    return Err("`reaches` and `horizon` are for a forecast".to_owned());
+                if self.reaches.is_some() || self.horizon.is_some() || self.from.is_some() {
+                    return Err("`reaches`, `from` and `horizon` are for a forecast".to_owned());
                 }
                 self.threshold.as_ref().ok_or_else(|| needs("threshold"))?
             }
@@ -116,15 +130,13 @@ impl Analysis {
             }
             Kind::Forecast => {
                 let reaches = self.reaches.as_ref().and_then(|one| one.of(params));
-                let horizon = self.horizon.unwrap_or_default();
-                let reaches = reaches.ok_or_else(|| "`reaches` is no number".to_owned())?;
-                Ok(forecast::add(
-                    rows,
-                    &series,
-                    reaches,
-                    horizon,
-                    self.step_ms(),
-                ))
+                let goal = Goal {
+                    side: self.from.unwrap_or_default(),
+                    horizon: self.horizon.unwrap_or_default(),
+                    step_ms: self.step_ms(),
+                    reaches: reaches.ok_or_else(|| "`reaches` is no number".to_owned())?,
+                };
+                Ok(forecast::add(rows, &series, &goal))
             }
         }
     }

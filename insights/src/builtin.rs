@@ -9,7 +9,21 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 1] = files!["energy-daily.toml",];
+const FILES: [(&str, &str); 13] = files![
+    "energy-daily.toml",
+    "energy-standby.toml",
+    "energy-peak-shift.toml",
+    "energy-solar.toml",
+    "energy-unusual-day.toml",
+    "climate-overheating.toml",
+    "climate-mould.toml",
+    "climate-co2.toml",
+    "health-blood-pressure.toml",
+    "health-body-temperature.toml",
+    "devices-failing-sensor.toml",
+    "devices-battery.toml",
+    "entertainment-film-scene.toml",
+];
 
 // One that cannot be read is left out rather than to stop a box; the tests see to it that there is none.
 static PACKS: LazyLock<Vec<Pack>> = LazyLock::new(|| {

@@ -19,6 +19,18 @@ pub const FILE_BYTES_MAX: usize = 64 * 1024;
 /// The shortest time between two runs of a pack: 1 minute.
 const EVERY_MS_MIN: i64 = 60_000;
 
+/// Places of a query that are no parameters.
+const RESERVED: [&str; 8] = [
+    "home",
+    "zone",
+    "now",
+    "to",
+    "from",
+    "midnight",
+    "from_midnight",
+    "today",
+];
+
 /// What a pack is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,8 +174,7 @@ impl Pack {
 
     /// The query to run, in DataFusion's SQL, with everything in it quoted.
     ///
-    /// `home` is the name of the home, `now_ms` the time (milliseconds since 1970), `zone` the home's time zone. A window of whole days
-    /// begins at the midnight that is so many days before today's.
+    /// `home` is the name of the home, `now_ms` the time (milliseconds since 1970), `zone` the home's time zone.
     #[must_use]
     pub fn sql(&self, home: &str, now_ms: i64, zone: &TimeZone, params: &Params) -> String {
         self.query.fill(&Filling {
@@ -229,7 +240,7 @@ fn id_is_good(id: &str) -> Result<(), String> {
 }
 
 fn param_name_is_good(name: &str) -> Result<(), String> {
-    if ["home", "now", "from", "to", "today", "zone"].contains(&name) {
+    if RESERVED.contains(&name) {
         return Err("that name has a meaning of its own in queries".to_owned());
     }
     let is_known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';

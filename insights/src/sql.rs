@@ -1,16 +1,15 @@
 use std::fmt::Write as _;
 
-use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::params::{Params, Scalar};
 
 /// Bytes of a query at most, before its places are filled in.
 pub(crate) const SQL_BYTES_MAX: usize = 16 * 1024;
 
-const DAY_MS: i64 = 86_400_000;
-
-/// A query with places: `{home}`, `{now}`, `{from}`, `{to}`, `{today}`, `{zone}`, and the name of each parameter. What
-/// is put there is always a whole SQL literal.
+/// A query with places: `{home}`, `{zone}`, `{now}` or `{to}`, `{from}` (the window before now), `{midnight}` (when the
+/// day began), `{from_midnight}` (when the day began that `{from}` lies in), `{today}` (a date), and the name of each
+/// parameter. What is put there is always a whole SQL literal.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     parts: Vec<Part>,
@@ -27,6 +26,8 @@ enum Place {
     Home,
     Now,
     From,
+    FromMidnight,
+    Midnight,
     Today,
     Zone,
     Param(String),
@@ -143,6 +144,8 @@ impl Place {
             "home" => Place::Home,
             "now" | "to" => Place::Now,
             "from" => Place::From,
+            "from_midnight" => Place::FromMidnight,
+            "midnight" => Place::Midnight,
             "today" => Place::Today,
             "zone" => Place::Zone,
             _ if is_param(name) => Place::Param(name.to_owned()),
@@ -152,11 +155,17 @@ impl Place {
 
     fn write(&self, sql: &mut String, filling: &Filling<'_>) {
         let Filling { now_ms, zone, .. } = *filling;
+        let from_ms = now_ms.saturating_sub(filling.window_ms);
         match self {
             Place::Home => write_text(sql, filling.home),
             Place::Now => write_time(sql, now_ms),
-            Place::From => write_time(sql, from_ms(now_ms, filling.window_ms, zone)),
-            Place::Today => write_time(sql, midnight_ms(now_ms, 0, zone)),
+            Place::From => write_time(sql, from_ms),
+            Place::FromMidnight => write_time(sql, midnight_ms(from_ms, zone)),
+            Place::Midnight => write_time(sql, midnight_ms(now_ms, zone)),
+            Place::Today => {
+                let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+                let _ = write!(sql, "DATE '{}'", zone.to_datetime(now).date());
+            }
             Place::Zone => write_text(sql, &zone_name(zone, now_ms)),
             Place::Param(name) => match filling.params.get(name) {
                 Some(value) => write_param(sql, value),
@@ -166,23 +175,12 @@ impl Place {
     }
 }
 
-/// When a window begins. One of whole days begins at the midnight that is so many days before today's.
-fn from_ms(now_ms: i64, window_ms: i64, zone: &TimeZone) -> i64 {
-    match i32::try_from(window_ms / DAY_MS) {
-        Ok(days) if days > 0 && window_ms % DAY_MS == 0 => midnight_ms(now_ms, days, zone),
-        _ => now_ms.saturating_sub(window_ms),
-    }
-}
-
-/// When the day began that was so many days ago.
-fn midnight_ms(now_ms: i64, days_ago: i32, zone: &TimeZone) -> i64 {
-    let midnight = || {
-        let now = Timestamp::from_millisecond(now_ms).ok()?;
-        let day = zone.to_datetime(now).date().checked_sub(days_ago.days());
-        let begins = day.ok()?.to_zoned(zone.clone()).ok()?;
-        Some(begins.timestamp().as_millisecond())
-    };
-    midnight().unwrap_or_else(|| now_ms.saturating_sub(i64::from(days_ago) * DAY_MS))
+/// When the day began that a moment lies in.
+fn midnight_ms(ms: i64, zone: &TimeZone) -> i64 {
+    let midnight = Timestamp::from_millisecond(ms)
+        .ok()
+        .and_then(|at| zone.to_datetime(at).date().to_zoned(zone.clone()).ok());
+    midnight.map_or(ms, |at| at.timestamp().as_millisecond())
 }
 
 /// What a query calls a time zone: its name, or what its clocks are ahead of UTC now where it has none.

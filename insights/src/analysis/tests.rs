@@ -127,6 +127,7 @@ fn a_battery_that_stays_is_never_low() {
 #[test]
 fn what_is_there_already_is_there_now() {
     assert_eq!(reaches(&[Some(40.0), Some(14.0)]), Some(0.0));
+    assert_eq!(reaches(&[Some(14.0)]), Some(0.0));
 }
 
 #[test]
@@ -139,10 +140,12 @@ fn an_analysis_that_makes_no_sense_is_refused() {
         "kind = 'forecast'\nhorizon = 10",
         "kind = 'forecast'\nhorizon = 1000\nreaches = 1.0",
         "kind = 'forecast'\nhorizon = 10\nreaches = 1.0\nseason = 7",
+        "kind = 'forecast'\nhorizon = 10\nreaches = 1.0\nfrom = 'left'",
     ] {
         let source = format!("key = 'device'\ntime = 'day'\nvalue = 'value'\n{more}");
-        let analysis: Analysis = toml::from_str(&source).expect(more);
-        assert!(analysis.check(&none).is_err(), "{more}");
+        let read = toml::from_str::<Analysis>(&source).map_err(|error| error.to_string());
+        let checked = read.and_then(|analysis| analysis.check(&none));
+        assert!(checked.is_err(), "{more}");
     }
     let no_time = json!({"device": "a", "day": "soon", "value": 1});
     let row = no_time.as_object().expect("row").clone();

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::params::{Param, Value};
 
+const DAY_MS: i64 = 86_400_000;
+
 const NOW_MS: i64 = 1_795_973_400_000; // 2026-11-29T17:30:00Z
 
 fn params(overrides: &str) -> Params {
@@ -31,39 +33,32 @@ fn filled(source: &str, home: &str, window: i64, overrides: &str) -> String {
 
 #[test]
 fn places_are_literals() {
-    let sql = |source| filled(source, "lakeside", 7 * DAY_MS, "");
+    let sql = |source: &str| filled(source, "lakeside", 7 * DAY_MS, "");
     assert_eq!(sql("SELECT {home}"), "SELECT 'lakeside'");
     assert_eq!(sql("SELECT {zone}"), "SELECT 'Europe/Vienna'");
-    assert_eq!(
-        sql("SELECT {now}"),
-        "SELECT TIMESTAMP '2026-11-29T17:30:00.000Z'"
-    );
-    assert_eq!(
-        sql("SELECT {today}"),
-        "SELECT TIMESTAMP '2026-11-28T23:00:00.000Z'"
-    );
-    assert_eq!(
-        sql("SELECT {from}"),
-        "SELECT TIMESTAMP '2026-11-21T23:00:00.000Z'"
-    );
+    for (place, at) in [
+        ("now", "2026-11-29T17:30:00.000Z"),
+        ("to", "2026-11-29T17:30:00.000Z"),
+        ("from", "2026-11-22T17:30:00.000Z"),
+        ("midnight", "2026-11-28T23:00:00.000Z"),
+        ("from_midnight", "2026-11-21T23:00:00.000Z"),
+    ] {
+        let filled = sql(&format!("SELECT {{{place}}}"));
+        assert_eq!(filled, format!("SELECT TIMESTAMP '{at}'"), "{place}");
+    }
+    assert_eq!(sql("SELECT {today}"), "SELECT DATE '2026-11-29'");
     assert_eq!(sql("SELECT 1-{low}"), "SELECT 1-CAST(-1.5 AS DOUBLE)");
     assert_eq!(
         sql("SELECT {list}"),
         "SELECT make_array(CAST(1.0 AS DOUBLE), CAST(2.0 AS DOUBLE))"
     );
-    assert_eq!(
-        filled("SELECT {from}", "x", 90 * 60_000, ""),
-        "SELECT TIMESTAMP '2026-11-29T16:00:00.000Z'"
-    );
 }
 
 /// Days are the home's, and the clocks were put back meanwhile.
 #[test]
-fn a_window_of_days_begins_at_midnight() {
-    assert_eq!(
-        filled("SELECT {from}", "x", 42 * DAY_MS, ""),
-        "SELECT TIMESTAMP '2026-10-17T22:00:00.000Z'"
-    );
+fn days_begin_at_the_midnights_of_the_home() {
+    let sql = filled("SELECT {from_midnight}", "x", 42 * DAY_MS, "");
+    assert_eq!(sql, "SELECT TIMESTAMP '2026-10-17T22:00:00.000Z'");
 }
 
 #[test]

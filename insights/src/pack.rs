@@ -115,7 +115,7 @@ impl Pack {
         let read: File = toml::from_str(source).map_err(|fault| {
             let line = fault.span().map(|span| {
                 let before = source.get(..span.start).unwrap_or_default();
-                format!("line {}: ", before.lines().count().max(1))
+                format!("line {}: ", before.matches('\n').count() + 1)
             });
             error(None, line.unwrap_or_default() + fault.message())
         })?;

@@ -15,13 +15,17 @@ use tarn_insights::{Pack, Row};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (sets, words): (Vec<String>, Vec<String>) =
-        env::args().skip(1).partition(|word| word.contains('='));
+        env::args().skip(1).partition(|word| is_setting(word));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let file = words
         .get(1)
         .ok_or("usage: sql|evaluate FILE [HOME ZONE] [NAME=VALUE…]")?;
     let pack = Pack::parse(file, &fs::read_to_string(file)?)?;
     let params = pack.params(&toml::from_str::<BTreeMap<_, _>>(&sets.join("\n"))?)?;
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a program of its own, that nobody tests"
+    )]
     let now_ms = Timestamp::now().as_millisecond();
     match words.as_slice() {
         ["sql", _, home, zone] => {
@@ -36,6 +40,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: sql|evaluate FILE [HOME ZONE] [NAME=VALUE…]".into()),
     }
     Ok(())
+}
+
+/// Whether a word is `name=value`, and not a file or a home.
+fn is_setting(word: &str) -> bool {
+    let name = word.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| {
+        name.bytes()
+            .all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+    })
 }
 
 /// The rows of an answer of `POST /v1/sql`: names of columns, and a list of values for each row.

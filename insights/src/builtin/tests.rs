@@ -249,3 +249,26 @@ fn films() {
         json!([{"device": "tv", "evenings": 12, "lights_on": null, "lights_off": "ceiling"}]);
     assert_eq!(found("entertainment-film-scene", dark), []);
 }
+
+#[test]
+fn the_book_names_every_pack_and_parameter() {
+    let book = include_str!("../../../docs/insights.md");
+    for pack in packs() {
+        let row = book
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", pack.id)));
+        let row = row.unwrap_or_else(|| panic!("{}", pack.id));
+        for name in pack.params.keys() {
+            assert!(row.contains(&format!("`{name}`")), "{}: {name}", pack.id);
+        }
+    }
+}
+
+/// The pack that the book shows can be read.
+#[test]
+fn the_book_s_own_pack_is_good() {
+    let book = include_str!("../../../docs/insights.md");
+    let begins = book.find("id = \"cellar-damp\"").expect("pack");
+    let source = book[begins..].split("```").next().expect("end");
+    Pack::parse("cellar.toml", source).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -5,6 +5,8 @@
 
 /// What a rule would have done.
 pub mod backtest;
+/// Faults of devices: away, silent, stuck, out of range, drifting, a low battery.
+pub mod care;
 /// Checking a rule when it is entered.
 pub mod check;
 /// Lengths of time as people write them.
@@ -13,6 +15,8 @@ pub mod duration;
 pub mod engine;
 /// Conditions: CEL over the home's readings.
 pub mod expression;
+/// By what a text is known again.
+mod fingerprint;
 /// What comes of a rule that fires.
 pub mod firing;
 /// Devices of one kind, whatever their make.
@@ -36,6 +40,7 @@ pub mod text;
 /// What is known of the home: the latest of every series, its history, modes, members, alarms.
 pub mod world;
 
+pub use care::{Care, CareChange};
 pub use engine::Engine;
 pub use firing::{Firing, Overruled, Why};
 pub use group::Group;

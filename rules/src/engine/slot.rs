@@ -144,8 +144,5 @@ impl Slot {
 /// which stays the same from build to build).
 pub(super) fn fingerprint(rule: &Rule) -> u64 {
     let parts = (&rule.when, &rule.condition, &rule.until, &rule.hold);
-    let text = serde_json::to_string(&parts).unwrap_or_default();
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    crate::fingerprint::fingerprint(&serde_json::to_string(&parts).unwrap_or_default())
 }

@@ -189,9 +189,9 @@ impl State {
         let Some((home, alarm)) = lost.subject().filter(|_| lost.first) else {
             return;
         };
-        let later = self.waiting_for(&lost.channel).filter(|delivery| {
-            delivery.id > lost.id && delivery.subject() == Some((home, alarm))
-        });
+        let later = self
+            .waiting_for(&lost.channel)
+            .filter(|delivery| delivery.id > lost.id && delivery.subject() == Some((home, alarm)));
         let later = later.filter_map(|it| Some((it.id, it.message.alarm()?.state)));
         for (id, state) in later.collect::<Vec<_>>() {
             if state == AlarmState::Raised {

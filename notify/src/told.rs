@@ -247,8 +247,9 @@ impl Desk<'_> {
         let told = &mut self.decision.told;
         if is_unknown {
             told.knows = false;
-            told.flapping = false;
-            self.withdraw(|waiting| waiting.delivery.message.flapping().is_some());
+            if std::mem::take(&mut told.flapping) {
+                self.withdraw_rest();
+            }
         } else if told.flapping {
             self.tell_when_it_rests();
         } else if told.knows {
@@ -285,7 +286,7 @@ impl Desk<'_> {
 
     /// What it is by then will be told when nothing has changed for a while.
     fn tell_when_it_rests(&mut self) {
-        self.withdraw(|waiting| waiting.delivery.message.flapping() == Some(Flapping::Ended));
+        self.withdraw_rest();
         let began = self.find(Flapping::Began);
         let began_ms = began.and_then(|waiting| waiting.delivery.not_before_ms);
         let queued_ms = self
@@ -296,6 +297,11 @@ impl Desk<'_> {
         let rest_ms = self.now_ms.saturating_add(FLAP_REST_MS);
         let not_before_ms = queued_ms.chain(began_ms).fold(rest_ms, i64::max);
         self.queue(Some(Flapping::Ended), Some(not_before_ms), false);
+    }
+
+    /// That it has come to rest is not so yet.
+    fn withdraw_rest(&mut self) {
+        self.withdraw(|waiting| waiting.delivery.message.flapping() == Some(Flapping::Ended));
     }
 
     /// When a channel for what nobody acknowledges is told of what is so since then.

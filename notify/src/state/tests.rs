@@ -9,7 +9,6 @@ use crate::{
     retry::{ATTEMPTS_MIN, Failure, GIVE_UP_MS},
 };
 
-/// What happens to a channel.
 mod believe;
 mod escalation;
 mod flapping;
@@ -27,6 +26,7 @@ struct House {
     now_ms: i64,
     alarm: Alarm,
     heard: Vec<String>,
+    flying: Option<Delivery>,
 }
 
 impl House {
@@ -50,6 +50,7 @@ impl House {
                 by: "rule:leak".into(),
             },
             heard: Vec::new(),
+            flying: None,
         }
     }
 
@@ -100,11 +101,22 @@ impl House {
             .next(&self.channel(), &TimeZone::UTC, self.now_ms)
     }
 
+    /// What goes next is being sent from now on.
+    fn begin(&mut self) -> Option<Delivery> {
+        if self.flying.is_none()
+            && let Next::Send(delivery) = self.next()
+        {
+            self.state.in_flight.insert(delivery.id);
+            self.flying = Some(*delivery);
+        }
+        self.flying.clone()
+    }
+
     /// Try what goes next, if anything does, with this result.
     fn attempt(&mut self, result: Result<(), Failure>) -> Option<Delivery> {
-        let Next::Send(delivery) = self.next() else {
-            return None;
-        };
+        let delivery = self.begin()?;
+        self.state.in_flight.remove(&delivery.id);
+        self.flying = None;
         if result.is_ok() {
             self.heard.push(words(&delivery.message));
         }
@@ -116,7 +128,7 @@ impl House {
         };
         let channel = self.channel();
         self.state.record(&channel, &TimeZone::UTC, &attempt);
-        Some(*delivery)
+        Some(delivery)
     }
 
     /// Deliver all that may go now.

@@ -42,11 +42,12 @@ pub mod column {
     pub const TS: &str = "ts";
     /// When it ends; of a gap, the last reading that is missing.
     pub const UNTIL: &str = "until";
-    /// What kind of event: [`super::GAP`], [`super::AUDIT`], [`super::RULE`] or [`super::ALARM`].
+    /// What kind of event: [`super::GAP`], [`super::AUDIT`], [`super::RULE`], [`super::ALARM`], [`super::INSIGHT`] or
+    /// [`super::DELIVERY`].
     pub const KIND: &str = "kind";
     /// The device concerned; none for all.
     pub const DEVICE: &str = "device";
-    /// The metric concerned, none for all; the rule or the alarm.
+    /// The metric concerned, none for all; the rule, the alarm, the insight or the channel.
     pub const METRIC: &str = "metric";
     /// Of a gap, the tier of value of what is missing.
     pub const TIER: &str = "tier";
@@ -81,6 +82,12 @@ pub const RULE: &str = "rule";
 
 /// Kind of an event that tells what became of an alarm.
 pub const ALARM: &str = "alarm";
+
+/// Kind of an event that tells what an insight has found, or that it is no longer so.
+pub const INSIGHT: &str = "insight";
+
+/// Kind of an event that tells what became of a message to people.
+pub const DELIVERY: &str = "delivery";
 
 /// Why readings are missing.
 pub mod reason {

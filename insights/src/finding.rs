@@ -1,10 +1,10 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tarn_rules::Severity;
 
 use crate::Row;
 
 /// What a pack has found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The pack's id.
     pub pack: String,
@@ -21,7 +21,7 @@ pub struct Finding {
     /// Whether it is nobody's business but the home's.
     pub private: bool,
     /// What is to be read beside it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disclaimer: Option<String>,
     /// When it was found, in milliseconds since 1970.
     pub at_ms: i64,

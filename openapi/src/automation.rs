@@ -2,6 +2,8 @@
 
 /// Alarms, and what is done to them.
 mod alarm;
+/// What readings mean over days.
+mod insight;
 /// Where the home is.
 mod place;
 /// Who is at home.
@@ -23,6 +25,7 @@ use tarn_rules::rule::{Rule, RuleId};
 
 pub use self::{
     alarm::{AlarmChange, AlarmRecord, alarms, change_alarm},
+    insight::{InsightSettings, insights, set_insight},
     place::{PlaceRecord, place, set_place},
     presence::{PresenceRecord, presence, set_presence, trackers},
     scene::{Scene, Started, scenes, set_scene, settables, start_scene, starts},

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access_api::AccessApi, alarms_api::AlarmsApi, api::Api, broker_api::BrokerApi, devices::Access,
-    devices_api::DevicesApi, homes_api::HomesApi, latest_api::LatestApi, live_api::LiveApi,
+    devices_api::DevicesApi, homes_api::HomesApi, insights_api::InsightsApi, latest_api::LatestApi, live_api::LiveApi,
     rules_api::RulesApi, scenes_api::ScenesApi, service::Kind, stores_api::StoresApi,
     twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 66] = [
+const SENT: [&str; 71] = [
     "Alarm",
     "AlarmList",
     "AuditEntry",
@@ -45,6 +45,11 @@ const SENT: [&str; 66] = [
     "Home",
     "HomeDetail",
     "Homes",
+    "Insight",
+    "InsightList",
+    "InsightPack",
+    "InsightPackList",
+    "InsightParam",
     "KnownDevice",
     "LatestList",
     "LatestReading",
@@ -155,6 +160,10 @@ pub(crate) fn document(kind: Kind) -> String {
     join(
         &mut document,
         described(AlarmsApi::default(), title, description),
+    );
+    join(
+        &mut document,
+        described(InsightsApi::default(), title, description),
     );
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {

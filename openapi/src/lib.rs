@@ -34,6 +34,10 @@ pub mod frames;
 mod homes_api;
 /// Changes that are asked for again under their key, done once.
 mod idempotency;
+/// Running insights.
+pub mod insights;
+/// Operations on insights.
+mod insights_api;
 /// Answers that are given again.
 mod kept;
 /// What all devices of a home measured last.

@@ -15,12 +15,11 @@ use tarn_common::{query::when, twin::document::Section};
 use tarn_rules::{check, rule::Rule as Definition};
 
 use self::{
-    known::here,
     past::{BacktestRequest, RuleFirings},
     shapes::Rule,
 };
 pub(crate) use self::{
-    known::{known_of, refused},
+    known::{here, known_of, refused},
     shapes::{RuleAction, RuleGroup, RuleWhereabouts, actions_of, told},
 };
 use crate::{

@@ -24,6 +24,7 @@ use crate::{
     devices_api::DevicesApi,
     document::{docs_html, document},
     homes_api::HomesApi,
+    insights_api::InsightsApi,
     kept,
     latest_api::LatestApi,
     live_api::LiveApi,
@@ -149,6 +150,10 @@ pub fn app(
     let alarms = AlarmsApi {
         access: access.clone(),
     };
+    let insights = InsightsApi {
+        access: access.clone(),
+        api: api.clone(),
+    };
     let routes = match broker {
         None => routes.nest(
             "/",
@@ -163,6 +168,7 @@ pub fn app(
                     rules,
                     scenes,
                     alarms,
+                    insights,
                     StoresApi { stores },
                 )),
                 title,
@@ -177,7 +183,7 @@ pub fn app(
                 OpenApiService::new(
                     gate.before((
                         api, latest, live, people, broker, devices, twins, homes, rules, scenes,
-                        alarms,
+                        alarms, insights,
                     )),
                     title,
                     version,

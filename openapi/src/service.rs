@@ -10,7 +10,8 @@ use tarn_common::{
 };
 
 use crate::{
-    access::Access, broker_api::BrokerService, devices::DeviceService, live::LiveHub,
+    access::Access, broker_api::BrokerService, devices::DeviceService, insights::InsightService,
+    live::LiveHub,
     stores_api::StoresService,
 };
 
@@ -58,6 +59,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     /// The time zone of homes that do not say theirs.
     fn zone(&self) -> TimeZone {
         TimeZone::UTC
+    }
+    /// What it does for insights by itself; only a box does.
+    fn insights(&self) -> Option<&dyn InsightService> {
+        None
     }
     /// The home that it is for; none for one that is for many.
     fn home(&self) -> Option<HomeId> {

@@ -10,7 +10,7 @@ pub struct LoggedEvent {
     /// When, milliseconds since 1970 UTC.
     #[serde(skip)]
     pub at_ms: i64,
-    /// What kind of event: [`super::RULE`] or [`super::ALARM`].
+    /// What kind of event: [`super::RULE`], [`super::ALARM`], [`super::INSIGHT`] or [`super::DELIVERY`].
     pub kind: String,
     /// Of a rule its id, of an alarm the alarm's.
     pub subject: String,

@@ -2,7 +2,12 @@
 //!
 //! A flag wins over a variable, a variable over the file.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
@@ -26,6 +31,8 @@ use tarn_edge::{
     settings::Settings,
     ship::ShipSettings,
 };
+use tarn_insights::Pack;
+use tarn_notify::Channels;
 
 use crate::{
     bridge::BridgeArgs,
@@ -193,6 +200,14 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_TIME_ZONE", value_name = "ZONE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_zone: Option<String>,
+    /// File of ways to tell people of alarms: ntfy, webhook, mail; see docs/notify.md
+    #[arg(long, env = "TARN_CHANNELS", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channels: Option<PathBuf>,
+    /// Directory of the home's own insights, beside those of Tarn; see docs/insights.md
+    #[arg(long, env = "TARN_INSIGHTS", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) insights: Option<PathBuf>,
     /// Prefix of Home Assistant's discovery topics, under which the box shows itself there; empty for not at all [default: homeassistant]
     #[arg(long, env = "TARN_DISCOVERY_PREFIX", value_name = "TOPIC")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -249,6 +264,17 @@ pub(crate) struct CloudArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) stores: StoreArgs,
+    /// File of ways to tell people of alarms: ntfy, webhook, mail; see docs/notify.md
+    #[arg(long, env = "TARN_CHANNELS", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channels: Option<PathBuf>,
+    /// How long the box of a home in the mode away, holiday or night may be silent before that is an alarm [default: 2m]
+    #[arg(long, env = "TARN_SILENT_AFTER", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[serde(
+        with = "humantime_serde::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) silent_after: Option<Duration>,
     /// Where the REST interface and the dashboard are served; for other machines give a certificate, see --http-cert [default: 127.0.0.1:8090]
     #[arg(long, env = "TARN_HTTP", value_name = "ADDR:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -420,6 +446,8 @@ impl EdgeArgs {
             disk_full: self.disk_full.map(DiskFull::from).unwrap_or_default(),
             topics: Topics::new(topics),
             zone: zone(self.time_zone.as_deref())?,
+            channels: channels(self.channels.as_deref())?,
+            packs: packs(self.insights.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
             s3: self.s3.settings()?,
@@ -451,6 +479,8 @@ impl CloudArgs {
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090)));
         Ok(tarn_cloud::Settings {
             http,
+            channels: channels(self.channels.as_deref())?,
+            silent_after: self.silent_after.unwrap_or(defaults.silent_after),
             http_settings: self.http_args.settings(http)?,
             cache_directory: self.cache,
             cache_bytes: self.cache_size.map_or(defaults.cache_bytes, |s| s.as_u64()),
@@ -543,6 +573,27 @@ fn discovery_prefix(prefix: Option<String>) -> Result<Option<String>, Failure> {
         )));
     }
     Ok(Some(prefix).filter(|prefix| !prefix.is_empty()))
+}
+
+fn channels(file: Option<&Path>) -> Result<Channels, Failure> {
+    let Some(file) = file else {
+        return Ok(Channels::default());
+    };
+    Channels::load(file)
+        .map_err(|e| Failure::usage(format!("--channels: {:#}", anyhow::Error::from(e))))
+}
+
+/// A home's own insights. One that is wrong is told, and keeps no box from starting.
+fn packs(directory: Option<&Path>) -> Result<Vec<Pack>, Failure> {
+    let Some(directory) = directory else {
+        return Ok(Vec::new());
+    };
+    let loaded =
+        tarn_insights::load(directory).map_err(|e| Failure::usage(format!("--insights: {e}")))?;
+    for refused in &loaded.refused {
+        tracing::error!(%refused, "an insight of the home's own does not run");
+    }
+    Ok(loaded.packs)
 }
 
 fn zone(name: Option<&str>) -> Result<TimeZone, Failure> {

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tarn_cloud::{Cloud, MeetingSettings};
 use tarn_common::{
-    clock::SystemClock,
+    clock::{Clock, FastClock, SystemClock},
     durable::{self, RealDisk},
 };
 use tarn_edge::{
@@ -38,6 +38,9 @@ pub(crate) struct Common {
 /// `tarn edge`.
 #[derive(Debug, Args)]
 pub(crate) struct EdgeCommand {
+    /// A clock that begins then and goes so many times as fast, like 2026-11-20T18:00:00Z*600, for simulated houses
+    #[arg(long, hide = true, value_name = "TIME*RATE", value_parser = fast_clock)]
+    clock: Option<(i64, f64)>,
     #[command(flatten)]
     settings: EdgeArgs,
     #[command(flatten)]
@@ -53,10 +56,24 @@ pub(crate) struct CloudCommand {
     common: Common,
 }
 
+fn fast_clock(text: &str) -> Result<(i64, f64), String> {
+    let (begin, rate) = text.split_once('*').ok_or("write TIME*RATE")?;
+    let begin: jiff::Timestamp = begin.parse().map_err(|e| format!("{begin}: {e}"))?;
+    let rate: f64 = rate.parse().map_err(|e| format!("{rate}: {e}"))?;
+    match (0.001..=100_000.0).contains(&rate) {
+        true => Ok((begin.as_millisecond(), rate)),
+        false => Err(format!("{rate}: use 0.001 to 100000")),
+    }
+}
+
 pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = match command.clock {
+        Some((begin_ms, rate)) => Arc::new(FastClock::new(begin_ms, rate)),
+        None => Arc::new(SystemClock),
+    };
     let args = over_file(command.settings, command.common.config.as_ref())?;
     loop {
-        match run_edge(args.clone().settings()?, &command.common, &stop).await? {
+        match run_edge(args.clone().settings()?, &clock, &command.common, &stop).await? {
             None => return Ok(()),
             // All that it needs is a new id, which it takes at its start.
             Some(Failed::Copied) if !stop.is_cancelled() => {}
@@ -67,11 +84,12 @@ pub(crate) async fn edge(command: EdgeCommand, stop: CancellationToken) -> Resul
 
 async fn run_edge(
     settings: Settings,
+    clock: &Arc<dyn Clock>,
     common: &Common,
     stop: &CancellationToken,
 ) -> Result<Option<Failed>, Failure> {
     allow_open_files(settings.broker.connections_max);
-    let edge = Edge::start(settings, Arc::new(SystemClock))
+    let edge = Edge::start(settings, clock.clone())
         .await
         .map_err(|e| match e {
             StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),

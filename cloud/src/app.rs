@@ -13,6 +13,7 @@ use tarn_common::{
     query::{Engine, EngineSettings, Limits, QueryError},
     store::{Store, mirror::Mirror},
 };
+use tarn_notify::{Channels, NotifyError};
 use tarn_openapi::{
     Access, AccessSettings, DeviceService, HttpSettings, Kind, Service, SharedRegistry,
     StoresService,
@@ -30,6 +31,7 @@ use crate::{
     downlink::{Downlink, DownlinkError, MeetingSettings, OwnBroker},
     follow::Follow,
     fresh,
+    guard::{self, Guard},
     lake::StoreLake,
     live::CloudLive,
     metrics::Metrics,
@@ -72,6 +74,10 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The server's own settings.
     pub http_settings: HttpSettings,
+    /// Ways to tell people of alarms.
+    pub channels: Channels,
+    /// How long the box of a home that nobody is in may be silent.
+    pub silent_after: Duration,
 }
 
 impl Settings {
@@ -95,6 +101,8 @@ impl Settings {
                 ..EngineSettings::default()
             },
             http_settings: HttpSettings::default(),
+            channels: Channels::default(),
+            silent_after: Duration::from_secs(120),
         }
     }
 }
@@ -124,6 +132,9 @@ pub enum StartError {
     /// Boxes cannot be met.
     #[error(transparent)]
     Downlink(#[from] DownlinkError),
+    /// What waits to be told to people cannot be opened.
+    #[error("what waits to be told to people")]
+    Notify(#[from] NotifyError),
     /// The query engine did not start.
     #[error("start the query engine")]
     Engine(#[from] QueryError),
@@ -292,6 +303,18 @@ impl Cloud {
             &mut registry,
         );
         let downlink = Arc::new(downlink.await?);
+        let guard = Guard {
+            twins: twins.clone(),
+            downlink: downlink.clone(),
+            clock: clock.clone(),
+            silent_after: settings.silent_after,
+            notifier: guard::notifier(
+                &cache_directory.join("outbox.redb"),
+                settings.channels,
+                &clock,
+                &mut registry,
+            )?,
+        };
         let live_metrics = LiveMetrics::register(&mut registry);
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
         let stop = CancellationToken::new();
@@ -327,6 +350,7 @@ impl Cloud {
             tokio::spawn(follow.clone().run(stop.clone())),
             tokio::spawn(upkeep.run(stop.clone())),
             tokio::spawn(scrubbing.run(stop.clone())),
+            tokio::spawn(guard.run(stop.clone())),
             tokio::spawn(show_age(follow.clone(), stop.clone())),
             tokio::spawn(live.run(twins.changes())),
             tokio::spawn(twins.clone().tell(sync_out, stop.clone())),

@@ -14,6 +14,8 @@ pub mod downlink;
 mod follow;
 /// Readings that boxes have not shipped yet, on demand.
 mod fresh;
+/// Alarms: telling people, and boxes that fall silent.
+mod guard;
 /// The lake that the service answers from: the catalog, and chunks through the cache.
 mod lake;
 /// What happens in homes that somebody listens to.

@@ -27,9 +27,11 @@ use tarn_common::{
 };
 use tarn_devices::registry::Registry as DeviceRegistry;
 use tarn_link::{BoxState, message::timestamp};
+use tarn_notify::NotifyError;
 use tarn_openapi::{
     Access, AccessSettings, BoxInfo, DeviceService,
     access::tell_setup_link,
+    automation::silent_alarm,
     live::{LiveHub, LiveMetrics},
     serve,
     types::moment,
@@ -46,6 +48,7 @@ use crate::{
     asked::Asked,
     bridge::{Bridge, BridgeError, BridgeToken},
     budget::Budget,
+    care::CareStage,
     copied::{SettleError, Settling},
     cut::{
         Cutter,
@@ -61,6 +64,7 @@ use crate::{
     evict::Evictor,
     fresh::Fresher,
     identity::{DataDir, DataDirError, Identity},
+    insights::{BoxInsights, InsightMetrics, InsightStage},
     journal::{Journal, JournalError, JournalStart},
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
@@ -72,6 +76,7 @@ use crate::{
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
+    tell::Teller,
     twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
     uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
     watched::Watched,
@@ -128,6 +133,9 @@ pub enum StartError {
     /// The box's directory cannot be served by the S3 protocol.
     #[error(transparent)]
     S3(#[from] ServeError),
+    /// What waits to be told to people cannot be opened.
+    #[error("what waits to be told to people")]
+    Notify(#[from] NotifyError),
     /// Where it is kept who may do what cannot be opened.
     #[error("open {path} for who may do what")]
     Access {
@@ -214,7 +222,7 @@ pub struct Figures {
 
 impl Edge {
     /// Start a box: open what is on disk, mend what a crash left, then listen.
-    pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Edge, StartError> {
+    pub async fn start(mut settings: Settings, clock: Arc<dyn Clock>) -> Result<Edge, StartError> {
         let mut registry = Registry::default();
         let figures = Figures {
             journal: JournalMetrics::register(&mut registry),
@@ -323,6 +331,10 @@ impl Edge {
             journal: journal.clone(),
             home: identity.home.clone(),
             zone: settings.zone.clone(),
+            insights: Arc::new(BoxInsights::open(
+                std::mem::take(&mut settings.packs),
+                data.insights(),
+            )),
             live: Arc::new(live),
             ready: AtomicBool::new(false),
         });
@@ -351,7 +363,15 @@ impl Edge {
             stores.count(&shelf.view().0);
             Arc::new(stores)
         });
+        let (care, care_inlet) = CareStage::new(
+            (identity.home.clone(), data.care()),
+            (devices.clone(), service.devices.clone()),
+            twins.clone(),
+            clock.clone(),
+            &mut registry,
+        );
         let cutter = Cutter {
+            care: Some(care_inlet),
             stores: stores.clone(),
             identity: identity.clone(),
             lake: data.lake(),
@@ -412,6 +432,30 @@ impl Edge {
             records: records_counter(&mut registry),
         };
         others.tasks.spawn(feed.run(others.stop.clone()));
+        let teller = Teller::open(
+            identity.home.clone(),
+            &data.outbox(),
+            settings.channels.clone(),
+            (clock.clone(), settings.zone.clone()),
+            journal.clone(),
+            &mut registry,
+        )?;
+        others.tasks.spawn(teller.clone().run(others.stop.clone()));
+        let insights = InsightStage {
+            home: identity.home.clone(),
+            insights: service.insights.clone(),
+            engine: service.engine.clone(),
+            limits: settings.limits,
+            devices: service.devices.clone(),
+            twins: twins.clone(),
+            journal: journal.clone(),
+            publisher: broker.publisher(),
+            clock: clock.clone(),
+            zone: settings.zone.clone(),
+            metrics: InsightMetrics::register(&mut registry),
+        };
+        others.tasks.spawn(insights.run(others.stop.clone()));
+        others.tasks.spawn(care.run(others.stop.clone()));
         let rule_metrics = RuleMetrics::register(&mut registry);
         let rules = RuleStage {
             home: identity.home.clone(),
@@ -429,6 +473,7 @@ impl Edge {
                 journal.clone(),
                 clock.clone(),
                 rule_metrics.clone(),
+                teller.clone(),
             )),
             alarms: Alarms {
                 home: identity.home.clone(),
@@ -439,6 +484,7 @@ impl Edge {
             clock: clock.clone(),
             zone: settings.zone.clone(),
             metrics: rule_metrics,
+            silent: silent_alarm(identity.edge),
             file: data.rules(),
         };
         if let Some(prefix) = settings.discovery_prefix.clone() {

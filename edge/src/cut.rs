@@ -25,6 +25,7 @@ use tarn_common::{
 };
 
 use crate::{
+    care::{CareInlet, Heard},
     decode::{Decoded, Decoder, time::PLAUSIBLE_FROM_MS},
     devices::Devices,
     identity::Identity,
@@ -58,6 +59,8 @@ pub struct Cutter {
     pub clock: Arc<dyn Clock>,
     /// Figures.
     pub metrics: CutMetrics,
+    /// Who looks after devices by what was decoded.
+    pub care: Option<CareInlet>,
 }
 
 /// A cut that is durable.
@@ -134,7 +137,13 @@ impl Cutter {
         for part in rows.partition(self.identity.shards) {
             written.push(self.write_aside(&rows, &part, segment)?);
         }
-        drop(rows);
+        match &self.care {
+            Some(care) => care.hand_on(Heard {
+                rows,
+                last: segment.last,
+            }),
+            None => drop(rows),
+        }
         name_all(&*self.disk, &self.lake, &written)?;
         self.devices.cut(segment.last, &decoded)?;
         let events = std::mem::take(&mut decoded.events);

@@ -245,6 +245,24 @@ impl DataDir {
         self.path.join("rules.json")
     }
 
+    /// What is known of devices' habits, and their faults.
+    #[must_use]
+    pub fn care(&self) -> PathBuf {
+        self.path.join("care.json")
+    }
+
+    /// What insights have found.
+    #[must_use]
+    pub fn insights(&self) -> PathBuf {
+        self.path.join("insights.json")
+    }
+
+    /// Messages to people that wait.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.path.join("outbox.redb")
+    }
+
     /// Where the store set is kept that the fleet has agreed on.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

@@ -10,6 +10,8 @@ pub mod asked;
 pub mod bridge;
 /// The disk budget: what may be evicted, and when to refuse.
 pub mod budget;
+/// Faults of devices.
+pub mod care;
 /// Whether the data directory is a copy, and under which ids it goes on.
 pub mod copied;
 /// A sealed journal segment becomes chunks and one commit log entry.
@@ -26,6 +28,8 @@ pub mod fresh;
 pub mod home_key;
 /// The data directory: its lock and its identity.
 pub mod identity;
+/// Insights, on their schedules.
+pub mod insights;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
 /// Boxes of one home that meet on the LAN, without a cloud.
@@ -50,6 +54,8 @@ pub mod ship;
 pub mod stream;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
+/// Alarms and messages on their way to people.
+pub mod tell;
 /// Devices as documents that box and cloud share.
 pub mod twins;
 /// The box among the other nodes of its home: cloud, and boxes.

@@ -85,6 +85,8 @@ pub struct RuleStage {
     pub zone: TimeZone,
     /// The file that has how far the rules are.
     pub file: PathBuf,
+    /// Alarm that this box is silent, which it is not.
+    pub silent: String,
     /// Changes with each cut.
     pub cuts: watch::Receiver<u64>,
     /// Figures.
@@ -119,6 +121,7 @@ impl RuleStage {
                 Some(Ok((running, seen))) => {
                     stage.go_on(seen);
                     stage.alarms.begin(&running.settings);
+                    stage.act.teller.alarms(&running.settings.alarms).await;
                     stage.clone().follow(running, &stop).await;
                 }
                 Some(Err(error)) => {
@@ -155,7 +158,11 @@ impl RuleStage {
                 return;
             };
             running = next;
+            let alarms_changed = seen.alarms_changed;
             self.carry_out(seen);
+            if alarms_changed {
+                self.act.teller.alarms(&running.settings.alarms).await;
+            }
             self.keep(&mut running, stop.is_cancelled()).await;
             if stop.is_cancelled() {
                 return;
@@ -258,6 +265,7 @@ impl RuleStage {
             }
         }
         self.alarms.tell(&told, &running.settings.alarms);
+        seen.is_called_silent = running.settings.stands(&self.silent);
         Ok((running, seen))
     }
 
@@ -277,6 +285,9 @@ impl RuleStage {
             self.act.fire(firing);
         }
         self.act.answer(seen.asked, seen.presence);
+        if seen.is_called_silent {
+            self.act.clear(self.silent.clone());
+        }
     }
 
     fn stream_after(&self, cut_upto: Seq) -> Stream {

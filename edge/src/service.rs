@@ -24,13 +24,14 @@ use tarn_common::{
     },
 };
 use tarn_openapi::{
-    Access, BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service, live::LiveHub,
-    types::moment,
+    Access, BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service,
+    insights::InsightService, live::LiveHub, types::moment,
 };
 
 use crate::{
     devices::service::BoxDevices,
     identity::Identity,
+    insights::BoxInsights,
     journal::Journal,
     shelf::Shelf,
     tail::{Tail, Uncut},
@@ -165,6 +166,8 @@ pub struct BoxService {
     pub devices: Arc<BoxDevices>,
     /// The home's time zone, where nobody says another.
     pub zone: TimeZone,
+    /// Its insights.
+    pub insights: Arc<BoxInsights>,
     /// The home.
     pub home: HomeId,
     /// What happens in it.
@@ -197,6 +200,10 @@ impl Service for BoxService {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn insights(&self) -> Option<&dyn InsightService> {
+        Some(&*self.insights)
     }
 
     fn zone(&self) -> TimeZone {

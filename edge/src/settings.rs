@@ -8,7 +8,9 @@ use tarn_common::{
     query::{EngineSettings, Limits},
     store::Store,
 };
+use tarn_insights::Pack;
 use tarn_link::MeetingPlace;
+use tarn_notify::Channels;
 use tarn_openapi::HttpSettings;
 
 use crate::{
@@ -65,6 +67,10 @@ pub struct Settings {
     pub lan: Option<LanSettings>,
     /// How its directory is served by the S3 protocol, if it is.
     pub s3: Option<S3Settings>,
+    /// Ways to tell people of alarms.
+    pub channels: Channels,
+    /// The home's own insights.
+    pub packs: Vec<Pack>,
     /// The query engine's bounds.
     pub engine: EngineSettings,
     /// What one question may cost.

@@ -24,7 +24,7 @@ use tarn_common::twin::{
 use tarn_rules::rule::{Rule, RuleId};
 
 pub use self::{
-    alarm::{AlarmChange, AlarmRecord, alarms, change_alarm},
+    alarm::{AlarmChange, AlarmRecord, alarms, change_alarm, silent_alarm},
     insight::{InsightSettings, insights, set_insight},
     place::{PlaceRecord, place, set_place},
     presence::{PresenceRecord, presence, set_presence, trackers},

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access_api::AccessApi, alarms_api::AlarmsApi, api::Api, broker_api::BrokerApi, devices::Access,
-    devices_api::DevicesApi, homes_api::HomesApi, insights_api::InsightsApi, latest_api::LatestApi, live_api::LiveApi,
-    rules_api::RulesApi, scenes_api::ScenesApi, service::Kind, stores_api::StoresApi,
-    twins_api::TwinsApi,
+    devices_api::DevicesApi, homes_api::HomesApi, insights_api::InsightsApi, latest_api::LatestApi,
+    live_api::LiveApi, rules_api::RulesApi, scenes_api::ScenesApi, service::Kind,
+    stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.

@@ -12,7 +12,7 @@ use tarn_common::{event::INSIGHT, ids::HomeId};
 use tarn_insights::{Finding, Pack, packs};
 
 use crate::{
-    access::By,
+    access::{By, Role},
     api::Api,
     automation::{self, InsightSettings},
     devices::{Access, DeviceError, Place},
@@ -164,6 +164,7 @@ impl InsightsApi {
     )]
     async fn list_insights(
         &self,
+        caller: By,
         /// Name of the home.
         #[oai(validator(max_length = 64))]
         home: Path<String>,
@@ -174,6 +175,9 @@ impl InsightsApi {
             Some(insights) => insights.findings(),
             None => found(&**service, &place.home, place.now_ms).await?,
         };
+        if !matches!(caller.0.role, Role::Owner | Role::Member) {
+            found.retain(|finding| !finding.private);
+        }
         found.sort_by(|a, b| (b.at_ms, &a.pack, &a.key).cmp(&(a.at_ms, &b.pack, &b.key)));
         let insights = found.into_iter().map(Insight::of).collect();
         Ok(InsightsOk::Found(Json(InsightList { insights })))
@@ -325,11 +329,7 @@ fn pack_of<'a>(packs: &[&'a Pack], id: &str) -> Result<&'a Pack, Failure> {
 }
 
 /// What the events of a home say that its box has found and that still holds.
-async fn found(
-    service: &dyn Service,
-    home: &HomeId,
-    now_ms: i64,
-) -> Result<Vec<Finding>, Failure> {
+async fn found(service: &dyn Service, home: &HomeId, now_ms: i64) -> Result<Vec<Finding>, Failure> {
     let from = now_ms - FOUND_WITHIN_MS;
     let question = format!(
         "SELECT text FROM (SELECT reason, text, row_number() OVER (PARTITION BY metric ORDER BY ts DESC, last_seq DESC) AS n \

@@ -48,6 +48,8 @@ pub mod live;
 mod live_api;
 /// Counts and times of requests.
 mod metrics;
+/// Alarms in the words of what delivers them.
+pub mod notices;
 /// Errors as RFC 9457 problems, everywhere.
 pub mod problem;
 /// Operations on rules.

@@ -14,13 +14,13 @@ use poem_openapi::{
 use tarn_common::{query::when, twin::document::Section};
 use tarn_rules::{check, rule::Rule as Definition};
 
-use self::{
-    past::{BacktestRequest, RuleFirings},
-    shapes::Rule,
-};
 pub(crate) use self::{
     known::{here, known_of, refused},
     shapes::{RuleAction, RuleGroup, RuleWhereabouts, actions_of, told},
+};
+use self::{
+    past::{BacktestRequest, RuleFirings},
+    shapes::Rule,
 };
 use crate::{
     access::By,

@@ -11,8 +11,7 @@ use tarn_common::{
 
 use crate::{
     access::Access, broker_api::BrokerService, devices::DeviceService, insights::InsightService,
-    live::LiveHub,
-    stores_api::StoresService,
+    live::LiveHub, stores_api::StoresService,
 };
 
 /// Who serves the interface.

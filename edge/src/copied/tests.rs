@@ -94,6 +94,7 @@ impl House {
         }
         if cuts {
             let cutter = Cutter {
+                care: None,
                 identity: identity.clone(),
                 lake: data.lake(),
                 devices: devices(),

@@ -67,6 +67,7 @@ fn journal(dir: &Path) -> Journal {
 
 fn cutter(dir: &Path, disk: Arc<dyn Disk>) -> Cutter {
     Cutter {
+        care: None,
         identity: identity(),
         lake: dir.join("lake"),
         devices: devices(),

@@ -68,6 +68,7 @@ fn lake(cuts: i64) -> tempfile::TempDir {
     let journal = Journal::open(&journal, start, settings, clock.clone(), metrics).expect("opens");
     let shelf = shelf(dir.path());
     let cutter = Cutter {
+        care: None,
         identity: identity(),
         lake: dir.path().join("lake"),
         devices: devices(),

@@ -9,6 +9,7 @@ use tarn_common::{
     ids::{HomeId, Seq},
     twin::home::{HomeTwins, TwinError},
 };
+use tarn_notify::Notice;
 use tarn_openapi::{
     DeviceError, DeviceService, SetRequest, all_devices,
     automation::{self, AlarmChange},
@@ -26,7 +27,7 @@ use super::{
     metrics::RuleMetrics,
     noted::{DONE, FIRED},
 };
-use crate::{devices::OWN_CLIENT, journal::Journal};
+use crate::{devices::OWN_CLIENT, journal::Journal, tell::Teller};
 
 /// How long a firing waits for the disk: what cannot be noted is carried out all the same, for it may be an alarm.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ const AT_ONCE: usize = 64;
 
 /// Who says where a member is whom a tracker follows.
 const TRACKER: &str = "tracker";
+/// Who clears the alarm that the box is silent.
+const BOX: &str = "box";
 /// Who asks by MQTT.
 const MQTT: &str = "mqtt";
 
@@ -56,6 +59,8 @@ pub struct Act {
     pub clock: Arc<dyn Clock>,
     /// Figures.
     pub metrics: RuleMetrics,
+    /// Tells people.
+    pub teller: Teller,
     places: Arc<Semaphore>,
 }
 
@@ -70,6 +75,7 @@ impl Act {
         journal: Arc<Journal>,
         clock: Arc<dyn Clock>,
         metrics: RuleMetrics,
+        teller: Teller,
     ) -> Act {
         Act {
             home,
@@ -79,6 +85,7 @@ impl Act {
             journal,
             clock,
             metrics,
+            teller,
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -99,6 +106,17 @@ impl Act {
     pub(super) fn carry_out(self: &Arc<Self>, firing: Firing) {
         let act = self.clone();
         tokio::spawn(async move { act.perform(firing).await });
+    }
+
+    /// Clear an alarm that is none.
+    pub(super) fn clear(self: &Arc<Self>, alarm: String) {
+        let act = self.clone();
+        tokio::spawn(async move {
+            let now_ms = act.clock.now_ms();
+            if let Err(fault) = act.change(&alarm, &AlarmChange::Clear, BOX, now_ms).await {
+                tracing::warn!(alarm, fault, "an alarm that is none cannot be cleared");
+            }
+        });
     }
 
     /// Do what clients ask, and say who has come and gone.
@@ -181,7 +199,7 @@ impl Act {
         };
         let mut faults = Vec::new();
         for action in &self.in_full(&firing.actions) {
-            if let Err(fault) = self.one(action, &by).await {
+            if let Err(fault) = self.one(action, &by, &firing.id).await {
                 tracing::warn!(rule = %firing.rule, fault, "an action of a rule failed");
                 faults.push(fault);
             }
@@ -215,7 +233,7 @@ impl Act {
         in_full.collect()
     }
 
-    async fn one(&self, action: &Action, by: &str) -> Result<(), String> {
+    async fn one(&self, action: &Action, by: &str, key: &str) -> Result<(), String> {
         let words = |e: DeviceError| e.to_string();
         let now_ms = self.clock.now_ms();
         match action {
@@ -232,9 +250,7 @@ impl Act {
                 retain,
             } => self.publish(topic, payload, *retain),
             Action::Notify { title, message } => {
-                let topic = format!("tarn/{}/notify", self.home);
-                let words = json!({"title": title, "message": message, "by": by});
-                self.publish(&topic, &words, false)
+                self.notify(title, message.as_deref(), by, key).await
             }
             Action::Raise {
                 alarm,
@@ -291,6 +307,27 @@ impl Act {
             true => Ok(()),
             false => Err(failed.join("; ")),
         }
+    }
+
+    async fn notify(
+        &self,
+        title: &str,
+        message: Option<&str>,
+        by: &str,
+        key: &str,
+    ) -> Result<(), String> {
+        let topic = format!("tarn/{}/notify", self.home);
+        let words = json!({"title": title, "message": message, "by": by});
+        self.publish(&topic, &words, false)?;
+        let notice = Notice {
+            home: self.home.to_string(),
+            title: title.to_owned(),
+            message: message.unwrap_or_default().to_owned(),
+            by: by.to_owned(),
+            key: Some(format!("{key}/{title}")),
+            ..Notice::default()
+        };
+        self.teller.notice(notice).await.map_err(|e| e.to_string())
     }
 
     async fn change(

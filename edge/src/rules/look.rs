@@ -23,6 +23,10 @@ pub(super) struct Seen {
     /// Members whose trackers tell that they came or went.
     pub(super) presence: BTreeMap<String, Whereabouts>,
     pub(super) noted: Noted,
+    /// Whether people may have to be told of alarms.
+    pub(super) alarms_changed: bool,
+    /// Whether somebody takes this box for silent.
+    pub(super) is_called_silent: bool,
 }
 
 impl RuleStage {
@@ -70,6 +74,8 @@ impl RuleStage {
                 seen.firings.extend(fired);
             }
         }
+        seen.alarms_changed = before.alarms != now.alarms;
+        seen.is_called_silent = now.stands(&self.silent);
         for (id, alarm) in self.alarms.tell(&before.alarms, &now.alarms) {
             let state = alarm.state;
             let fired = engine.on(&Input::Alarm { id, state }, now_ms);

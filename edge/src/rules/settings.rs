@@ -5,7 +5,10 @@ use tarn_openapi::{
     automation::{self, AlarmRecord, PlaceRecord, PresenceRecord, Scene, Started},
     heads,
 };
-use tarn_rules::rule::{Rule, RuleId};
+use tarn_rules::{
+    input::AlarmState,
+    rule::{Rule, RuleId},
+};
 
 /// What the home's document says of what the home does by itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +24,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Whether an alarm stands.
+    pub(super) fn stands(&self, alarm: &str) -> bool {
+        let alarm = self.alarms.get(alarm);
+        alarm.is_some_and(|alarm| alarm.state != AlarmState::Cleared)
+    }
+
     /// Whether there is anything to look at the journal for.
     pub(super) fn want_journal(&self) -> bool {
         !(self.rules.is_empty() && self.scenes.is_empty() && self.trackers.is_empty())

@@ -55,7 +55,8 @@ pub fn need(operation: &str) -> Option<Need> {
         | "getCommand" | "listLatest" | "listenLive" | "listRules" | "getRule" | "listAlarms"
         | "getMode" | "getPlace" | "listScenes" => Need::See,
         "listReadings" | "listGaps" | "listHistory" | "listConflicts" | "listMembers"
-        | "querySql" | "backtestRule" | "listFirings" | "listInsights" | "listInsightPacks" | "runInsightPack" => Need::History,
+        | "querySql" | "backtestRule" | "listFirings" | "listInsights" | "listInsightPacks"
+        | "runInsightPack" => Need::History,
         "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" | "startScene"
         | "setGroup" | "setPresence" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
@@ -82,7 +83,11 @@ pub fn is_read(method: &Method) -> bool {
 /// what.
 #[must_use]
 pub fn is_change(operation: &str, method: &Method) -> bool {
-    !is_read(method) && !matches!(operation, "querySql" | "backtestRule" | "runInsightPack" | "syncTwins")
+    !is_read(method)
+        && !matches!(
+            operation,
+            "querySql" | "backtestRule" | "runInsightPack" | "syncTwins"
+        )
 }
 
 /// Whether a request is let through.

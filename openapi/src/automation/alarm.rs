@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tarn_common::twin::{
-    document::{Document, DocumentId},
-    home::{HomeTwins, TwinError},
-    replica::Replica,
+use tarn_common::{
+    ids::EdgeId,
+    twin::{
+        document::{Document, DocumentId},
+        home::{HomeTwins, TwinError},
+        replica::Replica,
+    },
 };
 use tarn_rules::{
     input::AlarmState,
@@ -44,6 +47,12 @@ pub fn alarms(replica: &Replica, now_ms: i64) -> BTreeMap<String, AlarmRecord> {
 
 fn alarm(home: &Document, id: &str, now_ms: i64) -> Option<AlarmRecord> {
     setting_of(home, &format!("{ALARM}{id}"), now_ms)
+}
+
+/// Id of the alarm that a box is silent while nobody is there to see it. The cloud raises it, the box clears it.
+#[must_use]
+pub fn silent_alarm(edge: EdgeId) -> String {
+    format!("box/{edge}/silent")
 }
 
 /// What is done to an alarm.

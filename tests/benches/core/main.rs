@@ -235,6 +235,7 @@ fn cut(dir: &Path) -> serde_json::Value {
         DeviceMetrics::default(),
     ));
     let cutter = Cutter {
+        care: None,
         identity,
         lake: dir.join("lake"),
         devices: devices.clone(),

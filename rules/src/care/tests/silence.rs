@@ -133,3 +133,15 @@ fn an_outage_of_some_minutes_is_no_silence() {
     }
     assert!(home.changed().is_empty());
 }
+
+#[test]
+fn distances_that_were_not_watched_to_their_end_are_not_learned() {
+    let mut home = Home::new();
+    for _ in 0..1_000 {
+        home.tell("attic/temperature", 20.0);
+        home.pass(10 * MINUTE);
+        home.set_clock(20 * MINUTE);
+    }
+    home.pass(2 * DAY);
+    assert!(home.changed().is_empty());
+}

@@ -86,8 +86,11 @@ fn what_may_stay_the_same_is_not_stuck() {
 fn nothing_to_measure_is_not_stuck_but_zero_degrees_are() {
     assert_eq!(still(&mut lively("power", "W"), 0.0, 4 * DAY), [""; 0]);
     assert_eq!(still(&mut lively("power", "W"), -0.0, 4 * DAY), [""; 0]);
-    let told = still(&mut lively("temperature", "°C"), 0.0, 2 * DAY);
-    assert_eq!(told, ["began stuck attic/value"]);
+    let mut home = lively("temperature", "°C");
+    home.every(5 * MINUTE, 2 * DAY, |home, number| {
+        home.tell("attic/value", if number % 2 == 0 { 0.0 } else { -0.0 });
+    });
+    assert_eq!(home.changed(), ["began stuck attic/value"]);
 }
 
 #[test]
@@ -162,6 +165,22 @@ fn one_spike_is_no_fault_and_two_are() {
             began,
             "{class}"
         );
+    }
+}
+
+#[test]
+fn of_a_slow_sensor_two_odd_values_in_a_row_are_enough() {
+    let mut home = Home::new();
+    home.describe("attic/value", "temperature", "°C");
+    for (value, told) in [
+        (90.0, ""),
+        (20.0, ""),
+        (90.0, ""),
+        (90.0, "began out_of_range attic/value"),
+    ] {
+        home.tell("attic/value", value);
+        home.pass(6 * HOUR);
+        assert_eq!(home.changed().join(","), told);
     }
 }
 

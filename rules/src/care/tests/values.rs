@@ -18,7 +18,7 @@ fn vary(home: &mut Home, from: f64) {
 
 fn still(home: &mut Home, value: f64, for_ms: i64) -> Vec<String> {
     home.every(5 * MINUTE, for_ms, |home, _| {
-        home.tell("attic/value", value)
+        home.tell("attic/value", value);
     });
     home.changed()
 }
@@ -39,7 +39,7 @@ fn a_value_that_no_longer_moves_is_stuck_until_it_does() {
         let since_ms = home.now_ms;
         assert_eq!(still(&mut home, value, 23 * HOUR), [""; 0], "{class}");
         home.every(5 * MINUTE, 2 * HOUR, |home, _| {
-            home.tell("attic/value", value)
+            home.tell("attic/value", value);
         });
         let fault = home.changes[0].clone();
         assert_eq!(home.changed(), ["began stuck attic/value"], "{class}");
@@ -103,7 +103,7 @@ fn a_value_that_never_moved_much_is_not_stuck() {
         home.tell("cellar/temperature", half);
     });
     home.every(10 * MINUTE, 6 * DAY, |home, _| {
-        home.tell("cellar/temperature", 12.0)
+        home.tell("cellar/temperature", 12.0);
     });
     // A plug in standby every night.
     home.describe("tv/power", "power", "W");
@@ -122,7 +122,7 @@ fn a_value_that_never_moved_much_is_not_stuck() {
 fn a_value_that_is_told_rarely_is_not_stuck() {
     let mut home = lively("temperature", "°C");
     home.every(2 * HOUR, 40 * HOUR, |home, _| {
-        home.tell("attic/value", 21.5)
+        home.tell("attic/value", 21.5);
     });
     let told = home.changed();
     assert!(!told.iter().any(|line| line.contains("stuck")), "{told:?}");

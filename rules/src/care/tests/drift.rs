@@ -88,10 +88,12 @@ fn a_drift_that_stays_is_how_they_are_now() {
 }
 
 #[test]
-fn what_never_went_together_does_not_drift() {
+fn what_does_not_go_together_is_learned_until_it_does() {
     let mut home = neighbours();
     let told = days(&mut home, 40, |day| (day * 7 % 13) as f64);
     assert_eq!(told, [""; 0]);
+    assert_eq!(days(&mut home, 12, |_| 0.0), [""; 0]);
+    assert_eq!(days(&mut home, 4, |_| 6.0), ["began drift a/temperature"]);
 }
 
 #[test]

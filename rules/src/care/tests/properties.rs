@@ -103,11 +103,11 @@ fn run(things: &[Thing], restarts: &[usize]) -> Vec<CareChange> {
                 home.every(5 * MINUTE, hours * HOUR, |home, number| {
                     let value = if same { 21.0 } else { (number % 31) as f64 };
                     home.tell(SERIES[series], value);
-                })
+                });
             }
             What::Online(device, online) => home.online(DEVICES[device], online),
             What::Describe(series, kind) => {
-                home.describe(SERIES[series], KINDS[kind].0, KINDS[kind].1)
+                home.describe(SERIES[series], KINDS[kind].0, KINDS[kind].1);
             }
             What::Forget(device) => {
                 let told = home.care.forget(DEVICES[device]);

@@ -57,7 +57,9 @@ fn a_device_that_is_away_for_long_again_and_again_comes_and_goes() {
     for _ in 0..20 {
         home.online("plug", false);
         home.pass(15 * MINUTE);
+        home.restart();
         home.online("plug", true);
+        home.restart();
         home.pass(25 * MINUTE);
     }
     assert_eq!(

@@ -34,7 +34,7 @@ fn a_regular_device_that_stops_is_silent_until_it_tells_something() {
 fn nothing_is_said_before_enough_is_known() {
     let mut home = Home::new();
     home.every(5 * MINUTE, 2 * DAY, |home, _| {
-        home.tell("attic/temperature", 20.0)
+        home.tell("attic/temperature", 20.0);
     });
     home.pass(10 * DAY);
     assert!(home.changed().is_empty());
@@ -93,7 +93,7 @@ fn an_offline_device_is_not_silent_as_well() {
     assert_eq!(home.changed(), ["ended offline attic"]);
     // How long it was away is not its rhythm: it is still a regular one.
     home.every(5 * MINUTE, HOUR, |home, _| {
-        home.tell("attic/temperature", 20.0)
+        home.tell("attic/temperature", 20.0);
     });
     home.pass(HOUR);
     assert_eq!(home.changed(), ["began silent attic"]);
@@ -128,8 +128,20 @@ fn an_outage_of_some_minutes_is_no_silence() {
     for _ in 0..20 {
         home.pass(20 * MINUTE);
         home.every(5 * MINUTE, 6 * HOUR, |home, _| {
-            home.tell("attic/temperature", 20.0)
+            home.tell("attic/temperature", 20.0);
         });
     }
+    assert!(home.changed().is_empty());
+}
+
+#[test]
+fn distances_that_were_not_watched_to_their_end_are_not_learned() {
+    let mut home = Home::new();
+    for _ in 0..1_000 {
+        home.tell("attic/temperature", 20.0);
+        home.pass(10 * MINUTE);
+        home.set_clock(20 * MINUTE);
+    }
+    home.pass(2 * DAY);
     assert!(home.changed().is_empty());
 }

@@ -18,7 +18,7 @@ fn vary(home: &mut Home, from: f64) {
 
 fn still(home: &mut Home, value: f64, for_ms: i64) -> Vec<String> {
     home.every(5 * MINUTE, for_ms, |home, _| {
-        home.tell("attic/value", value)
+        home.tell("attic/value", value);
     });
     home.changed()
 }
@@ -39,7 +39,7 @@ fn a_value_that_no_longer_moves_is_stuck_until_it_does() {
         let since_ms = home.now_ms;
         assert_eq!(still(&mut home, value, 23 * HOUR), [""; 0], "{class}");
         home.every(5 * MINUTE, 2 * HOUR, |home, _| {
-            home.tell("attic/value", value)
+            home.tell("attic/value", value);
         });
         let fault = home.changes[0].clone();
         assert_eq!(home.changed(), ["began stuck attic/value"], "{class}");
@@ -86,8 +86,11 @@ fn what_may_stay_the_same_is_not_stuck() {
 fn nothing_to_measure_is_not_stuck_but_zero_degrees_are() {
     assert_eq!(still(&mut lively("power", "W"), 0.0, 4 * DAY), [""; 0]);
     assert_eq!(still(&mut lively("power", "W"), -0.0, 4 * DAY), [""; 0]);
-    let told = still(&mut lively("temperature", "°C"), 0.0, 2 * DAY);
-    assert_eq!(told, ["began stuck attic/value"]);
+    let mut home = lively("temperature", "°C");
+    home.every(5 * MINUTE, 2 * DAY, |home, number| {
+        home.tell("attic/value", if number % 2 == 0 { 0.0 } else { -0.0 });
+    });
+    assert_eq!(home.changed(), ["began stuck attic/value"]);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_value_that_never_moved_much_is_not_stuck() {
         home.tell("cellar/temperature", half);
     });
     home.every(10 * MINUTE, 6 * DAY, |home, _| {
-        home.tell("cellar/temperature", 12.0)
+        home.tell("cellar/temperature", 12.0);
     });
     // A plug in standby every night.
     home.describe("tv/power", "power", "W");
@@ -119,7 +122,7 @@ fn a_value_that_never_moved_much_is_not_stuck() {
 fn a_value_that_is_told_rarely_is_not_stuck() {
     let mut home = lively("temperature", "°C");
     home.every(2 * HOUR, 40 * HOUR, |home, _| {
-        home.tell("attic/value", 21.5)
+        home.tell("attic/value", 21.5);
     });
     let told = home.changed();
     assert!(!told.iter().any(|line| line.contains("stuck")), "{told:?}");
@@ -162,6 +165,22 @@ fn one_spike_is_no_fault_and_two_are() {
             began,
             "{class}"
         );
+    }
+}
+
+#[test]
+fn of_a_slow_sensor_two_odd_values_in_a_row_are_enough() {
+    let mut home = Home::new();
+    home.describe("attic/value", "temperature", "°C");
+    for (value, told) in [
+        (90.0, ""),
+        (20.0, ""),
+        (90.0, ""),
+        (90.0, "began out_of_range attic/value"),
+    ] {
+        home.tell("attic/value", value);
+        home.pass(6 * HOUR);
+        assert_eq!(home.changed().join(","), told);
     }
 }
 

@@ -1,6 +1,11 @@
 //! Faults of devices, found in what each cut decodes anyway, and told as alarms.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
@@ -127,6 +132,10 @@ impl CareStage {
             let known = self
                 .twins
                 .read(|replica| all_devices(known, replica, at_ms));
+            let names: HashMap<String, String> = known
+                .iter()
+                .filter_map(|device| Some((device.device.clone(), device.name.clone()?)))
+                .collect();
             let devices = self.devices.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let mut told = describe(&mut care, &known);
@@ -151,7 +160,8 @@ impl CareStage {
                 }
             }
             for change in &told {
-                self.tell(change).await;
+                let name = names.get(&change.device).unwrap_or(&change.device);
+                self.tell(change, name).await;
             }
             self.faults
                 .set(i64::try_from(care.faults().count()).unwrap_or(i64::MAX));
@@ -183,14 +193,14 @@ impl CareStage {
         }
     }
 
-    async fn tell(&self, change: &CareChange) {
+    async fn tell(&self, change: &CareChange, name: &str) {
         let alarm = change.alarm_id();
         let now_ms = self.clock.now_ms();
         let change = match change.state {
             FaultState::Began => AlarmChange::Raise {
                 severity: change.severity,
                 class: Some(AlarmClass::Device),
-                message: change.words.clone(),
+                message: format!("{name} {}", change.words),
             },
             FaultState::Ended => AlarmChange::Clear,
         };

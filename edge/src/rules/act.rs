@@ -9,7 +9,6 @@ use tarn_common::{
     ids::{HomeId, Seq},
     twin::home::{HomeTwins, TwinError},
 };
-use tarn_notify::Notice;
 use tarn_openapi::{
     DeviceError, DeviceService, SetRequest, all_devices,
     automation::{self, AlarmChange},
@@ -319,13 +318,13 @@ impl Act {
         let topic = format!("tarn/{}/notify", self.home);
         let words = json!({"title": title, "message": message, "by": by});
         self.publish(&topic, &words, false)?;
-        let notice = Notice {
+        let notice = tarn_notify::Notice {
             home: self.home.to_string(),
             title: title.to_owned(),
             message: message.unwrap_or_default().to_owned(),
             by: by.to_owned(),
             key: Some(format!("{key}/{title}")),
-            ..Notice::default()
+            ..tarn_notify::Notice::default()
         };
         self.teller.notice(notice).await.map_err(|e| e.to_string())
     }

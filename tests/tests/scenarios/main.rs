@@ -51,6 +51,8 @@ mod operator;
 mod retained;
 /// Rules, and the alarms that they raise.
 mod rules;
+/// The scenes that Tarn is for.
+mod scenes;
 /// Copies that are damaged, and mended.
 mod scrub;
 /// Simulated homes as an app sees them.

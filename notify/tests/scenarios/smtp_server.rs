@@ -36,6 +36,10 @@ impl SmtpServer {
         SmtpServer { address, mails }
     }
 
+    pub(crate) fn is_without_mail(mut self) -> bool {
+        self.mails.try_recv().is_err()
+    }
+
     pub(crate) async fn mail(&mut self) -> Received {
         self.mails.recv().await.expect("the server runs")
     }

@@ -4,6 +4,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::house::in_time;
+
 /// A mail as it came.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
@@ -41,7 +43,7 @@ impl SmtpServer {
     }
 
     pub(crate) async fn mail(&mut self) -> Received {
-        self.mails.recv().await.expect("the server runs")
+        in_time(self.mails.recv()).await.expect("the server runs")
     }
 }
 

@@ -107,7 +107,7 @@ async fn a_server_without_tls_gets_neither_mail_nor_password() {
         house.notifier.reconcile(&alarms).await.expect("queues");
         house.failed().await;
         house.stop().await;
-        assert!(server.is_without_mail(), "{scheme}");
+        assert!(server.got_no_mail(), "{scheme}");
     }
 }
 

@@ -38,7 +38,7 @@ impl SmtpServer {
         SmtpServer { address, mails }
     }
 
-    pub(crate) fn is_without_mail(mut self) -> bool {
+    pub(crate) fn got_no_mail(mut self) -> bool {
         self.mails.try_recv().is_err()
     }
 

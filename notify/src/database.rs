@@ -132,3 +132,48 @@ fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         source: source.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use redb::{ReadableDatabase, TableDefinition};
+
+    use super::*;
+
+    const TABLE: TableDefinition<'_, u64, u64> = TableDefinition::new("table");
+
+    #[test]
+    fn work_that_redb_refuses_after_an_error_is_done_on_the_file_opened_anew() {
+        let folder = tempfile::tempdir().expect("folder");
+        let put = |database: &Database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(TABLE)?.insert(1, 7)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        let (mut file, ()) = OutboxFile::open(&folder.path().join("a.redb"), put).expect("opens");
+        let tries = Cell::new(0);
+        let read = file.with("read", |database| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 {
+                return Err(redb::Error::PreviousIo);
+            }
+            let table = database.begin_read()?.open_table(TABLE)?;
+            Ok(table.get(1)?.map(|value| value.value()))
+        });
+        assert_eq!((read.expect("reads"), tries.get()), (Some(7), 2));
+    }
+
+    #[test]
+    fn an_error_of_the_disk_puts_nothing_aside() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.redb");
+        let opened = OutboxFile::open(&path, |_| {
+            Err::<(), _>(redb::Error::Io(io::Error::from_raw_os_error(5)))
+        });
+        let told = opened.expect_err("the disk failed").to_string();
+        assert!(told.starts_with("open "), "{told}");
+        assert!(path.exists() && !path.with_extension("damaged").exists());
+    }
+}

@@ -4,6 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::alarm::{Alarm, AlarmState, Class, Notice, Severity};
 
+#[cfg(test)]
+mod tests;
+
 /// Texts are cut off after this many characters.
 pub const TEXT_CHARS_MAX: usize = 2_000;
 /// Titles, names and such are cut off after this many.

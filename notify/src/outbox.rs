@@ -165,3 +165,74 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, redb::Error> {
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> {
     serde_json::from_slice(bytes).map_err(|e| redb::Error::Corrupted(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{alarm::Notice, channels::Channels};
+
+    fn notify(state: &mut State, title: &str) {
+        let text = "[[channel]]\nname = \"a\"\nkind = \"webhook\"\nurl = \"http://h/\"";
+        let channels = Channels::parse(text, Path::new(".")).expect("channels");
+        let notice = Notice {
+            title: title.into(),
+            ..Notice::default()
+        };
+        let chance = u128::from(state.next_id);
+        state.notify(&channels, &notice, 0, chance);
+    }
+
+    fn titles(outbox: &Outbox) -> Vec<String> {
+        let titles = |state: &State| {
+            state
+                .waiting
+                .values()
+                .map(|it| it.message.title())
+                .collect()
+        };
+        outbox.read(titles).expect("reads")
+    }
+
+    #[test]
+    fn what_was_changed_is_there_after_a_start_and_ids_are_not_used_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("notify.redb");
+        let outbox = Outbox::open(&path).expect("opens");
+        outbox.change(|state| notify(state, "one")).expect("writes");
+        outbox.change(|state| notify(state, "two")).expect("writes");
+        let remove = |state: &mut State| {
+            state.waiting.remove(&DeliveryId(1));
+            state.touched.waiting.insert(DeliveryId(1));
+        };
+        outbox.change(remove).expect("writes");
+        drop(outbox);
+        let outbox = Outbox::open(&path).expect("opens");
+        assert_eq!(titles(&outbox), ["one"]);
+        outbox
+            .change(|state| notify(state, "three"))
+            .expect("writes");
+        assert!(
+            outbox
+                .read(|state| state.waiting.contains_key(&DeliveryId(2)))
+                .expect("reads")
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_written_did_not_happen() {
+        let folder = tempfile::tempdir().expect("folder");
+        let outbox = Outbox::open(&folder.path().join("notify.redb")).expect("opens");
+        outbox.change(|state| notify(state, "one")).expect("writes");
+        {
+            // As a failed write leaves it.
+            let mut inner = outbox.inner.lock();
+            notify(&mut inner.state, "two");
+            inner.state.in_flight.insert(DeliveryId(0));
+            inner.is_stale = true;
+        }
+        assert_eq!(titles(&outbox), ["one"]);
+        let inner = outbox.inner.lock();
+        assert!(inner.state.in_flight.contains(&DeliveryId(0)));
+        assert!(inner.state.touched.is_empty() && !inner.is_stale);
+    }
+}

@@ -74,7 +74,7 @@ impl QuietHours {
         let days = [Some(local.date()), local.date().checked_add(1.day()).ok()];
         let last_minutes = days.into_iter().flatten().flat_map(|day| {
             let end = zone.to_ambiguous_timestamp(day.to_datetime(self.to));
-            [end.clone().earlier(), end.later()]
+            [end.earlier(), end.later()]
         });
         let jumps = zone.following(local.timestamp()).take(1);
         last_minutes

@@ -208,7 +208,8 @@ impl State {
         }
         let key = (lost.channel.clone(), home.to_owned(), alarm.to_owned());
         if let Some(told) = self.told.get_mut(&key) {
-            told.knows &= told.flapping;
+            told.knows = false;
+            told.flapping = false;
             self.touched.told.insert(key);
         }
     }

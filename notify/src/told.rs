@@ -191,11 +191,9 @@ impl Desk<'_> {
         } else if told.raises.len() > FLAP_RAISES_MAX {
             told.flapping = true;
             let since_ms = told.raises.first().copied().unwrap_or(now_ms);
-            let is_over = |waiting: &Waiting<'_>| {
-                let alarm = waiting.delivery.message.alarm();
-                alarm.is_some_and(|alarm| alarm.state == AlarmState::Cleared)
-            };
-            let first = self.withdraw(|waiting| waiting.is_held && !is_over(waiting));
+            let replaced = self.of_this_time();
+            let first =
+                self.withdraw(|waiting| waiting.is_held && replaced.contains(&waiting.delivery.id));
             let not_before_ms = self.unless_acknowledged(since_ms);
             self.tell_raise(Some(Flapping::Began), not_before_ms, first);
             self.tell_when_it_rests();
@@ -286,22 +284,25 @@ impl Desk<'_> {
 
     /// What it is by then will be told when nothing has changed for a while.
     fn tell_when_it_rests(&mut self) {
-        self.withdraw_rest();
+        let is_unknown = self.withdraw_rest();
+        if is_unknown && self.alarm.state != AlarmState::Raised {
+            let told = &mut self.decision.told;
+            told.knows = false;
+            told.flapping = false;
+            return;
+        }
         let began = self.find(Flapping::Began);
         let began_ms = began.and_then(|waiting| waiting.delivery.not_before_ms);
-        let queued_ms = self
-            .decision
-            .queued
-            .iter()
-            .filter_map(|planned| planned.not_before_ms);
+        let queued = self.decision.queued.iter();
+        let queued_ms = queued.filter_map(|planned| planned.not_before_ms);
         let rest_ms = self.now_ms.saturating_add(FLAP_REST_MS);
         let not_before_ms = queued_ms.chain(began_ms).fold(rest_ms, i64::max);
-        self.queue(Some(Flapping::Ended), Some(not_before_ms), false);
+        self.queue(Some(Flapping::Ended), Some(not_before_ms), is_unknown);
     }
 
-    /// That it has come to rest is not so yet.
-    fn withdraw_rest(&mut self) {
-        self.withdraw(|waiting| waiting.delivery.message.flapping() == Some(Flapping::Ended));
+    /// That it has come to rest is not so yet. Gives whether the channel then does not know that the alarm stands.
+    fn withdraw_rest(&mut self) -> bool {
+        self.withdraw(|waiting| waiting.delivery.message.flapping() == Some(Flapping::Ended))
     }
 
     /// When a channel for what nobody acknowledges is told of what is so since then.

@@ -12,6 +12,7 @@ use crate::{
 mod believe;
 mod escalation;
 mod flapping;
+mod found;
 mod order;
 mod quiet;
 

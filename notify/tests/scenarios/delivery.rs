@@ -96,6 +96,22 @@ async fn a_mail_that_is_refused_is_dead() {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_gets_neither_mail_nor_password() {
+    for scheme in ["smtps", "smtp"] {
+        let server = SmtpServer::start(&[]).await;
+        let folder = tempfile::tempdir().expect("folder");
+        let channels = mail(&server.address).replace("tls = \"none\"\n", "");
+        let channels = channels.replace("smtp://", &format!("{scheme}://"));
+        let mut house = House::start(folder.path(), &format!("{channels}timeout = \"1s\"\n"));
+        let alarms = [alarm("a", AlarmState::Raised)];
+        house.notifier.reconcile(&alarms).await.expect("queues");
+        house.failed().await;
+        house.stop().await;
+        assert!(server.got_no_mail(), "{scheme}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_tried_until_it_is_back() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("address").to_string();

@@ -4,6 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::tz::TimeZone;
@@ -69,7 +70,7 @@ impl House {
 
     /// What becomes of the next delivery.
     pub(crate) async fn outcome(&mut self) -> (Delivery, Outcome) {
-        self.outcomes.recv().await.expect("it runs")
+        in_time(self.outcomes.recv()).await.expect("it runs")
     }
 
     /// The next delivery arrives.
@@ -99,6 +100,12 @@ impl House {
         self.stop.cancel();
         self.running.await.expect("ends").expect("ran");
     }
+}
+
+/// What has to happen soon; a test that waits for it must not wait for ever.
+pub(crate) async fn in_time<T>(event: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(Duration::from_secs(30), event).await;
+    in_time.expect("it happens within 30 s")
 }
 
 pub(crate) fn alarm(id: &str, state: AlarmState) -> Alarm {

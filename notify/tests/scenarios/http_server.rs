@@ -9,6 +9,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::house::in_time;
+
 /// What a server does with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
@@ -55,7 +57,9 @@ impl HttpServer {
 
     /// The next request.
     pub(crate) async fn request(&mut self) -> Request {
-        self.requests.recv().await.expect("the server runs")
+        in_time(self.requests.recv())
+            .await
+            .expect("the server runs")
     }
 
     /// What has come and was not taken.

@@ -4,6 +4,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::house::in_time;
+
 /// A mail as it came.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
@@ -36,8 +38,12 @@ impl SmtpServer {
         SmtpServer { address, mails }
     }
 
+    pub(crate) fn got_no_mail(mut self) -> bool {
+        self.mails.try_recv().is_err()
+    }
+
     pub(crate) async fn mail(&mut self) -> Received {
-        self.mails.recv().await.expect("the server runs")
+        in_time(self.mails.recv()).await.expect("the server runs")
     }
 }
 

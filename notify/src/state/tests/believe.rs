@@ -58,7 +58,7 @@ impl House {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happens, a second look at the same alarms changes nothing, no end is told of what was not told, and
     /// in the end the channel believes what is so.

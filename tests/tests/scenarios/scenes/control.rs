@@ -119,7 +119,8 @@ fn the_house_is_put_to_rest_by_one_word() {
     sky.kill_9();
     let (left, right) = (lamp(&home, "left"), lamp(&home, "right"));
     let set = json!({"component": "light", "values": {"on": true}});
-    http.post(&url(&home, "/group"), &set);
+    let answer = http.try_post(&url(&home, "/group"), &set);
+    assert_eq!(answer.expect("an answer").status, 202);
     wait_last(&left, "left/set", "ON");
     let started = http.try_post(&url(&home, "/scenes/rest/start"), &json!(null));
     assert_eq!(started.expect("an answer").status, 202);

@@ -39,6 +39,8 @@ async fn start(folder: &Path, store: Option<&Path>) -> Edge {
         disk_budget_bytes: Settings::DISK_BUDGET.as_u64(),
         disk_full: Default::default(),
         topics: Default::default(),
+        channels: Default::default(),
+        packs: Vec::new(),
         zone: TimeZone::UTC,
         discovery_prefix: None,
         users: UsersSettings {

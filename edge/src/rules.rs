@@ -100,6 +100,8 @@ struct Running {
     is_awake: bool,
     /// Records up to this one are only to be known: they came before there was anything to look for.
     known_upto: Seq,
+    /// What clients asked by MQTT is answered up to this record.
+    asked_upto: Seq,
     stream: Stream,
     /// Of the home's document, when the settings were read.
     version: Vec<String>,
@@ -118,8 +120,8 @@ impl RuleStage {
         while !stop.is_cancelled() {
             let began = stage.clone().on_thread(RuleStage::begin).await;
             match began {
-                Some(Ok((running, seen))) => {
-                    stage.go_on(seen);
+                Some(Ok((mut running, seen))) => {
+                    stage.go_on(&mut running, seen).await;
                     stage.alarms.begin(&running.settings);
                     stage.act.teller.alarms(&running.settings.alarms).await;
                     stage.clone().follow(running, &stop).await;
@@ -149,6 +151,7 @@ impl RuleStage {
                 self.wake(&mut running).await;
             } else if !running.is_awake {
                 running.known_upto = upto;
+                running.asked_upto = upto;
             }
             let looked = self.clone().on_thread(move |stage| {
                 let seen = stage.look(&mut running, settings);
@@ -159,7 +162,7 @@ impl RuleStage {
             };
             running = next;
             let alarms_changed = seen.alarms_changed;
-            self.carry_out(seen);
+            self.carry_out(&mut running, seen).await;
             if alarms_changed {
                 self.act.teller.alarms(&running.settings.alarms).await;
             }
@@ -213,6 +216,7 @@ impl RuleStage {
             latest,
             alarms,
             starts,
+            asked_upto,
         } = kept.unwrap_or_default();
         if is_awake && state.upto.is_some_and(|upto| upto < cut_upto.0) {
             // They had read it, unless they were more than a cut behind.
@@ -238,6 +242,10 @@ impl RuleStage {
             is_awake,
             known_upto: match is_awake {
                 true => Seq::ZERO,
+                false => *self.journal.durable().borrow(),
+            },
+            asked_upto: match is_awake {
+                true => Seq(asked_upto),
                 false => *self.journal.durable().borrow(),
             },
             stream: self.stream_after(cut_upto),
@@ -270,21 +278,26 @@ impl RuleStage {
     }
 
     /// Carry out what fired while the box was going down, or was not carried out to its end.
-    fn go_on(&self, mut seen: Seen) {
+    async fn go_on(&self, running: &mut Running, mut seen: Seen) {
         let noted = std::mem::take(&mut seen.noted.firings);
         for (firing, _) in noted.into_values().filter(|(_, is_done)| !is_done) {
             tracing::info!(rule = %firing.rule, id = firing.id, "carrying out what was begun before the stop");
             self.act.carry_out(firing);
         }
-        self.carry_out(seen);
+        self.carry_out(running, seen).await;
     }
 
     /// Carry out what a look has brought.
-    fn carry_out(&self, seen: Seen) {
+    async fn carry_out(&self, running: &mut Running, seen: Seen) {
         for firing in seen.firings {
             self.act.fire(firing);
         }
-        self.act.answer(seen.asked, seen.presence);
+        self.act.place(seen.presence);
+        if let Some(upto) = seen.asked_upto {
+            self.act.answer(seen.asked).await;
+            running.asked_upto = upto;
+            self.keep_now(running).await;
+        }
         if seen.is_called_silent {
             self.act.clear(self.silent.clone());
         }
@@ -318,10 +331,15 @@ impl RuleStage {
         running.stream = self.stream_after(cut_upto);
         running.is_awake = true;
         // From here on a restart goes on.
-        running
-            .file
-            .keep(&running.engine, &running.settings, running.known_upto)
-            .await;
+        let Running {
+            file,
+            engine,
+            settings,
+            known_upto,
+            asked_upto,
+            ..
+        } = running;
+        file.keep(engine, settings, *known_upto, *asked_upto).await;
     }
 
     /// Keep how far the rules are, now and then, and when records leave the journal.
@@ -330,13 +348,21 @@ impl RuleStage {
         let (kept_upto, kept_at) = running.kept;
         let is_due = cut_upto != kept_upto || kept_at.elapsed() >= KEEP_EVERY || is_last;
         if running.is_awake && is_due {
-            let upto = running.stream.last();
-            running
-                .file
-                .keep(&running.engine, &running.settings, upto)
-                .await;
+            self.keep_now(running).await;
             running.kept = (cut_upto, Instant::now());
         }
+    }
+
+    async fn keep_now(&self, running: &mut Running) {
+        let upto = running.stream.last();
+        let Running {
+            file,
+            engine,
+            settings,
+            asked_upto,
+            ..
+        } = running;
+        file.keep(engine, settings, upto, *asked_upto).await;
     }
 
     /// The settings, if they have changed.

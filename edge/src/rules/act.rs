@@ -10,7 +10,7 @@ use tarn_common::{
     twin::home::{HomeTwins, TwinError},
 };
 use tarn_openapi::{
-    DeviceError, DeviceService, SetRequest, all_devices,
+    Command, DeviceError, DeviceService, SetRequest, all_devices,
     automation::{self, AlarmChange},
 };
 use tarn_rules::{
@@ -118,16 +118,15 @@ impl Act {
         });
     }
 
-    /// Do what clients ask, and say who has come and gone.
-    pub(super) fn answer(
-        self: &Arc<Self>,
-        asked: Vec<Asked>,
-        presence: BTreeMap<String, Whereabouts>,
-    ) {
+    /// Do what clients ask, one after the other.
+    pub(super) async fn answer(&self, asked: Vec<Asked>) {
         for asked in asked {
-            let act = self.clone();
-            tokio::spawn(async move { act.answer_one(asked).await });
+            self.answer_one(asked).await;
         }
+    }
+
+    /// Say who has come and gone.
+    pub(super) fn place(self: &Arc<Self>, presence: BTreeMap<String, Whereabouts>) {
         for (member, is) in presence {
             let act = self.clone();
             tokio::spawn(async move {
@@ -241,7 +240,7 @@ impl Act {
             Action::Call { device, values } => {
                 let request = request(values, by);
                 let call = self.devices.call(&self.home, device, request, CALL_WITHIN);
-                call.await.map(drop).map_err(words)
+                call.await.map_err(words).and_then(carried_out)
             }
             Action::Publish {
                 topic,
@@ -283,7 +282,7 @@ impl Act {
         let set = self
             .devices
             .set(&self.home, device, request, Duration::ZERO);
-        set.await.map(drop).map_err(|e| e.to_string())
+        set.await.map_err(|e| e.to_string()).and_then(carried_out)
     }
 
     /// Set all devices of a kind; those that cannot be had keep none of the others waiting.
@@ -349,6 +348,22 @@ impl Act {
             .publisher
             .publish_logged(OWN_CLIENT, topic, payload, 1, retain);
         published.map(drop).map_err(|e| e.to_string())
+    }
+}
+
+/// What did not come to a device, in words.
+fn carried_out(commands: Vec<Command>) -> Result<(), String> {
+    let failed = commands
+        .into_iter()
+        .filter(|command| matches!(&*command.status, "refused" | "timed_out"));
+    let words = failed.map(|command| {
+        let why = command.reason.unwrap_or_else(|| command.status.clone());
+        format!("{} of {}: {why}", command.metric, command.device)
+    });
+    let words: Vec<String> = words.collect();
+    match words.is_empty() {
+        true => Ok(()),
+        false => Err(words.join("; ")),
     }
 }
 

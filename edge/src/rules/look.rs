@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, io};
 
-use tarn_common::reading::Quality;
+use tarn_common::{ids::Seq, reading::Quality};
 use tarn_openapi::automation::{PresenceRecord, Started};
 use tarn_rules::{
     firing::{Firing, Why},
@@ -20,6 +20,8 @@ pub(super) struct Seen {
     pub(super) firings: Vec<Firing>,
     /// What clients ask of the home.
     pub(super) asked: Vec<Asked>,
+    /// The record of the last of them.
+    pub(super) asked_upto: Option<Seq>,
     /// Members whose trackers tell that they came or went.
     pub(super) presence: BTreeMap<String, Whereabouts>,
     pub(super) noted: Noted,
@@ -120,14 +122,16 @@ impl RuleStage {
         now_ms: i64,
         seen: &mut Seen,
     ) -> io::Result<()> {
-        let known_upto = running.known_upto;
+        let (known_upto, asked_upto) = (running.known_upto, running.asked_upto);
         let heard = running
             .stream
             .read(&self.journal, &self.devices, |record| match record.kind {
                 Kind::Event => seen.noted.take(record.payload),
-                Kind::Publish if record.seq > known_upto && record.client != OWN_CLIENT => {
-                    let asked = Asked::of(&self.home, record.topic, record.payload);
-                    seen.asked.extend(asked);
+                Kind::Publish if record.seq > asked_upto && record.client != OWN_CLIENT => {
+                    if let Some(asked) = Asked::of(&self.home, record.topic, record.payload) {
+                        seen.asked.push(asked);
+                        seen.asked_upto = Some(record.seq);
+                    }
                 }
                 _ => {}
             })?;

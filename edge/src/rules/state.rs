@@ -23,6 +23,9 @@ pub(super) struct Kept {
     /// When scenes were wanted that were carried out.
     #[serde(default)]
     pub(super) starts: BTreeMap<String, Started>,
+    /// What clients asked by MQTT is answered up to this record.
+    #[serde(default)]
+    pub(super) asked_upto: u64,
 }
 
 /// What a series said last.
@@ -85,7 +88,13 @@ impl StateFile {
     }
 
     /// Keep how far the engine is: it was told the records up to this one.
-    pub(super) async fn keep(&self, engine: &Engine, settings: &Settings, upto: Seq) {
+    pub(super) async fn keep(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        upto: Seq,
+        asked_upto: Seq,
+    ) {
         let latest = engine
             .world()
             .latest()
@@ -103,6 +112,7 @@ impl StateFile {
             latest: latest.collect(),
             alarms: settings.alarms.clone(),
             starts: settings.starts.clone(),
+            asked_upto: asked_upto.0,
         };
         let (path, bytes) = (
             self.0.clone(),

@@ -54,6 +54,7 @@ fn loads_are_shed_and_come_back() {
         client.publish("cellar/meter", watts);
         client.wait_acked();
     };
+    say("300");
     wait_last(&device, "cellar/boiler/set", "ON");
     say("6000");
     say("1000");

@@ -19,7 +19,7 @@ fn sound_and_light_follow_the_film() {
         "den",
         &json!({"s": switch("switch", "den/sound")}),
     );
-    house.wait_settable(&lamp, "dim");
+    let dim = super::settable_by(&house, &lamp, "number");
     let device = house.device("den/+/set", obey);
     let sound_metric = super::settable(&house, &sound);
     house.publish(&[("den/tv", br#"{"state": "idle"}"#), ("den/lamp", b"ON")]);
@@ -33,7 +33,7 @@ fn sound_and_light_follow_the_film() {
         &json!({
             "name": "Film",
             "then": [
-                {"set": {"device": lamp, "values": {"dim": 10}}},
+                {"set": {"device": lamp, "values": {&dim: 10}}},
                 {"set": {"device": sound, "values": {&sound_metric: true}}},
             ],
         }),
@@ -44,7 +44,7 @@ fn sound_and_light_follow_the_film() {
         &json!({
             "name": "After the film",
             "then": [
-                {"set": {"device": lamp, "values": {"dim": 80}}},
+                {"set": {"device": lamp, "values": {&dim: 80}}},
                 {"set": {"device": sound, "values": {&sound_metric: false}}},
             ],
         }),

@@ -75,6 +75,19 @@ fn settable(house: &House, id: &str) -> String {
     })
 }
 
+/// The metric of a device that takes such a thing.
+fn settable_by(house: &House, id: &str, takes: &str) -> String {
+    let what = format!("something of {id} should take a {takes}");
+    wait::until(LIMIT, what, || {
+        let announced = house.announced(id);
+        let features = announced["features"].as_array()?.clone();
+        let mut settable = features
+            .iter()
+            .filter(|f| f["settable"] == true && f["takes"] == takes);
+        Some(settable.next()?["metric"].as_str()?.to_owned())
+    })
+}
+
 /// The metric of a device of this class.
 fn metric(house: &House, id: &str, class: &str) -> String {
     let what = format!("{id} should measure {class}");
@@ -131,7 +144,8 @@ fn last(device: &Device, topic: &str) -> Option<String> {
 }
 
 fn wait_last(device: &Device, topic: &str, payload: &str) {
-    wait::until_true(LIMIT, format!("{topic} should be told {payload}"), || {
+    let what = format!("{topic} should be told {payload}");
+    wait::until_true(LIMIT, what, || {
         last(device, topic).as_deref() == Some(payload)
     });
 }

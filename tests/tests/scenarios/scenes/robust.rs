@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use serde_json::json;
 use tarn_tests::wait;
 
-use super::{post, put, sql, wait_alarm};
+use super::{post, put, settable, sql, switch, thing, wait_alarm};
 use crate::devices::{House, LIMIT};
 
 /// A rule that divides by zero, one that would loop, one on a device that went away, a webhook that hangs, and a night in which the
@@ -47,15 +47,16 @@ fn rules_that_go_wrong_stop_no_other() {
     let refused = refused.expect("an answer");
     assert_eq!(refused.status, 400);
     assert!(refused.text().contains("circle"), "{}", refused.text());
-    put(
-        &house,
-        "/rules/gone",
-        &json!({
-            "name": "On a device that went", "when": change,
-            "then": [{"call": {"device": "home/a", "values": {"n": 1}}}],
-            "enabled": false,
-        }),
-    );
+    let mut parts = json!({"s": switch("switch", "hall/plug")});
+    parts["s"]["avty_t"] = json!("hall/plug/status");
+    let plug = thing(&house, "plug", "hall", &parts);
+    let power = settable(&house, &plug);
+    house
+        .publisher()
+        .publish_retained("hall/plug/status", "offline");
+    let call = json!([{"call": {"device": plug, "values": {&power: true}}}]);
+    let gone = json!({"name": "On a device that went", "when": change, "then": call});
+    put(&house, "/rules/gone", &gone);
     put(
         &house,
         "/rules/good",
@@ -92,6 +93,16 @@ fn rules_that_go_wrong_stop_no_other() {
             &house,
             "SELECT count(*) FROM events WHERE kind = 'delivery' AND metric = 'stuck' AND reason = 'failed'",
         )[0] != 0
+    });
+    wait::until_true(LIMIT, "that the plug is away should be told", || {
+        let done = sql(
+            &house,
+            "SELECT text FROM events WHERE kind = 'rule' AND metric = 'gone' AND reason = 'done'",
+        );
+        done.iter().any(|text| {
+            text.as_str()
+                .is_some_and(|text| !text.contains("\"faults\":[]"))
+        })
     });
     // And still.
     post(&house, "/alarms/good/acknowledge", &json!(null));

@@ -87,7 +87,7 @@ fn a_door_that_opens_while_nobody_is_there() {
         &house,
         "siren",
         "hall",
-        &json!({"s": switch("siren", "hall/siren")}),
+        &json!({"s": switch("switch", "hall/siren")}),
     );
     let power = settable(&house, &siren);
     let device = house.device("hall/siren/set", obey);

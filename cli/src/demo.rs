@@ -2,6 +2,8 @@
 
 /// A hundred chunks over three stores.
 mod case;
+/// Rules and scenes of the first home.
+mod scenes;
 /// The stores that the demo runs itself.
 mod served;
 
@@ -239,6 +241,9 @@ impl Scene {
                 asked = true;
                 self.answer().await?;
                 self.devices().await;
+                if let Some(edge) = self.boxes.first() {
+                    scenes::show(edge).await?;
+                }
             }
             if last {
                 return Ok(());

@@ -679,6 +679,12 @@ impl Edge {
         self.s3.as_ref().map(S3Server::addr)
     }
 
+    /// The engine that answers from this box.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.service.engine
+    }
+
     /// The home's devices, as the REST interface has them.
     #[must_use]
     pub fn devices(&self) -> Arc<dyn DeviceService> {

@@ -61,6 +61,16 @@ pub fn rules(replica: &Replica, now_ms: i64) -> BTreeMap<RuleId, Rule> {
     rules.collect()
 }
 
+/// Make a rule, or put it in the place of the one that was. On return that is stored. It is not checked here.
+///
+/// # Errors
+/// It cannot be stored.
+pub async fn set_rule(twins: &HomeTwins, id: &str, rule: &Rule, by: &str) -> Result<(), TwinError> {
+    let edit = Edit::new(DocumentId::home(), Section::Rules, id, json!(rule));
+    let decide = |_: &Replica| Ok::<_, TwinError>(vec![edit]);
+    twins.edit_if(decide, by).await.map(drop)
+}
+
 /// The mode of a home.
 #[must_use]
 pub fn mode(replica: &Replica, now_ms: i64) -> String {

@@ -82,7 +82,9 @@ bench: $(DASHBOARD) ## Run the benchmarks on a release build
 	"$$venv/bin/python" tests/python/bench_broker.py --json "$(CARGO_TARGET_DIR)/bench/broker.json" $(BENCH_BROKER_FLAGS); \
 	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_twins.py --json "$(CARGO_TARGET_DIR)/bench/twins.json" $(BENCH_TWINS_FLAGS); \
 	TARN_WEED="$$venv/bin/weed" "$$venv/bin/python" tests/python/bench_stores.py --json "$(CARGO_TARGET_DIR)/bench/stores.json" $(BENCH_STORES_FLAGS); \
-	"$$venv/bin/python" tests/python/bench_api.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/api.json" $(BENCH_API_FLAGS)
+	"$$venv/bin/python" tests/python/bench_api.py --core "$$core" --json "$(CARGO_TARGET_DIR)/bench/api.json" $(BENCH_API_FLAGS); \
+	cargo build --release --workspace --example load; \
+	"$$venv/bin/python" tests/python/bench_rules.py --load "$(CARGO_TARGET_DIR)/release/examples/load" --json "$(CARGO_TARGET_DIR)/bench/rules.json" $(BENCH_RULES_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code

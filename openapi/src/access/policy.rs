@@ -60,7 +60,7 @@ pub fn need(operation: &str) -> Option<Need> {
         "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" | "startScene"
         | "setGroup" | "setPresence" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
-        | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace" => {
+        | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace" | "putInsightPack" => {
             Need::Arrange
         }
         "putMember" | "deleteMember" | "listTokens" | "createToken" | "revokeToken"

@@ -8,6 +8,7 @@ interface Page {
 type Load = () => Promise<{ default: unknown }>;
 
 const WITHIN_HOME: Record<string, Load> = {
+    scenes: () => import("./Scenes.svelte"),
     alarms: () => import("./Alarms.svelte"),
     rules: () => import("./Rules.svelte"),
     energy: () => import("./Energy.svelte"),

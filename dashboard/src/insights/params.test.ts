@@ -29,7 +29,9 @@ describe("a parameter", () => {
 });
 
 test.each([
-    ["6h", "every 6h"],
+    ["6h", "every 6 hours"],
+    ["1h", "every hour"],
+    ["1h30m", "every 1h30m"],
     ["20 6 * * *", "each day at 06:20"],
     ["30 6 * * 1", "each Monday at 06:30"],
     ["5 * * * *", "each hour at 05 minutes"],

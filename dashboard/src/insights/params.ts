@@ -58,12 +58,22 @@ export function boundsOf({ unit, min, max }: Pick<Param, "unit" | "min" | "max">
     return [unit, bounds].filter(Boolean).join(", ");
 }
 
+const UNITS: Record<string, string> = { s: "second", m: "minute", h: "hour", d: "day", w: "week" };
+
+/** `every 6 hours` of `6h`. */
+function lengthWords(every: string): string {
+    const [, count, unit] = /^(\d+)([smhdw])$/.exec(every) ?? [];
+    const name = unit && UNITS[unit];
+    if (!count || !name) return `every ${every}`;
+    return count === "1" ? `every ${name}` : `every ${count} ${name}s`;
+}
+
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /** When a pack runs, in words where it is a usual pattern. */
 export function everyWords(every: string): string {
     const [minute, hour, day, month, weekday, ...more] = every.trim().split(/\s+/);
-    if (hour === undefined) return `every ${every}`;
+    if (hour === undefined) return lengthWords(every);
     const isNumber = (text: string | undefined) => text !== undefined && /^\d+$/.test(text);
     if (more.length > 0 || !isNumber(minute) || day !== "*" || month !== "*") return every;
     const past = minute!.padStart(2, "0");

@@ -1,5 +1,5 @@
 import type { Schemas } from "../api/client";
-import { json } from "../format/value";
+import { json, withUnit } from "../format/value";
 
 type Action = Schemas["RuleAction"];
 
@@ -26,11 +26,20 @@ export function actionWords(action: Action, names: DeviceNames = UNNAMED): strin
     return JSON.stringify(action);
 }
 
-/** `on off, percent 20`: names with what they are set to. */
+/** `off, 20 %, state on`: what is wanted, with the names of metrics. */
 export function valueWords(values: Record<string, unknown>): string {
     return Object.entries(values)
-        .map(([name, value]) => `${name} ${json(value)}`)
+        .map(([name, value]) => {
+            if (name === "on" && typeof value === "boolean") return json(value);
+            if (name === "percent" && typeof value === "number") return withUnit(value, "%");
+            return `${name} ${json(value)}`;
+        })
         .join(", ");
+}
+
+/** What a part of a condition gave, as it stands in the condition. */
+export function partWords(value: unknown): string {
+    return typeof value === "number" || value === null ? json(value) : String(value);
 }
 
 /** Modes that rules and scenes know of. */

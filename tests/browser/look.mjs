@@ -21,6 +21,11 @@ export async function settle(page) {
     await page.waitForTimeout(400);
 }
 
+export async function go(page, at, path) {
+    await page.goto(`${at.url}/#${path}`);
+    await settle(page);
+}
+
 /** Look at the page as it is. */
 export async function look(checks, page, name, width) {
     for (const theme of ["light", "dark"]) {

@@ -1,6 +1,7 @@
 // The steps of a walk. Each is a check with a name.
 import { assert, until } from "./checks.mjs";
-import { ANSWER_MS, look, settle } from "./look.mjs";
+import { firings, insights, scenes } from "./home.mjs";
+import { ANSWER_MS, go, look, settle } from "./look.mjs";
 import { settings } from "./settings.mjs";
 
 const home = encodeURIComponent(settings.home);
@@ -51,6 +52,9 @@ export async function walk(checks, page, at, line) {
     await sql(checks, page, at, named);
     await tokens(checks, page, at, named);
     await alarms(checks, page, at, named);
+    await scenes(checks, page, at, named, findLight);
+    await firings(checks, page, at, named);
+    await insights(checks, page, at, named);
     for (const [name, path] of await otherPages(page)) {
         await checks.check(named(`${name} opens`), async () => {
             await go(page, at, path);
@@ -85,11 +89,6 @@ export async function byKeyboard(checks, page, at) {
         await page.keyboard.press("Space");
         await confirmed(control);
     });
-}
-
-async function go(page, at, path) {
-    await page.goto(`${at.url}/#${path}`);
-    await settle(page);
 }
 
 async function fillLogin(page, password) {
@@ -244,7 +243,7 @@ async function alarms(checks, page, at, named) {
             then: [{ raise: { alarm: `walk-${at.width}`, severity: "warning", message: words } }],
             cooldown: "1h",
         };
-        await page.getByLabel("Id").fill(`walk-${at.width}`);
+        await page.getByLabel("Id", { exact: true }).fill(`walk-${at.width}`);
         await page.getByLabel("The rule, as JSON").fill(JSON.stringify(rule));
         await page.getByRole("button", { name: "Try" }).click();
         await page.getByTestId("firings").locator("li").first().waitFor({ timeout: ANSWER_MS });

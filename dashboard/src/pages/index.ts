@@ -8,6 +8,8 @@ interface Page {
 type Load = () => Promise<{ default: unknown }>;
 
 const WITHIN_HOME: Record<string, Load> = {
+    scenes: () => import("./Scenes.svelte"),
+    insights: () => import("./Insights.svelte"),
     alarms: () => import("./Alarms.svelte"),
     rules: () => import("./Rules.svelte"),
     energy: () => import("./Energy.svelte"),

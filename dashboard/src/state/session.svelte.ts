@@ -13,6 +13,12 @@ class SessionState {
     hasStores = $state(false);
     hasClients = $state(false);
 
+    /** What its role allows; what it does not is neither tried nor shown. */
+    readonly mayLookBack = $derived(this.session !== undefined && this.session.role !== "guest");
+    readonly mayControl = $derived(this.session !== undefined && this.session.role !== "analyst");
+    readonly mayArrange = $derived(this.session?.role === "owner" || this.session?.role === "member");
+    readonly mayAdminister = $derived(this.session?.role === "owner");
+
     async start(): Promise<void> {
         onUnauthenticated(() => this.state === "open" && this.#close());
         try {

@@ -60,9 +60,8 @@ pub fn need(operation: &str) -> Option<Need> {
         "setDesired" | "callDevice" | "acknowledgeAlarm" | "setMode" | "startScene"
         | "setGroup" | "setPresence" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
-        | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace" | "putInsightPack" => {
-            Need::Arrange
-        }
+        | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace"
+        | "putInsightPack" => Need::Arrange,
         "putMember" | "deleteMember" | "listTokens" | "createToken" | "revokeToken"
         | "listAudit" | "listClients" | "disconnectClient" => Need::Administer,
         "syncTwins" => Need::Sync,

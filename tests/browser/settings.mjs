@@ -17,6 +17,8 @@ export const settings = {
     light: process.env.TARN_LIGHT,
     /** `device/metric` with a year of readings. */
     history: process.env.TARN_HISTORY,
+    /** Id of a pack of insights that finds something; without it one is run that may find nothing. */
+    pack: process.env.TARN_PACK,
     screenshots: process.env.TARN_SCREENSHOTS,
     chromium: process.env.TARN_CHROMIUM ?? "/usr/bin/chromium",
 };

@@ -21,13 +21,38 @@ const UNTIL_S: u64 = 1_793_491_200;
 /// The device of that history, which no simulated one is.
 const ARCHIVE: &str = "archive/thermometer";
 
+/// A pack of insights that finds something in what came just now, and is quick about it.
+const PACK: &str = r#"
+id = "walk-busy"
+title = "A busy device"
+about = "Devices that told much within the last minute."
+category = "devices"
+severity = "info"
+every = "1d"
+window = "1m"
+sql = """
+SELECT device, count(*) AS readings FROM readings
+WHERE home = {home} AND ts >= {from} GROUP BY device ORDER BY readings DESC LIMIT 3
+"""
+condition = "row.readings >= params.least"
+key = "{{ row.device }}"
+advice = "{{ row.name }} told {{ row.readings }} readings."
+
+[params]
+least = { value = 1.0, unit = "readings", about = "from so many on it is busy", min = 0, max = 1000 }
+"#;
+
 /// A person opens the setup link of a box in a browser, and then looks at everything and uses it, at the width of a desk
 /// and of a telephone.
 #[test]
 fn people_use_the_dashboard_of_a_box() {
     let folder = tools::folder("dashboard");
+    let packs = folder.path().join("packs");
+    std::fs::create_dir(&packs).expect("a directory for packs");
+    std::fs::write(packs.join("walk-busy.toml"), PACK).expect("a pack");
     let edge = Launch::edge(folder.path(), "home-1")
         .arg("--cut-age", "2s")
+        .arg("--insights", packs.display())
         .serve();
     let mut house = Launch::simulate(folder.path(), "house", edge.mqtt())
         .arg("--clients", 2)
@@ -60,6 +85,7 @@ fn people_use_the_dashboard_of_a_box() {
         .env("TARN_SETUP_CODE", code)
         .env("TARN_HOME", "home-1")
         .env("TARN_HISTORY", format!("{ARCHIVE}/temperature"))
+        .env("TARN_PACK", "walk-busy")
         .env("TARN_SCREENSHOTS", shots)
         .stdin(Stdio::null());
     let log = folder.path().join("walk.log");

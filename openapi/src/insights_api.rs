@@ -211,7 +211,7 @@ impl InsightsApi {
 
     /// Set a pack of insights
     ///
-    /// Whether it runs, with which parameters, and whether private findings may leave the box.
+    /// Whether it runs, with which parameters, and whether private findings may leave the box, which only an owner may say.
     #[oai(
         path = "/v1/homes/:home/insights/packs/:pack",
         method = "put",
@@ -236,6 +236,11 @@ impl InsightsApi {
         let place = self.access.twins(&home).await?;
         let packs = self.packs()?;
         let known = pack_of(&packs, &pack)?;
+        if known.private && update.0.shared == Some(true) && caller.0.role != Role::Owner {
+            return Err(Failure::forbidden(
+                "shared: only an owner may let private findings leave the box",
+            ));
+        }
         let params = update.0.params.unwrap_or_default().into_iter();
         let params = params.map(|(name, value)| {
             let value = serde_json::from_value(value.0)

@@ -35,7 +35,9 @@ impl Alarms {
                 self.publish(id, alarm);
             }
         }
-        self.tell_mode(&settings.mode);
+        if settings.want_journal() {
+            self.tell_mode(&settings.mode);
+        }
     }
 
     /// Tell the mode that the home is in.

@@ -109,5 +109,5 @@ fn rules_that_go_wrong_stop_no_other() {
     wait_alarm(&house, "good", "acknowledged");
     house
         .edge
-        .assert_quiet(&["zero", "hook", "webhook", "message"]);
+        .assert_quiet(&["zero", "rule=gone", "hook", "webhook", "message"]);
 }

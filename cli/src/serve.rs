@@ -89,7 +89,7 @@ async fn run_edge(
     stop: &CancellationToken,
 ) -> Result<Option<Failed>, Failure> {
     allow_open_files(settings.broker.connections_max);
-    let edge = Edge::start(settings, clock.clone())
+    let edge = Box::pin(Edge::start(settings, clock.clone()))
         .await
         .map_err(|e| match e {
             StartError::Data(e) => Failure::usage(format!("{:#}", anyhow::Error::from(e))),

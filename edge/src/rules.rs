@@ -42,7 +42,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{act::Act, alarms::Alarms, metrics::RuleMetrics};
+pub use self::{
+    act::{Act, Places},
+    alarms::Alarms,
+    metrics::RuleMetrics,
+};
 use self::{
     look::Seen,
     settings::Settings,

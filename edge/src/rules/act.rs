@@ -42,6 +42,16 @@ const BOX: &str = "box";
 /// Who asks by MQTT.
 const MQTT: &str = "mqtt";
 
+/// Room for firings that are carried out at one time.
+#[derive(Debug)]
+pub struct Places(Semaphore);
+
+impl Default for Places {
+    fn default() -> Places {
+        Places(Semaphore::new(AT_ONCE))
+    }
+}
+
 /// Carries out what fires.
 pub struct Act {
     /// The home.
@@ -60,35 +70,11 @@ pub struct Act {
     pub metrics: RuleMetrics,
     /// Tells people.
     pub teller: Teller,
-    places: Arc<Semaphore>,
+    /// Room for what is carried out at one time.
+    pub places: Places,
 }
 
 impl Act {
-    /// What carries out the firings of a home.
-    #[must_use]
-    pub fn new(
-        home: HomeId,
-        devices: Arc<dyn DeviceService>,
-        twins: Arc<HomeTwins>,
-        publisher: Publisher,
-        journal: Arc<Journal>,
-        clock: Arc<dyn Clock>,
-        metrics: RuleMetrics,
-        teller: Teller,
-    ) -> Act {
-        Act {
-            home,
-            devices,
-            twins,
-            publisher,
-            journal,
-            clock,
-            metrics,
-            teller,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-        }
-    }
-
     /// Note a firing, and carry it out once that is on disk.
     pub(super) fn fire(self: &Arc<Self>, firing: Firing) {
         let noted = self.log(&firing.rule, FIRED, json!(firing));
@@ -190,7 +176,7 @@ impl Act {
 
     async fn perform(&self, firing: Firing) {
         // It is never closed.
-        let _place = self.places.acquire().await;
+        let _place = self.places.0.acquire().await;
         let by = match firing.rule.as_str().strip_prefix("scene/") {
             Some(scene) => format!("scene:{scene}"),
             None => format!("rule:{}", firing.rule),

@@ -25,8 +25,11 @@ pub struct RuleMetrics {
     counts: [Counter; 9],
 }
 
-/// What an engine counts, by name.
-const COUNTS: [(&str, &str, fn(&Stats) -> u64); 9] = [
+/// Something that an engine counts: its name, what it is, and where it stands.
+type Count = (&'static str, &'static str, fn(&Stats) -> u64);
+
+/// What an engine counts.
+const COUNTS: [Count; 9] = [
     ("evaluations", "Expressions evaluated", |s| s.evaluations),
     ("firings", "Times that rules fired", |s| s.firings),
     ("suppressed", "Firings that a cooldown suppressed", |s| {

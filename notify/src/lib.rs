@@ -33,9 +33,6 @@ mod state;
 /// The same, on disk.
 mod outbox;
 
-/// The file that it is in.
-mod database;
-
 /// The ways out: ntfy, webhook, mail.
 mod channel;
 

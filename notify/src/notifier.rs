@@ -18,7 +18,7 @@ use crate::{
     state::{Attempt, Next, State},
 };
 
-pub use crate::database::DatabaseError;
+pub use tarn_common::database::DatabaseError;
 
 /// The time, in milliseconds since 1970 UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

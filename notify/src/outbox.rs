@@ -3,13 +3,15 @@ use std::path::Path;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
+use tarn_common::database::{DatabaseError, EmbeddedDatabase};
 
 use crate::{
-    database::{DatabaseError, OutboxFile},
     delivery::{Delivery, DeliveryId, Outcome},
     state::{State, ToldKey},
 };
 
+/// What redb keeps in memory of the file.
+const CACHE_BYTES: usize = 1 << 20;
 /// What waits, by its id. The number in each name is the version of what is in it: JSON.
 const WAITING: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("waiting/1");
 /// What was told of each alarm, by channel, home and alarm.
@@ -27,7 +29,7 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct Inner {
-    file: OutboxFile,
+    file: EmbeddedDatabase,
     state: State,
     /// A change could not be written, so that what is in memory is not what is on disk.
     is_stale: bool,
@@ -36,7 +38,8 @@ struct Inner {
 impl Outbox {
     /// Open the file, made if absent.
     pub(crate) fn open(path: &Path) -> Result<Outbox, DatabaseError> {
-        let (file, state) = OutboxFile::open(path, |database| {
+        let lost = "messages that waited; alarms that stand are told again";
+        let (file, state) = EmbeddedDatabase::open(path, CACHE_BYTES, lost, |database| {
             make_tables(database)?;
             load(database)
         })?;

@@ -259,7 +259,7 @@ impl Scene {
         let readings = figures(|b| b.figures().cut.readings.get());
         let shipped = figures(|b| b.figures().ship.chunks.get());
         let backlog = figures(|b| b.figures().ship.backlog_entries.get() as u64);
-        let rows = count(self.cloud.engine()).await;
+        let rows = count(self.cloud.engine(), COUNT_SQL).await;
         let rate = readings as f64 / since.as_secs_f64().max(1.0);
         let line = format!(
             "{:>4} s  {rate:>6.0} readings/s  published {published:>8}  acked {acked:>8}  backlog {backlog:>2}  chunks shipped {shipped:>5}  rows in the lake {}",
@@ -277,7 +277,9 @@ impl Scene {
     async fn answer(&self) -> Result<(), Failure> {
         // On a busy machine the first chunks may take their time.
         let until = Instant::now() + ROWS_WITHIN;
-        while count(self.cloud.engine()).await.unwrap_or(0) == 0 && Instant::now() < until {
+        while count(self.cloud.engine(), COUNT_SQL).await.unwrap_or(0) == 0
+            && Instant::now() < until
+        {
             sleep(LINE_EVERY).await;
         }
         println!("\n\n> {FIRST_SQL}");
@@ -360,7 +362,7 @@ impl Scene {
         }
         let readings: u64 = cut.iter().map(|c| c.readings.get()).sum();
         self.cloud.refresh().await;
-        let rows = count(self.cloud.engine()).await.unwrap_or(0);
+        let rows = count(self.cloud.engine(), COUNT_SQL).await.unwrap_or(0);
         self.cloud.shutdown().await;
         self.served.shutdown().await;
         println!(
@@ -396,10 +398,11 @@ async fn link(access: &Access, http: SocketAddr) -> Result<String, Failure> {
     Ok(setup_link(http, false, &code.map_err(Failure::broken)?))
 }
 
-async fn count(engine: &Arc<Engine>) -> Option<u64> {
+/// The number that a query gives.
+async fn count(engine: &Arc<Engine>, sql: &str) -> Option<u64> {
     use arrow::{array::AsArray, datatypes::Int64Type};
     let answer = engine
-        .sql(COUNT_SQL, tarn_common::query::Limits::default())
+        .sql(sql, tarn_common::query::Limits::default())
         .await
         .ok()?;
     let batch = answer

@@ -308,7 +308,7 @@ impl Cloud {
             downlink: downlink.clone(),
             clock: clock.clone(),
             silent_after: settings.silent_after,
-            notifier: guard::notifier(
+            teller: guard::teller(
                 &cache_directory.join("outbox.redb"),
                 settings.channels,
                 &clock,

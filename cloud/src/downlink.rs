@@ -293,6 +293,12 @@ impl Downlink {
         self.boxes.homes()
     }
 
+    /// Boxes that are away and were last heard of by then, milliseconds since 1970 UTC.
+    #[must_use]
+    pub fn away_since(&self, heard_by_ms: i64) -> Vec<(HomeId, EdgeId)> {
+        self.boxes.away_since(heard_by_ms)
+    }
+
     /// What is heard of boxes from now on. Who falls behind misses something, and is told so.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<BoxEvent> {

@@ -33,6 +33,7 @@ use tarn_openapi::{
     access::tell_setup_link,
     automation::silent_alarm,
     live::{LiveHub, LiveMetrics},
+    notices::Teller,
     serve,
     types::moment,
 };
@@ -76,7 +77,7 @@ use crate::{
     shelf::{Shelf, ShelfError},
     ship::Shipper,
     tail::Tail,
-    tell::Teller,
+    tell::noting,
     twins::{self, actuate::Actuator, backup::Backup, mirror::Mirror, node::TwinNode},
     uplink::{MeetError, Uplink, UplinkMetrics, UplinkParts},
     watched::Watched,
@@ -433,12 +434,11 @@ impl Edge {
         };
         others.tasks.spawn(feed.run(others.stop.clone()));
         let teller = Teller::open(
-            identity.home.clone(),
             &data.outbox(),
             settings.channels.clone(),
             (clock.clone(), settings.zone.clone()),
-            journal.clone(),
             &mut registry,
+            noting(journal.clone(), clock.clone()),
         )?;
         others.tasks.spawn(teller.clone().run(others.stop.clone()));
         let insights = InsightStage {

@@ -1,11 +1,6 @@
 //! Faults of devices, found in what each cut decodes anyway, and told as alarms.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
@@ -13,25 +8,24 @@ use prometheus_client::{
 };
 use tarn_common::{
     clock::Clock,
-    durable::{self, RealDisk},
     ids::{HomeId, Seq},
-    reading::Quality,
     rows::Rows,
     twin::home::HomeTwins,
 };
 use tarn_openapi::{
-    DeviceService, KnownDevice, all_devices,
+    DeviceService, KnownDevice, announced,
     automation::{self, AlarmChange},
+    names_of,
 };
 use tarn_rules::{
-    care::{Care, CareChange, FaultState, LOOK_MS, STEP_MS_MAX, SeriesInfo, State},
-    input::{Input, Reading},
+    care::{Care, CareChange, FaultState, LOOK_MS, STEP_MS_MAX, SeriesInfo},
+    input::Input,
     rule::AlarmClass,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::devices::Devices;
+use crate::{devices::Devices, kept_file::KeptFile, stream::as_reading};
 
 /// Who raises and clears these alarms.
 const BY: &str = "care";
@@ -70,7 +64,7 @@ pub struct CareStage {
     known: Arc<dyn DeviceService>,
     twins: Arc<HomeTwins>,
     clock: Arc<dyn Clock>,
-    file: PathBuf,
+    file: KeptFile,
     cuts: mpsc::Receiver<Heard>,
     faults: Gauge,
 }
@@ -107,7 +101,7 @@ impl CareStage {
             known,
             twins,
             clock,
-            file,
+            file: KeptFile::new(file, "what is known of devices' habits"),
             cuts,
             faults,
         };
@@ -127,15 +121,9 @@ impl CareStage {
                 continue;
             }
             last = heard.last;
-            let known = self.known.known(&self.home).await;
             let at_ms = self.clock.now_ms();
-            let known = self
-                .twins
-                .read(|replica| all_devices(known, replica, at_ms));
-            let names: HashMap<String, String> = known
-                .iter()
-                .filter_map(|device| Some((device.device.clone(), device.name.clone()?)))
-                .collect();
+            let known = announced(&*self.known, &self.home, &self.twins, at_ms).await;
+            let names = names_of(&known);
             let devices = self.devices.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let mut told = describe(&mut care, &known);
@@ -165,32 +153,12 @@ impl CareStage {
             }
             self.faults
                 .set(i64::try_from(care.faults().count()).unwrap_or(i64::MAX));
-            self.keep(&care).await;
+            self.file.put(&care.snapshot()).await;
         }
     }
 
     fn begin(&self) -> Care {
-        let kept = match std::fs::read(&self.file) {
-            Ok(bytes) => serde_json::from_slice::<State>(&bytes).inspect_err(|error| {
-                tracing::warn!(file = %self.file.display(), %error, "what is known of devices' habits cannot be read; it is learned anew");
-            }),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(file = %self.file.display(), %error, "what is known of devices' habits cannot be read; it is learned anew");
-                }
-                return Care::new();
-            }
-        };
-        kept.map_or_else(|_| Care::new(), Care::restore)
-    }
-
-    async fn keep(&self, care: &Care) {
-        let bytes = serde_json::to_vec(&care.snapshot()).unwrap_or_default();
-        let file = self.file.clone();
-        let put = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &file, &bytes));
-        if let Err(error) = put.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
-            tracing::warn!(%error, "what is known of devices' habits is not kept");
-        }
+        Care::restore(self.file.read_or_default())
     }
 
     async fn tell(&self, change: &CareChange, name: &str) {
@@ -263,15 +231,7 @@ fn hear(
             now_ms = Some(now + LOOK_MS);
         }
         now_ms = Some(now_ms.map_or(at_ms, |now| now.max(at_ms)));
-        let reading = Reading {
-            seq: row.seq.0,
-            ts_ms: row.ts,
-            device: row.device,
-            metric: row.metric,
-            value: row.value,
-            text: row.text,
-            replayed: row.quality == Quality::Historical as i8,
-        };
+        let reading = as_reading(&row, false);
         told.extend(care.on(&Input::Reading(reading), at_ms));
     }
     now_ms.or(before_ms)

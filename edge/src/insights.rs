@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -16,7 +15,6 @@ use serde_json::json;
 use tarn_broker::Publisher;
 use tarn_common::{
     clock::Clock,
-    durable::{self, RealDisk},
     event::{INSIGHT, LoggedEvent},
     ids::HomeId,
     query::{Engine, Limits},
@@ -24,14 +22,15 @@ use tarn_common::{
 };
 use tarn_insights::{Finding, Pack, merged};
 use tarn_openapi::{
-    DeviceService, all_devices,
+    DeviceService, announced,
     automation::{self, InsightSettings},
     insights::{InsightService, Run},
+    names_of,
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{devices::OWN_CLIENT, journal::Journal};
+use crate::{devices::OWN_CLIENT, journal::Journal, kept_file::KeptFile};
 
 /// How often it is looked whether a pack is due.
 const LOOK_MS: i64 = 60_000;
@@ -57,7 +56,7 @@ struct Kept {
 pub struct BoxInsights {
     own: Vec<Pack>,
     kept: RwLock<Kept>,
-    file: PathBuf,
+    file: KeptFile,
 }
 
 impl BoxInsights {
@@ -65,15 +64,8 @@ impl BoxInsights {
     /// insights run anew.
     #[must_use]
     pub fn open(own: Vec<Pack>, file: PathBuf) -> BoxInsights {
-        let kept = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Kept::default()),
-            Err(error) => Err(error),
-        };
-        let kept = kept.unwrap_or_else(|error| {
-            tracing::warn!(file = %file.display(), %error, "what insights have found cannot be read; they run anew");
-            Kept::default()
-        });
+        let file = KeptFile::new(file, "what insights have found");
+        let kept = file.read_or_default();
         BoxInsights {
             own,
             kept: RwLock::new(kept),
@@ -176,19 +168,14 @@ impl InsightStage {
         if due.is_empty() {
             return;
         }
-        let known = self.devices.known(&self.home).await;
-        let known = self
-            .twins
-            .read(|replica| all_devices(known, replica, now_ms));
-        let names = known.into_iter();
-        let names = names.filter_map(|device| Some((device.device, device.name?)));
+        let known = announced(&*self.devices, &self.home, &self.twins, now_ms).await;
         let run = Run {
             engine: &self.engine,
             limits: self.limits,
             home: &self.home,
             now_ms,
             zone: &zone,
-            names: &names.collect(),
+            names: &names_of(&known),
         };
         for pack in due {
             let settings = said.get(&pack.id).cloned().unwrap_or_default();
@@ -213,7 +200,9 @@ impl InsightStage {
                 }
             }
         }
-        self.keep().await;
+        // Written as it is now; the lock is not held while the disk works.
+        let kept = serde_json::to_value(&*self.insights.kept.read()).unwrap_or_default();
+        self.insights.file.put(&kept).await;
     }
 
     /// Tell what is new and what is over; nothing of what is private.
@@ -262,21 +251,6 @@ impl InsightStage {
             reason: word.into(),
             detail: json!(finding),
         };
-        if self.journal.log(&event).is_err() {
-            tracing::error!(
-                event = event.to_json(),
-                "what an insight has found cannot be written; it is only here"
-            );
-        }
-    }
-
-    /// The file is put whole, so that after a crash it is the one before or the one after.
-    async fn keep(&self) {
-        let bytes = serde_json::to_vec(&*self.insights.kept.read()).unwrap_or_default();
-        let file = self.insights.file.clone();
-        let put = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &file, &bytes));
-        if let Err(error) = put.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
-            tracing::warn!(%error, "what insights have found is not kept; after a restart they run again");
-        }
+        self.journal.tell(&event);
     }
 }

@@ -305,12 +305,15 @@ impl Journal {
         self.note(Kind::Audit, &entry.to_json())
     }
 
-    /// Note what a rule or an alarm did. It is on disk once the sequence is durable.
-    ///
-    /// # Errors
-    /// The disk takes nothing now.
-    pub fn log(&self, event: &LoggedEvent) -> Result<Seq, Refused> {
-        self.note(Kind::Event, &event.to_json())
+    /// Note what happened that is no reading. It is on disk once the sequence is durable; none where the disk takes nothing now,
+    /// and then it is told here.
+    pub fn tell(&self, event: &LoggedEvent) -> Option<Seq> {
+        let event = event.to_json();
+        let noted = self.note(Kind::Event, &event);
+        if noted.is_err() {
+            tracing::error!(event, "what happened cannot be written; it is only here");
+        }
+        noted.ok()
     }
 
     fn note(&self, kind: Kind, payload: &str) -> Result<Seq, Refused> {

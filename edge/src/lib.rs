@@ -32,6 +32,8 @@ pub mod identity;
 pub mod insights;
 /// Acknowledged publishes, durable before their acknowledgement.
 pub mod journal;
+/// What a stage goes on from after a restart.
+mod kept_file;
 /// Boxes of one home that meet on the LAN, without a cloud.
 pub mod lan;
 /// Readings as they come, for who listens.
@@ -54,7 +56,7 @@ pub mod ship;
 pub mod stream;
 /// Readings that are still in the journal, for queries.
 pub mod tail;
-/// Alarms and messages on their way to people.
+/// What becomes of messages to people, noted.
 pub mod tell;
 /// Devices as documents that box and cloud share.
 pub mod twins;

@@ -127,7 +127,7 @@ impl RuleStage {
                 Some(Ok((mut running, seen))) => {
                     stage.go_on(&mut running, seen).await;
                     stage.alarms.begin(&running.settings);
-                    stage.act.teller.alarms(&running.settings.alarms).await;
+                    stage.tell_people(&running.settings).await;
                     stage.clone().follow(running, &stop).await;
                 }
                 Some(Err(error)) => {
@@ -168,7 +168,7 @@ impl RuleStage {
             let alarms_changed = seen.alarms_changed;
             self.carry_out(&mut running, seen).await;
             if alarms_changed {
-                self.act.teller.alarms(&running.settings.alarms).await;
+                self.tell_people(&running.settings).await;
             }
             self.keep(&mut running, stop.is_cancelled()).await;
             if stop.is_cancelled() {
@@ -266,6 +266,7 @@ impl RuleStage {
         seen.firings.extend(running.engine.tick(now_ms));
         self.started(&starts, &running.settings, now_ms, &mut seen);
         self.count(&mut running);
+        self.show_rules(&running.engine);
         // What the journal has was fired and told before.
         let noted = &seen.noted;
         seen.firings
@@ -305,6 +306,10 @@ impl RuleStage {
         if seen.is_called_silent {
             self.act.clear(self.silent.clone());
         }
+    }
+
+    async fn tell_people(&self, settings: &Settings) {
+        self.act.teller.alarms(&self.home, &settings.alarms).await;
     }
 
     fn stream_after(&self, cut_upto: Seq) -> Stream {
@@ -383,10 +388,12 @@ impl RuleStage {
         let now = running.engine.stats();
         self.metrics.count(&running.counted, &now);
         running.counted = now;
+    }
+
+    /// Show how many rules run, and how many fail: a rule that begins or ceases to fail says so.
+    fn show_rules(&self, engine: &Engine) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.rules.set(gauge(running.engine.rules_count()));
-        self.metrics
-            .failing
-            .set(gauge(running.engine.faults().count()));
+        self.metrics.rules.set(gauge(engine.rules_count()));
+        self.metrics.failing.set(gauge(engine.faults().count()));
     }
 }

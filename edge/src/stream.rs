@@ -1,6 +1,11 @@
 use std::{collections::HashMap, io, sync::Arc};
 
-use tarn_common::{ids::Seq, rows::Rows};
+use tarn_common::{
+    ids::Seq,
+    reading::Quality,
+    rows::{Rows, Shown},
+};
+use tarn_rules::input::Reading;
 
 use crate::{
     decode::{Decoder, state::State},
@@ -11,6 +16,19 @@ use crate::{
         frame::{Kind, Record},
     },
 };
+
+/// A row as rules take it. What a device tells of the past is no news, and neither is what is to be known only.
+pub(crate) fn as_reading<'a>(row: &Shown<'a>, known_only: bool) -> Reading<'a> {
+    Reading {
+        seq: row.seq.0,
+        ts_ms: row.ts,
+        device: row.device,
+        metric: row.metric,
+        value: row.value,
+        text: row.text,
+        replayed: row.quality == Quality::Historical as i8 || known_only,
+    }
+}
 
 /// What is published, decoded as it becomes durable, for who looks at each record once.
 #[derive(Debug)]

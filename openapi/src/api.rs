@@ -545,12 +545,10 @@ impl Api {
         home: &HomeId,
         devices: &Arc<dyn DeviceService>,
     ) -> Result<Vec<KnownDevice>, Failure> {
-        let known = devices.known(home).await;
         let now_ms = self.service()?.clock().now_ms();
-        let twins = devices.twins(home).await?;
-        Ok(match twins {
-            Some(twins) => twins.read(|replica| twin::all(known, replica, now_ms)),
-            None => known,
+        Ok(match devices.twins(home).await? {
+            Some(twins) => twin::announced(&**devices, home, &twins, now_ms).await,
+            None => devices.known(home).await,
         })
     }
 

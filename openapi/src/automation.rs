@@ -28,7 +28,9 @@ pub use self::{
     insight::{InsightSettings, insights, set_insight},
     place::{PlaceRecord, place, set_place},
     presence::{PresenceRecord, presence, set_presence, trackers},
-    scene::{Scene, Started, scenes, set_scene, settables, start_scene, starts},
+    scene::{
+        Scene, Started, request, scenes, set_group, set_scene, settables, start_scene, starts,
+    },
 };
 
 /// Setting of the home's mode.

@@ -28,7 +28,7 @@ pub(crate) use heads::{Etag, seen};
 pub use heads::{check_heads, heads};
 pub use shapes::{BoxInfo, Command, DeviceFault, Feature, KnownDevice};
 pub(crate) use shapes::{Commands, DeviceUpdate, MergeRequest, SplitDone, SplitRequest};
-pub use twin::{Twin, WantedValue, all as all_devices};
+pub use twin::{Twin, WantedValue, announced, names_of};
 pub use wanted::Wanted;
 
 use crate::problem::Failure;

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use arrow::{array::AsArray, compute, datatypes::DataType};
 use poem_openapi::{
     ApiResponse, Object, OpenApi, Tags,
     param::{Header, Path},
@@ -15,10 +14,10 @@ use crate::{
     access::{By, Role},
     api::Api,
     automation::{self, InsightSettings},
-    devices::{Access, DeviceError, Place},
+    devices::{Access, DeviceError, Place, names_of},
     insights::{InsightError, Run},
     problem::Failure,
-    rules_api::here,
+    rules_api::{details, here},
     service::Service,
     types::moment,
 };
@@ -286,15 +285,13 @@ impl InsightsApi {
         let packs = self.packs()?;
         let known = pack_of(&packs, &pack)?;
         let announced = self.api.announced(&place.home, &place.devices).await?;
-        let names = announced.into_iter();
-        let names = names.filter_map(|device| Some((device.device, device.name?)));
         let run = Run {
             engine: service.engine(),
             limits: service.limits(),
             home: &place.home,
             now_ms: place.now_ms,
             zone: &here(service.zone(), &place).zone,
-            names: &names.collect(),
+            names: &names_of(&announced),
         };
         let settings = said(&place).remove(&known.id).unwrap_or_default();
         let found = run.pack(known, &settings).await.map_err(|e| match e {
@@ -342,15 +339,7 @@ async fn found(service: &dyn Service, home: &HomeId, now_ms: i64) -> Result<Vec<
          WHERE n = 1 AND reason = 'found'"
     );
     let answer = service.engine().sql(&question, service.limits()).await?;
-    let mut found = Vec::new();
-    for batch in &answer.batches {
-        let texts = batch.column_by_name("text");
-        let texts = texts.and_then(|texts| compute::cast(texts, &DataType::Utf8).ok());
-        let texts = texts.ok_or_else(|| Failure::internal("events have no text"))?;
-        let told = texts.as_string::<i32>().iter().flatten();
-        found.extend(told.filter_map(|text| serde_json::from_str::<Finding>(text).ok()));
-    }
-    Ok(found)
+    details(&answer)
 }
 
 impl Insight {

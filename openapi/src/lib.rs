@@ -48,7 +48,7 @@ pub mod live;
 mod live_api;
 /// Counts and times of requests.
 mod metrics;
-/// Alarms in the words of what delivers them.
+/// Alarms and messages on their way to people.
 pub mod notices;
 /// Errors as RFC 9457 problems, everywhere.
 pub mod problem;
@@ -73,7 +73,7 @@ pub use access::{Access, AccessSettings};
 pub use broker_api::{BrokerService, MqttClient, MqttClients, MqttConnection};
 pub use devices::{
     BoxInfo, Command, DeviceError, DeviceFault, DeviceService, Feature, KnownDevice, SetRequest,
-    Twin, Wanted, WantedValue, all_devices, check_heads, heads,
+    Twin, Wanted, WantedValue, announced, check_heads, heads, names_of,
 };
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};

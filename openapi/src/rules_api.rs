@@ -16,6 +16,7 @@ use tarn_rules::{check, rule::Rule as Definition};
 
 pub(crate) use self::{
     known::{here, known_of, refused},
+    past::details,
     shapes::{RuleAction, RuleGroup, RuleWhereabouts, actions_of, told},
 };
 use self::{

@@ -1,19 +1,15 @@
-use std::time::Duration;
-
-use futures::future::join_all;
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path},
     payload::Json,
 };
-use serde_json::json;
 use tarn_rules::{check::check_scene, group::Group};
 
 use crate::{
     access::By,
     api::Api,
-    automation::{self, Scene as Definition, Started, settables},
-    devices::{Access, Command, DeviceError, SetRequest},
+    automation::{self, Scene as Definition, Started, set_group},
+    devices::{Access, Command, DeviceError},
     problem::Failure,
     rules_api::{RuleAction, RuleGroup, Tag, actions_of, check_id, known_of, refused, told},
     types::moment,
@@ -298,27 +294,16 @@ impl ScenesApi {
         let place = self.access.twins(&home).await?;
         let group: Group = group.0.definition()?;
         let announced = self.api.announced(&place.home, &place.devices).await?;
-        let wanted = group.of(&settables(&announced));
-        if wanted.is_empty() {
+        let set = set_group(&*place.devices, &place.home, &announced, &group, &by).await;
+        if set.is_empty() {
             let room = group.room.as_deref().unwrap_or("any room");
             return Err(Failure::not_found(format!(
                 "no {} in {room} can be set to this",
                 group.component
             )));
         }
-        let sets = wanted.into_iter().map(async |(device, values)| {
-            let values = values.into_iter();
-            let request = SetRequest {
-                values: values
-                    .map(|(metric, value)| (metric, json!(value)))
-                    .collect(),
-                by: by.clone(),
-                ..SetRequest::default()
-            };
-            let set = place
-                .devices
-                .set(&place.home, &device, request, Duration::ZERO);
-            let (commands, problem) = match set.await {
+        let devices = set.into_iter().map(|(device, set)| {
+            let (commands, problem) = match set {
                 Ok(commands) => (commands, None),
                 Err(error) => (Vec::new(), Some(error.to_string())),
             };
@@ -329,7 +314,7 @@ impl ScenesApi {
             }
         });
         Ok(GroupOk::Set(Json(GroupSet {
-            devices: join_all(sets).await,
+            devices: devices.collect(),
         })))
     }
 

@@ -1,10 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tarn_common::{
-    clock::{Clock, SystemClock},
-    query::Limits,
-};
+use tarn_common::clock::{Clock, SystemClock};
 use tarn_edge::Edge;
 use tarn_openapi::{
     KnownDevice,
@@ -13,6 +10,7 @@ use tarn_openapi::{
 use tarn_rules::rule::Rule;
 use tokio::time::sleep;
 
+use super::count;
 use crate::exit::Failure;
 
 /// Who sets it all up.
@@ -80,20 +78,14 @@ pub(super) async fn show(edge: &Edge) -> Result<(), Failure> {
             .map_err(Failure::broken)?;
     }
     let question = "SELECT count(*) FROM events WHERE kind = 'rule' AND reason = 'done' AND text LIKE '%scene/%'";
-    let done = || async {
-        let answer = edge.engine().sql(question, Limits::default()).await.ok()?;
-        let count = answer.batches.first()?.column(0).clone();
-        let count = arrow::compute::cast(&count, &arrow::datatypes::DataType::Int64).ok()?;
-        let count = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&count);
-        Some(count.value(0))
-    };
-    while done().await.unwrap_or(0) < 2 && started.elapsed() < DONE_WITHIN {
+    let done = async || count(edge.engine(), question).await.unwrap_or(0);
+    while done().await < 2 && started.elapsed() < DONE_WITHIN {
         sleep(LOOK_EVERY).await;
     }
     let mode = twins.read(|replica| automation::mode(replica, SystemClock.now_ms()));
     println!(
         "scenes film and rest: {} of 2 carried out after {} ms, the mode is {mode}\n",
-        done().await.unwrap_or(0),
+        done().await,
         started.elapsed().as_millis()
     );
     Ok(())

@@ -167,6 +167,21 @@ impl Boxes {
         self.known.lock().homes.keys().cloned().collect()
     }
 
+    /// Boxes that are away and were last heard of by then.
+    pub(super) fn away_since(&self, heard_by_ms: i64) -> Vec<(HomeId, EdgeId)> {
+        let known = self.known.lock();
+        let is_away = |kept: &Kept| {
+            let seen = &kept.seen;
+            let is_offline = seen.presence.as_ref().is_some_and(|p| !p.online);
+            is_offline && seen.last_seen_ms <= heard_by_ms
+        };
+        let homes = known.homes.iter().flat_map(|(home, boxes)| {
+            let away = boxes.iter().filter(|(_, kept)| is_away(kept));
+            away.map(|(edge, _)| (home.clone(), *edge))
+        });
+        homes.collect()
+    }
+
     pub(super) fn is_online(&self, home: &HomeId, edge: EdgeId) -> bool {
         let known = self.known.lock();
         let kept = known.homes.get(home).and_then(|boxes| boxes.get(&edge));

@@ -1,6 +1,5 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::join_all;
 use serde_json::{Value, json};
 use tarn_broker::Publisher;
 use tarn_common::{
@@ -10,8 +9,9 @@ use tarn_common::{
     twin::home::{HomeTwins, TwinError},
 };
 use tarn_openapi::{
-    Command, DeviceError, DeviceService, SetRequest, all_devices,
+    Command, DeviceError, DeviceService, announced,
     automation::{self, AlarmChange},
+    notices::Teller,
 };
 use tarn_rules::{
     firing::Firing,
@@ -26,7 +26,7 @@ use super::{
     metrics::RuleMetrics,
     noted::{DONE, FIRED},
 };
-use crate::{devices::OWN_CLIENT, journal::Journal, tell::Teller};
+use crate::{devices::OWN_CLIENT, journal::Journal};
 
 /// How long a firing waits for the disk: what cannot be noted is carried out all the same, for it may be an alarm.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
@@ -164,14 +164,7 @@ impl Act {
             reason: word.into(),
             detail,
         };
-        let logged = self.journal.log(&event);
-        if logged.is_err() {
-            tracing::error!(
-                event = event.to_json(),
-                "what a rule did cannot be written; it is only here"
-            );
-        }
-        logged.ok()
+        self.journal.tell(&event)
     }
 
     async fn perform(&self, firing: Firing) {
@@ -218,15 +211,14 @@ impl Act {
     }
 
     async fn one(&self, action: &Action, by: &str, key: &str) -> Result<(), String> {
-        let words = |e: DeviceError| e.to_string();
         let now_ms = self.clock.now_ms();
         match action {
             Action::Set { device, values } => self.set(device, values, by).await,
             Action::Group(group) => self.set_all(group, by).await,
             Action::Call { device, values } => {
-                let request = request(values, by);
+                let request = automation::request(values, by);
                 let call = self.devices.call(&self.home, device, request, CALL_WITHIN);
-                call.await.map_err(words).and_then(carried_out)
+                carried_out(call.await)
             }
             Action::Publish {
                 topic,
@@ -264,28 +256,24 @@ impl Act {
         values: &BTreeMap<String, Scalar>,
         by: &str,
     ) -> Result<(), String> {
-        let request = request(values, by);
+        let request = automation::request(values, by);
         let set = self
             .devices
             .set(&self.home, device, request, Duration::ZERO);
-        set.await.map_err(|e| e.to_string()).and_then(carried_out)
+        carried_out(set.await)
     }
 
     /// Set all devices of a kind; those that cannot be had keep none of the others waiting.
     async fn set_all(&self, group: &Group, by: &str) -> Result<(), String> {
-        let known = self.devices.known(&self.home).await;
         let now_ms = self.clock.now_ms();
-        let devices = self
-            .twins
-            .read(|replica| all_devices(known, replica, now_ms));
-        let wanted = group.of(&automation::settables(&devices));
-        if wanted.is_empty() {
+        let known = announced(&*self.devices, &self.home, &self.twins, now_ms).await;
+        let set = automation::set_group(&*self.devices, &self.home, &known, group, by).await;
+        if set.is_empty() {
             return Err(format!("no {} can be set to this", group.component));
         }
-        let sets = wanted
-            .iter()
-            .map(|(device, values)| self.set(device, values, by));
-        let failed = join_all(sets).await.into_iter().filter_map(Result::err);
+        let failed = set
+            .into_iter()
+            .filter_map(|(_, set)| carried_out(set).err());
         let failed: Vec<String> = failed.collect();
         match failed.is_empty() {
             true => Ok(()),
@@ -338,7 +326,8 @@ impl Act {
 }
 
 /// What did not come to a device, in words.
-fn carried_out(commands: Vec<Command>) -> Result<(), String> {
+fn carried_out(set: Result<Vec<Command>, DeviceError>) -> Result<(), String> {
+    let commands = set.map_err(|e| e.to_string())?;
     let failed = commands
         .into_iter()
         .filter(|command| matches!(&*command.status, "refused" | "timed_out"));
@@ -350,16 +339,5 @@ fn carried_out(commands: Vec<Command>) -> Result<(), String> {
     match words.is_empty() {
         true => Ok(()),
         false => Err(words.join("; ")),
-    }
-}
-
-fn request(values: &BTreeMap<String, Scalar>, by: &str) -> SetRequest {
-    let values = values.iter();
-    SetRequest {
-        values: values
-            .map(|(metric, value)| (metric.clone(), json!(value)))
-            .collect(),
-        by: by.to_owned(),
-        ..SetRequest::default()
     }
 }

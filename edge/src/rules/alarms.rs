@@ -68,13 +68,7 @@ impl Alarms {
                 reason: alarm.state.to_string(),
                 detail: json!(alarm),
             };
-            if self.journal.log(&event).is_err() {
-                tracing::error!(
-                    alarm = id,
-                    event = event.to_json(),
-                    "what became of an alarm cannot be written; it is only here"
-                );
-            }
+            self.journal.tell(&event);
             self.publish(id, alarm);
             self.hub.push(LiveEvent::Alarm(LiveAlarm::of(id, alarm)));
         }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, io};
 
-use tarn_common::{ids::Seq, reading::Quality};
-use tarn_openapi::automation::{PresenceRecord, Started};
+use tarn_common::ids::Seq;
+use tarn_openapi::automation::Started;
 use tarn_rules::{
     firing::{Firing, Why},
     input::{Input, Reading},
@@ -9,7 +9,7 @@ use tarn_rules::{
 };
 
 use super::{RuleStage, Running, asked::Asked, noted::Noted, settings::Settings};
-use crate::{devices::OWN_CLIENT, journal::frame::Kind};
+use crate::{devices::OWN_CLIENT, journal::frame::Kind, stream::as_reading};
 
 /// A scene that was wanted longer ago is not carried out: nobody stands there waiting for it.
 const START_WITHIN_MS: i64 = 60_000;
@@ -36,6 +36,7 @@ impl RuleStage {
     pub(super) fn look(&self, running: &mut Running, settings: Option<Settings>) -> Seen {
         let now_ms = self.clock.now_ms();
         let mut seen = Seen::default();
+        let is_changed = settings.is_some();
         if let Some(settings) = settings {
             self.take_settings(running, settings, now_ms, &mut seen);
         }
@@ -46,11 +47,15 @@ impl RuleStage {
             tracing::warn!(%error, upto = %running.stream.last(), "the journal could not be read for rules; they look again");
         }
         seen.firings.extend(running.engine.tick(now_ms));
-        for notice in running.engine.take_notices() {
+        let notices = running.engine.take_notices();
+        for notice in &notices {
             tracing::warn!(rule = %notice.rule, kind = ?notice.kind, "{}", notice.words);
-            self.act.note(&notice);
+            self.act.note(notice);
         }
         self.count(running);
+        if is_changed || !notices.is_empty() {
+            self.show_rules(&running.engine);
+        }
         seen
     }
 
@@ -136,16 +141,7 @@ impl RuleStage {
                 _ => {}
             })?;
         for row in heard.rows.shown() {
-            let reading = Reading {
-                seq: row.seq.0,
-                ts_ms: row.ts,
-                device: row.device,
-                metric: row.metric,
-                value: row.value,
-                text: row.text,
-                // What a device tells of the past is no news.
-                replayed: row.quality == Quality::Historical as i8 || row.seq <= known_upto,
-            };
+            let reading = as_reading(&row, row.seq <= known_upto);
             if !reading.replayed {
                 track(&running.settings, &reading, &mut seen.presence);
             }
@@ -167,11 +163,12 @@ const AT_HOME: [&str; 5] = ["home", "on", "true", "present", "at_home"];
 
 /// Where a member is, if this reading tells it and it is news.
 fn track(settings: &Settings, reading: &Reading<'_>, presence: &mut BTreeMap<String, Whereabouts>) {
-    if settings.trackers.is_empty() {
-        return;
-    }
-    let series = format!("{}/{}", reading.device, reading.metric);
-    let Some(member) = settings.trackers.get(&series) else {
+    // They are as few as members.
+    let tells = |(series, _): &(&String, &String)| {
+        let metric = series.strip_prefix(reading.device);
+        metric.and_then(|rest| rest.strip_prefix('/')) == Some(reading.metric)
+    };
+    let Some((_, member)) = settings.trackers.iter().find(tells) else {
         return;
     };
     let is_home = match (reading.text, reading.value) {
@@ -183,8 +180,8 @@ fn track(settings: &Settings, reading: &Reading<'_>, presence: &mut BTreeMap<Str
         true => Whereabouts::Home,
         false => Whereabouts::Away,
     };
-    let known = |record: &PresenceRecord| record.is;
-    if settings.presence.get(member).map(known) == Some(is) {
+    let known = settings.presence.get(member);
+    if known.is_some_and(|known| known.is == is) {
         presence.remove(member);
     } else {
         presence.insert(member.clone(), is);

@@ -1,15 +1,12 @@
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tarn_common::{
-    durable::{self, RealDisk},
-    ids::Seq,
-    query::devices::DeviceSummary,
-};
+use tarn_common::{ids::Seq, query::devices::DeviceSummary};
 use tarn_openapi::automation::{AlarmRecord, Started};
 use tarn_rules::{engine::Engine, input::Reading, state::State};
 
 use super::settings::Settings;
+use crate::kept_file::KeptFile;
 
 /// What is kept of the rules over a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -66,25 +63,16 @@ pub(super) fn latest_of(devices: &[DeviceSummary]) -> impl Iterator<Item = Lates
     })
 }
 
-/// The file that has how far the rules are: put whole, so that after a crash it is the one before or the one after.
+/// The file that has how far the rules are.
 #[derive(Debug)]
-pub(super) struct StateFile(PathBuf);
+pub(super) struct StateFile(KeptFile);
 
 impl StateFile {
-    /// The file, and what it has. One that cannot be understood is told, and the rules begin anew.
+    /// The file, and what it has.
     pub(super) fn open(path: PathBuf) -> io::Result<(StateFile, Option<Kept>)> {
-        let kept = match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(kept) => Some(kept),
-                Err(error) => {
-                    tracing::error!(file = %path.display(), %error, "how far the rules are cannot be read; they begin anew");
-                    None
-                }
-            },
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e),
-        };
-        Ok((StateFile(path), kept))
+        let file = KeptFile::new(path, "how far the rules are");
+        let kept = file.read()?;
+        Ok((StateFile(file), kept))
     }
 
     /// Keep how far the engine is: it was told the records up to this one.
@@ -114,14 +102,6 @@ impl StateFile {
             starts: settings.starts.clone(),
             asked_upto: asked_upto.0,
         };
-        let (path, bytes) = (
-            self.0.clone(),
-            serde_json::to_vec(&kept).unwrap_or_default(),
-        );
-        let put = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &path, &bytes));
-        let done = put.await.unwrap_or_else(|e| Err(io::Error::other(e)));
-        if let Err(error) = done {
-            tracing::warn!(%error, "how far the rules are is not kept; after a restart they go on from before");
-        }
+        self.0.put(&kept).await;
     }
 }

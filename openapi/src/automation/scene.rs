@@ -1,18 +1,22 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tarn_common::twin::{
-    home::{HomeTwins, TwinError},
-    replica::Replica,
+use tarn_common::{
+    ids::HomeId,
+    twin::{
+        home::{HomeTwins, TwinError},
+        replica::Replica,
+    },
 };
 use tarn_rules::{
-    group::{Settable, Takes},
-    rule::Action,
+    group::{Group, Settable, Takes},
+    rule::{Action, Scalar},
 };
 
 use super::{named, setting};
-use crate::devices::{Feature, KnownDevice};
+use crate::devices::{Command, DeviceError, DeviceService, Feature, KnownDevice, SetRequest};
 
 /// What settings of scenes begin with; their ids follow.
 const SCENE: &str = "scene/";
@@ -101,6 +105,37 @@ pub async fn start_scene(
     };
     twins.edit_if(decide, by).await?;
     Ok(is_there)
+}
+
+/// Say what is wanted of all devices of a kind; gives what became of it, by their ids. Those that cannot be had keep none of the
+/// others waiting. Nobody is told anything where no device understands it.
+pub async fn set_group(
+    service: &dyn DeviceService,
+    home: &HomeId,
+    known: &[KnownDevice],
+    group: &Group,
+    by: &str,
+) -> Vec<(String, Result<Vec<Command>, DeviceError>)> {
+    let sets = group.of(&settables(known)).into_iter();
+    let sets = sets.map(async |(device, values)| {
+        let request = request(&values, by);
+        let set = service.set(home, &device, request, Duration::ZERO).await;
+        (device, set)
+    });
+    join_all(sets).await
+}
+
+/// What a rule or a scene wants of a device.
+#[must_use]
+pub fn request(values: &BTreeMap<String, Scalar>, by: &str) -> SetRequest {
+    let values = values.iter();
+    SetRequest {
+        values: values
+            .map(|(metric, value)| (metric.clone(), json!(value)))
+            .collect(),
+        by: by.to_owned(),
+        ..SetRequest::default()
+    }
 }
 
 /// What can be set on devices, for what is wanted of all of a kind.

@@ -2,17 +2,21 @@ use std::collections::{BTreeMap, HashSet};
 
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
-use tarn_common::twin::{
-    command::{CommandState, wanted_of},
-    document::{Document, Section},
-    edit::value,
-    history::{Changed, history},
-    replica::{DELETED_AT, OWNER, Replica},
-    resolve::{Resolved, Why},
-    write::Write,
+use tarn_common::{
+    ids::HomeId,
+    twin::{
+        command::{CommandState, wanted_of},
+        document::{Document, Section},
+        edit::value,
+        history::{Changed, history},
+        home::HomeTwins,
+        replica::{DELETED_AT, OWNER, Replica},
+        resolve::{Resolved, Why},
+        write::Write,
+    },
 };
 
-use super::KnownDevice;
+use super::{DeviceService, KnownDevice};
 use crate::{about, types::moment};
 
 /// What is shared of a device between its box and everyone else.
@@ -231,9 +235,27 @@ pub(crate) fn twinned(document: &Document, now_ms: i64) -> Option<KnownDevice> {
     Some(overlaid(device, Some(document), now_ms))
 }
 
-/// Devices that announced themselves here, and those that have a twin only, each with what people say of it.
+/// Devices of a home that announced themselves or have a twin, each with what people say of it.
+pub async fn announced(
+    devices: &dyn DeviceService,
+    home: &HomeId,
+    twins: &HomeTwins,
+    now_ms: i64,
+) -> Vec<KnownDevice> {
+    let known = devices.known(home).await;
+    twins.read(|replica| all(known, replica, now_ms))
+}
+
+/// Names of devices for people, by their ids; those without one are left out.
 #[must_use]
-pub fn all(known: Vec<KnownDevice>, replica: &Replica, now_ms: i64) -> Vec<KnownDevice> {
+pub fn names_of(devices: &[KnownDevice]) -> BTreeMap<String, String> {
+    let named = devices.iter();
+    let named = named.filter_map(|device| Some((device.device.clone(), device.name.clone()?)));
+    named.collect()
+}
+
+/// Devices that announced themselves here, and those that have a twin only, each with what people say of it.
+pub(crate) fn all(known: Vec<KnownDevice>, replica: &Replica, now_ms: i64) -> Vec<KnownDevice> {
     let mut ids: HashSet<String> = HashSet::new();
     let mut all = Vec::new();
     for device in known {

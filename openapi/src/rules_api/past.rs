@@ -6,6 +6,7 @@ use arrow::{
     datatypes::{DataType, Float64Type, Int64Type},
 };
 use poem_openapi::{Object, types::Any};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tarn_common::{
     event::RULE,
@@ -120,15 +121,8 @@ pub(super) async fn list(
         limit + 1
     );
     let answer = service.engine().sql(&question, service.limits()).await?;
-    let mut firings = Vec::new();
-    for batch in &answer.batches {
-        let texts = batch.column_by_name("text");
-        let texts = texts.and_then(|texts| compute::cast(texts, &DataType::Utf8).ok());
-        let texts = texts.ok_or_else(|| Failure::internal("events have no text"))?;
-        let told = texts.as_string::<i32>().iter().flatten();
-        let told = told.filter_map(|text| serde_json::from_str::<Firing>(text).ok());
-        firings.extend(told.map(|firing| RuleFiring::of(&firing)));
-    }
+    let told: Vec<Firing> = details(&answer)?;
+    let mut firings: Vec<_> = told.iter().map(RuleFiring::of).collect();
     let more = firings.len() > *limit;
     firings.truncate(*limit);
     Ok(RuleFirings {
@@ -168,6 +162,19 @@ pub(super) async fn run(
     });
     let tested = tested.await.map_err(|e| Failure::internal(e.to_string()))?;
     tested.ok_or_else(|| Failure::internal("readings are not of their own types"))
+}
+
+/// What the texts of events say that are of this shape; others are left out.
+pub(crate) fn details<T: DeserializeOwned>(answer: &Answer) -> Result<Vec<T>, Failure> {
+    let mut details = Vec::new();
+    for batch in &answer.batches {
+        let texts = batch.column_by_name("text");
+        let texts = texts.and_then(|texts| compute::cast(texts, &DataType::Utf8).ok());
+        let texts = texts.ok_or_else(|| Failure::internal("events have no text"))?;
+        let told = texts.as_string::<i32>().iter().flatten();
+        details.extend(told.filter_map(|text| serde_json::from_str::<T>(text).ok()));
+    }
+    Ok(details)
 }
 
 fn quoted(text: &str) -> String {

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tarn_tests::{
     device::{Answers, Device},
     http::Http,
-    process::Service,
+    process::{Launch, Service},
     wait,
 };
 
@@ -55,6 +55,16 @@ fn switch(component: &str, topic: &str) -> Value {
 /// A part that measures.
 fn sensor(class: &str, unit: &str, topic: &str) -> Value {
     json!({"p": "sensor", "name": class, "unique_id": topic, "stat_t": topic, "dev_cla": class, "unit_of_meas": unit})
+}
+
+/// With one channel to people: a webhook at this port.
+fn with_hook(launch: Launch, name: &str, port: u16) -> Launch {
+    let file = std::env::temp_dir().join(format!("tarn-hook-{port}.toml"));
+    let channels = format!(
+        "[[channel]]\nname = \"{name}\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n"
+    );
+    std::fs::write(&file, channels).expect("write the file of channels");
+    launch.arg("--channels", file.display())
 }
 
 /// Does as it is told, and says so.

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use serde_json::json;
 use tarn_tests::wait;
 
-use super::{post, put, settable, sql, switch, thing, wait_alarm};
+use super::{post, put, settable, sql, switch, thing, wait_alarm, with_hook};
 use crate::devices::{House, LIMIT};
 
 /// A rule that divides by zero, one that would loop, one on a device that went away, a webhook that hangs, and a night in which the
@@ -14,15 +14,9 @@ fn rules_that_go_wrong_stop_no_other() {
     let hangs = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = hangs.local_addr().expect("an address").port();
     let house = House::started("scene-robust", |launch| {
-        let file = std::env::temp_dir().join(format!("tarn-scene-robust-{port}.toml"));
-        let channels = format!(
-            "[[channel]]\nname = \"stuck\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n"
-        );
-        std::fs::write(&file, channels).expect("write the file of channels");
         // The last Sunday of March, half an hour before the clocks are set.
-        launch
+        with_hook(launch, "stuck", port)
             .arg("--cut-age", "1s")
-            .arg("--channels", file.display())
             .arg("--time-zone", "Europe/Vienna")
             .arg("--clock", "2026-03-29T00:30:00Z*600")
     });

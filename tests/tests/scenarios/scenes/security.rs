@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tarn_tests::wait;
 
-use super::{alarm, obey, put, settable, switch, thing, wait_alarm, wait_last};
+use super::{alarm, obey, put, settable, switch, thing, wait_alarm, wait_last, with_hook};
 use crate::devices::{House, LIMIT, mute};
 
 /// From the contact's message to the alarm's, for the fastest of five: the others may have met a busy machine.
@@ -72,16 +72,8 @@ fn answer(mut stream: TcpStream) -> Option<Value> {
 #[test]
 fn a_door_that_opens_while_nobody_is_there() {
     let hook = Hook::start();
-    let port = hook.port;
     let mut house = House::started("scene-security", |launch| {
-        let file = std::env::temp_dir().join(format!("tarn-scene-security-{port}.toml"));
-        let channels = format!(
-            "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\n"
-        );
-        std::fs::write(&file, channels).expect("write the file of channels");
-        launch
-            .arg("--cut-age", "1s")
-            .arg("--channels", file.display())
+        with_hook(launch, "hook", hook.port).arg("--cut-age", "1s")
     });
     let siren = thing(
         &house,

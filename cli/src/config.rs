@@ -31,7 +31,7 @@ use tarn_edge::{
     settings::Settings,
     ship::ShipSettings,
 };
-use tarn_insights::Pack;
+use tarn_insights::{Pack, Tariff};
 use tarn_notify::Channels;
 
 use crate::{
@@ -208,6 +208,10 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TARN_INSIGHTS", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) insights: Option<PathBuf>,
+    /// File that says what energy costs at which hour, for insights that go by prices; see docs/insights.md
+    #[arg(long, env = "TARN_TARIFF", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tariff: Option<PathBuf>,
     /// Prefix of Home Assistant's discovery topics, under which the box shows itself there; empty for not at all [default: homeassistant]
     #[arg(long, env = "TARN_DISCOVERY_PREFIX", value_name = "TOPIC")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -447,7 +451,7 @@ impl EdgeArgs {
             topics: Topics::new(topics),
             zone: zone(self.time_zone.as_deref())?,
             channels: channels(self.channels.as_deref())?,
-            packs: packs(self.insights.as_deref())?,
+            packs: packs(self.insights.as_deref(), self.tariff.as_deref())?,
             discovery_prefix: discovery_prefix(self.discovery_prefix)?,
             bridge: self.bridge_args.settings(&home)?,
             s3: self.s3.settings()?,
@@ -583,17 +587,23 @@ fn channels(file: Option<&Path>) -> Result<Channels, Failure> {
         .map_err(|e| Failure::usage(format!("--channels: {:#}", anyhow::Error::from(e))))
 }
 
-/// A home's own insights. One that is wrong is told, and keeps no box from starting.
-fn packs(directory: Option<&Path>) -> Result<Vec<Pack>, Failure> {
-    let Some(directory) = directory else {
-        return Ok(Vec::new());
-    };
-    let loaded =
-        tarn_insights::load(directory).map_err(|e| Failure::usage(format!("--insights: {e}")))?;
-    for refused in &loaded.refused {
-        tracing::error!(%refused, "an insight of the home's own does not run");
+/// A home's own insights, and those that go by its tariff. An insight that is wrong is told, and keeps no box from starting.
+fn packs(directory: Option<&Path>, tariff: Option<&Path>) -> Result<Vec<Pack>, Failure> {
+    let mut packs = Vec::new();
+    if let Some(directory) = directory {
+        let loaded = tarn_insights::load(directory)
+            .map_err(|e| Failure::usage(format!("--insights: {e}")))?;
+        for refused in &loaded.refused {
+            tracing::error!(%refused, "an insight of the home's own does not run");
+        }
+        packs = loaded.packs;
     }
-    Ok(loaded.packs)
+    match tariff {
+        None => Ok(packs),
+        Some(file) => Tariff::load(file)
+            .and_then(|tariff| tariff.applied(packs))
+            .map_err(|e| Failure::usage(format!("--tariff: {e}"))),
+    }
 }
 
 fn zone(name: Option<&str>) -> Result<TimeZone, Failure> {

@@ -19,6 +19,7 @@ use tarn_openapi::{
     StoresService,
     access::{KEY_FILE, tell_setup_link},
     live::{LiveHub, LiveMetrics},
+    notices::Teller,
     serve,
     service::Freshness,
 };
@@ -167,6 +168,7 @@ struct Host {
     upkeep: Arc<Upkeep>,
     access: Arc<Access>,
     audit: AuditInlet,
+    teller: Teller,
 }
 
 #[async_trait]
@@ -193,6 +195,10 @@ impl Service for Host {
 
     async fn audit(&self, home: &HomeId, entry: AuditEntry) {
         self.audit.add(home, entry);
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        Some(&self.teller)
     }
 
     fn devices(&self) -> Option<Arc<dyn DeviceService>> {
@@ -303,17 +309,18 @@ impl Cloud {
             &mut registry,
         );
         let downlink = Arc::new(downlink.await?);
+        let teller = guard::teller(
+            &cache_directory.join("outbox.redb"),
+            settings.channels,
+            &clock,
+            &mut registry,
+        )?;
         let guard = Guard {
             twins: twins.clone(),
             downlink: downlink.clone(),
             clock: clock.clone(),
             silent_after: settings.silent_after,
-            teller: guard::teller(
-                &cache_directory.join("outbox.redb"),
-                settings.channels,
-                &clock,
-                &mut registry,
-            )?,
+            teller: teller.clone(),
         };
         let live_metrics = LiveMetrics::register(&mut registry);
         let registry: SharedRegistry = Arc::new(Mutex::new(registry));
@@ -337,6 +344,7 @@ impl Cloud {
             upkeep: upkeep.clone(),
             access: access.clone(),
             audit,
+            teller,
         });
         let has_tls = settings.http_settings.tls.is_some();
         let server = serve(

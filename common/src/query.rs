@@ -20,6 +20,7 @@ pub mod readings;
 pub mod when;
 
 mod cursor;
+mod days;
 mod guard;
 mod pool;
 mod prune;

@@ -70,7 +70,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
-    rules::{Act, Alarms, Places, RuleMetrics, RuleStage},
+    rules::{Act, Alarms, Entities, Places, RuleMetrics, RuleStage},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -313,6 +313,13 @@ impl Edge {
             clock.clone(),
         );
         let access = Arc::new(access);
+        let teller = Teller::open(
+            &data.outbox(),
+            settings.channels.clone(),
+            (clock.clone(), settings.zone.clone()),
+            &mut registry,
+            noting(journal.clone(), clock.clone()),
+        )?;
         let service = Arc::new(BoxService {
             engine: Arc::new(engine),
             clock: clock.clone(),
@@ -332,6 +339,7 @@ impl Edge {
             journal: journal.clone(),
             home: identity.home.clone(),
             zone: settings.zone.clone(),
+            teller: teller.clone(),
             insights: Arc::new(BoxInsights::open(
                 std::mem::take(&mut settings.packs),
                 data.insights(),
@@ -433,13 +441,6 @@ impl Edge {
             records: records_counter(&mut registry),
         };
         others.tasks.spawn(feed.run(others.stop.clone()));
-        let teller = Teller::open(
-            &data.outbox(),
-            settings.channels.clone(),
-            (clock.clone(), settings.zone.clone()),
-            &mut registry,
-            noting(journal.clone(), clock.clone()),
-        )?;
         others.tasks.spawn(teller.clone().run(others.stop.clone()));
         let insights = InsightStage {
             home: identity.home.clone(),
@@ -482,6 +483,10 @@ impl Edge {
                 journal: journal.clone(),
                 hub: service.live.clone(),
             },
+            entities: settings.discovery_prefix.clone().map(|prefix| {
+                let whose = (identity.home.clone(), identity.edge);
+                Entities::new(prefix, whose, broker.publisher(), data.entities())
+            }),
             clock: clock.clone(),
             zone: settings.zone.clone(),
             metrics: rule_metrics,

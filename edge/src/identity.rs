@@ -257,6 +257,12 @@ impl DataDir {
         self.path.join("insights.json")
     }
 
+    /// What Home Assistant was told of.
+    #[must_use]
+    pub fn entities(&self) -> PathBuf {
+        self.path.join("entities.json")
+    }
+
     /// Messages to people that wait.
     #[must_use]
     pub fn outbox(&self) -> PathBuf {

@@ -37,6 +37,9 @@ const LOOK_MS: i64 = 60_000;
 /// The shortest pause between two looks, whatever the clock.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
+/// How long one query may take at least: nobody waits for it, and a box may have many small chunks.
+const QUERY_WITHIN: Duration = Duration::from_secs(300);
+
 /// Word of the event that something was found, or is otherwise than before.
 const FOUND: &str = "found";
 /// Word of the event that it is no longer so.
@@ -171,7 +174,10 @@ impl InsightStage {
         let known = announced(&*self.devices, &self.home, &self.twins, now_ms).await;
         let run = Run {
             engine: &self.engine,
-            limits: self.limits,
+            limits: Limits {
+                time: self.limits.time.max(QUERY_WITHIN),
+                ..self.limits
+            },
             home: &self.home,
             now_ms,
             zone: &zone,

@@ -9,6 +9,8 @@ mod act;
 mod alarms;
 /// What clients ask of the home by MQTT.
 mod asked;
+/// What Home Assistant is shown of it.
+mod entities;
 /// One look at what is new.
 mod look;
 /// Figures for `/metrics`.
@@ -19,8 +21,11 @@ mod noted;
 mod settings;
 /// How far the rules are, over restarts.
 mod state;
+/// What windows that begin know of the time before.
+mod windows;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::Arc,
@@ -35,6 +40,7 @@ use tarn_common::{
     query::Engine as QueryEngine,
     twin::home::HomeTwins,
 };
+use tarn_openapi::automation::{AlarmRecord, Started};
 use tarn_rules::{engine::Engine, input::Input, rule::Whereabouts, stats::Stats};
 use tokio::{
     sync::{broadcast::error::RecvError, watch},
@@ -45,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     act::{Act, Places},
     alarms::Alarms,
+    entities::Entities,
     metrics::RuleMetrics,
 };
 use self::{
@@ -54,8 +61,11 @@ use self::{
 };
 use crate::{devices::Devices, journal::Journal, shelf::Shelf, stream::Stream};
 
-/// Pause between two looks at a journal that grows, so that a busy one is read in pieces.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at a journal that grows there is a pause so many times as long as the look took, so that a busy one is read in
+/// pieces…
+const PAUSE_TIMES: u32 = 4;
+/// …but not a longer one.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 /// Pause after the journal could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is kept how far the rules are, beside each cut. What was noted since is found in the journal.
@@ -83,6 +93,8 @@ pub struct RuleStage {
     pub act: Arc<Act>,
     /// Tells alarms.
     pub alarms: Alarms,
+    /// Shows Home Assistant what there is, where it is to be shown anything.
+    pub entities: Option<Entities>,
     /// When it is.
     pub clock: Arc<dyn Clock>,
     /// The home's time zone, where nobody says another.
@@ -117,20 +129,35 @@ struct Running {
     counted: Stats,
 }
 
+/// What runs, when it begins, with what was told and done before.
+struct Begun {
+    running: Running,
+    alarms: BTreeMap<String, AlarmRecord>,
+    starts: BTreeMap<String, Started>,
+}
+
 impl RuleStage {
     /// Run the rules until stopped.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut entities = self.entities.take();
         let stage = Arc::new(self);
+        let mut has_failed = false;
         while !stop.is_cancelled() {
-            let began = stage.clone().on_thread(RuleStage::begin).await;
-            match began {
+            match stage.clone().begin(has_failed).await {
                 Some(Ok((mut running, seen))) => {
+                    has_failed = false;
+                    stage.fill_windows(&mut running).await;
                     stage.go_on(&mut running, seen).await;
                     stage.alarms.begin(&running.settings);
                     stage.tell_people(&running.settings).await;
-                    stage.clone().follow(running, &stop).await;
+                    if let Some(entities) = &mut entities {
+                        entities.tell(&running.settings).await;
+                    }
+                    let stage = stage.clone();
+                    stage.follow(running, &mut entities, &stop).await;
                 }
                 Some(Err(error)) => {
+                    has_failed = true;
                     stage.metrics.read_errors.inc();
                     tracing::warn!(%error, "rules wait: the journal cannot be read");
                 }
@@ -142,7 +169,12 @@ impl RuleStage {
     }
 
     /// Look at what is new until stopped, or until a look fails in a way that leaves nothing to go on from.
-    async fn follow(self: Arc<Self>, mut running: Running, stop: &CancellationToken) {
+    async fn follow(
+        self: Arc<Self>,
+        mut running: Running,
+        entities: &mut Option<Entities>,
+        stop: &CancellationToken,
+    ) {
         let mut changes = self.twins.changes();
         let mut durable = self.journal.durable();
         let mut cuts = self.cuts.clone();
@@ -157,24 +189,42 @@ impl RuleStage {
                 running.known_upto = upto;
                 running.asked_upto = upto;
             }
+            let is_changed = settings.is_some();
+            let mut seen = None;
+            if let Some(settings) = settings {
+                let taken = self.clone().on_thread(move |stage| {
+                    let seen = stage.take_settings(&mut running, settings);
+                    (running, seen)
+                });
+                let Some((next, taken)) = taken.await else {
+                    return;
+                };
+                (running, seen) = (next, Some(taken));
+                self.fill_windows(&mut running).await;
+            }
+            let began = Instant::now();
             let looked = self.clone().on_thread(move |stage| {
-                let seen = stage.look(&mut running, settings);
+                let seen = stage.look(&mut running, seen);
                 (running, seen)
             });
             let Some((next, seen)) = looked.await else {
                 return;
             };
             running = next;
+            let pause = (began.elapsed() * PAUSE_TIMES).min(PAUSE_MAX);
             let alarms_changed = seen.alarms_changed;
             self.carry_out(&mut running, seen).await;
             if alarms_changed {
                 self.tell_people(&running.settings).await;
             }
+            if let (Some(entities), true) = (&mut *entities, is_changed) {
+                entities.tell(&running.settings).await;
+            }
             self.keep(&mut running, stop.is_cancelled()).await;
             if stop.is_cancelled() {
                 return;
             }
-            sleep(FOLLOW_PAUSE).await;
+            sleep(pause).await;
             tokio::select! {
                 changed = durable.changed() => if changed.is_err() { return },
                 changed = changes.recv() => match changed {
@@ -206,8 +256,21 @@ impl RuleStage {
         wait.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
     }
 
-    /// Take in what is in no chunk yet: what came before the box stopped counts as it did then.
-    fn begin(&self) -> io::Result<(Running, Seen)> {
+    /// Go on from what was kept. In a hurry windows are not filled first: while that is done, a cut may take the journal away
+    /// that has to be read next.
+    async fn begin(self: Arc<Self>, in_a_hurry: bool) -> Option<io::Result<(Running, Seen)>> {
+        let mut begun = match self.clone().on_thread(RuleStage::restore).await? {
+            Ok(begun) => begun,
+            Err(error) => return Some(Err(error)),
+        };
+        if !in_a_hurry {
+            self.fill_windows(&mut begun.running).await;
+        }
+        self.on_thread(|stage| stage.catch_up(begun)).await
+    }
+
+    /// The engine as it was kept.
+    fn restore(&self) -> io::Result<Begun> {
         let (file, kept) = StateFile::open(self.file.clone())?;
         let (_, cut_upto) = self.shelf.view();
         let version = settings::version(&self.twins);
@@ -241,7 +304,7 @@ impl RuleStage {
         for latest in &latest {
             engine.on(&Input::Reading(latest.as_reading()), now_ms);
         }
-        let mut running = Running {
+        let running = Running {
             engine,
             is_awake,
             known_upto: match is_awake {
@@ -259,8 +322,23 @@ impl RuleStage {
             kept: (cut_upto, Instant::now()),
             counted: Stats::default(),
         };
+        Ok(Begun {
+            running,
+            alarms,
+            starts,
+        })
+    }
+
+    /// Take in what is in no chunk yet: what came before the box stopped counts as it did then.
+    fn catch_up(&self, begun: Begun) -> io::Result<(Running, Seen)> {
+        let Begun {
+            mut running,
+            alarms,
+            starts,
+        } = begun;
+        let now_ms = self.clock.now_ms();
         let mut seen = Seen::default();
-        if is_awake {
+        if running.is_awake {
             self.read_journal(&mut running, now_ms, &mut seen)?;
         }
         seen.firings.extend(running.engine.tick(now_ms));

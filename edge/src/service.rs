@@ -25,7 +25,7 @@ use tarn_common::{
 };
 use tarn_openapi::{
     Access, BrokerService, DeviceService, Kind, MqttClient, MqttConnection, Service,
-    insights::InsightService, live::LiveHub, types::moment,
+    insights::InsightService, live::LiveHub, notices::Teller, types::moment,
 };
 
 use crate::{
@@ -166,6 +166,8 @@ pub struct BoxService {
     pub devices: Arc<BoxDevices>,
     /// The home's time zone, where nobody says another.
     pub zone: TimeZone,
+    /// Tells people.
+    pub teller: Teller,
     /// Its insights.
     pub insights: Arc<BoxInsights>,
     /// The home.
@@ -204,6 +206,10 @@ impl Service for BoxService {
 
     fn insights(&self) -> Option<&dyn InsightService> {
         Some(&*self.insights)
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        Some(&self.teller)
     }
 
     fn zone(&self) -> TimeZone {

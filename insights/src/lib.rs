@@ -1,7 +1,7 @@
 //! Insights: what the readings of a home say when they are looked at over days. A pack is a query, a condition and an
 //! advice, in one file of TOML.
 //!
-//! Pure but for [`load`], which reads a directory: whoever calls runs the query and gives its rows and the time. In the
+//! Pure but for [`load`] and [`Tariff::load`], which read files: whoever calls runs the query and gives its rows and the time. In the
 //! order that a pack passes through them:
 
 /// Odd values and forecasts, added to rows.
@@ -24,6 +24,8 @@ pub mod pack;
 pub mod params;
 /// The query of a pack, with places for what is only known when it runs.
 mod sql;
+/// What energy costs, from a file of a user.
+mod tariff;
 /// Texts with places that are filled in from a row.
 mod text;
 
@@ -33,6 +35,7 @@ pub use finding::Finding;
 pub use load::{Loaded, load, merged};
 pub use pack::{Category, Pack, PackError};
 pub use params::{Param, ParamError, Params};
+pub use tariff::Tariff;
 pub use tarn_rules::Severity;
 
 /// A row of a query's answer: a value for each column.

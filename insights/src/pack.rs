@@ -48,7 +48,7 @@ pub enum Category {
 }
 
 /// A pack that was checked: what it is, its query, its condition, its advice.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pack {
     /// What it is called by programs: `a-z`, `0-9` and `-`.
     pub id: String,
@@ -79,7 +79,7 @@ pub struct Pack {
 }
 
 /// When a pack runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum When {
     Every(Span),
     Cron(Box<Schedule>),

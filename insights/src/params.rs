@@ -115,7 +115,7 @@ fn refused(name: &str, words: &str) -> ParamError {
 
 impl Param {
     /// Holds a value against what is declared.
-    fn check(&self, value: &Value) -> Result<(), String> {
+    pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         match (&self.value, value) {
             (Value::One(declared), Value::One(given)) => self.check_one(declared, given),
             (Value::Many(declared), Value::Many(given)) => {

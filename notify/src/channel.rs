@@ -54,7 +54,7 @@ impl Sender {
         Ok(Sender {
             way,
             timeout: channel.timeout,
-            zone: zone.clone(),
+            zone: channel.zone(zone).clone(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use url::Url;
 
@@ -34,6 +35,8 @@ pub struct Channel {
     pub severity: Severity,
     /// When only what is urgent is told.
     pub quiet: Option<QuietHours>,
+    /// Where whoever is told lives, for quiet hours and for times in texts; the home's zone where it is not said.
+    pub zone: Option<TimeZone>,
     /// It is told only of alarms that nobody has acknowledged for this long.
     pub after: Option<Duration>,
     /// How long one attempt may take.
@@ -166,6 +169,11 @@ impl Channel {
             Way::Webhook { .. } => "webhook",
             Way::Smtp(_) => "smtp",
         }
+    }
+
+    /// The time zone of whoever is told, who lives in that of the home where nothing else is said.
+    pub(crate) fn zone<'a>(&'a self, home: &'a TimeZone) -> &'a TimeZone {
+        self.zone.as_ref().unwrap_or(home)
     }
 
     /// How long it waits for an acknowledgement, in milliseconds.

@@ -2,7 +2,7 @@
 //! the cloud service alike.
 //!
 //! What is to be told waits in one file until it has been told, so that it outlives a power cut, a line that is cut
-//! and a receiver that is away. No other crate of ours is needed; the time, the time zone and whoever wants to hear
+//! and a receiver that is away. Of our crates it needs the files of `common` only; the time, the time zone and whoever wants to hear
 //! what became of it are passed in. In the order that a message passes through them:
 
 /// What may be told: alarms, and plain messages.

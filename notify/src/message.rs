@@ -96,6 +96,15 @@ impl Message {
         Message { id, content }
     }
 
+    /// The home that it is about.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        match &self.content {
+            Content::Alarm(news) => &news.alarm.home,
+            Content::Notice(given) => &given.notice.home,
+        }
+    }
+
     /// Whether it is never held back.
     #[must_use]
     pub fn is_urgent(&self) -> bool {

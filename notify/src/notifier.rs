@@ -201,6 +201,11 @@ impl Notifier {
         Ok(())
     }
 
+    /// The names of its channels.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.core.channels.iter().map(|channel| &*channel.name)
+    }
+
     /// Look at once for what may go: the clock has been set, or the line is back.
     pub fn wake(&self) {
         self.core.wake();

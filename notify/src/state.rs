@@ -318,5 +318,5 @@ impl State {
 
 /// When the quiet hours of a channel end; none where it is not quiet.
 fn quiet_until(channel: &Channel, zone: &TimeZone, now_ms: i64) -> Option<i64> {
-    channel.quiet.as_ref()?.until_ms(now_ms, zone)
+    channel.quiet.as_ref()?.until_ms(now_ms, channel.zone(zone))
 }

@@ -9,9 +9,8 @@ use poem_openapi::{
     ApiResponse, OpenApi, ResponseContent, Tags,
     param::{Path, Query},
     payload::{Binary, Json, PlainText},
-    types::Any,
+    types::{Any, ToJSON},
 };
-use serde_json::{Map, Value};
 use tarn_common::{
     event::Event,
     ids::HomeId,
@@ -35,7 +34,7 @@ use crate::{
     twins_api::WAIT_MAX,
     types::{
         Column, Device, DeviceDetail, DeviceList, Fresh, Gap, GapList, Home, Homes, MissingChunk,
-        Reading, ReadingsPage, SqlAnswer, SqlRequest,
+        ReadingsPage, SqlAnswer, SqlRequest,
     },
 };
 
@@ -90,7 +89,7 @@ enum DeviceOk {
 
 #[derive(ResponseContent)]
 enum ReadingsBody {
-    Json(Json<ReadingsPage>),
+    Json(Encoded<ReadingsPage>),
     #[oai(content_type = "text/csv")]
     Csv(Binary<Vec<u8>>),
     #[oai(content_type = "application/vnd.apache.arrow.stream")]
@@ -674,22 +673,22 @@ async fn readings_body(
     Ok(match format {
         Format::Json => {
             let page = move || {
-                let readings = readings(&answer.batches, &device)?;
                 let missing = [&answer.missing[..], &page.gaps.missing].concat();
                 let gap = |gap: &Event| Gap {
                     // As with readings, the device is told by the id that it was asked for.
                     device: gap.device.as_ref().map(|_| device.clone()),
                     ..Gap::from(gap)
                 };
-                Ok(ReadingsPage {
-                    readings,
+                let page = ReadingsPage {
+                    readings: Vec::new(),
                     next_cursor: page.next_cursor,
                     missing: listed(&missing),
                     gaps: page.gaps.gaps.iter().map(gap).collect(),
                     fresh,
-                })
+                };
+                page_json(&page, &encode::readings(&answer.batches, &device)?)
             };
-            ReadingsBody::Json(Json(on_thread(page).await?))
+            ReadingsBody::Json(Encoded::new(on_thread(page).await?))
         }
         Format::Csv => ReadingsBody::Csv(rows_as(format, answer).await?),
         Format::Arrow => ReadingsBody::Arrow(rows_as(format, answer).await?),
@@ -778,39 +777,13 @@ fn sql_answer(answer: Answer) -> Result<SqlAnswer, Cause> {
     })
 }
 
-fn readings(batches: &[RecordBatch], device: &str) -> Result<Vec<Reading>, Cause> {
-    let mut readings = Vec::new();
-    for batch in batches {
-        let names: Vec<String> = batch
-            .schema()
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect();
-        for row in encode::rows(std::slice::from_ref(batch))? {
-            readings.push(reading(names.iter().cloned().zip(row).collect(), device));
-        }
+/// The page with these readings, which are encoded already.
+fn page_json(page: &ReadingsPage, readings: &[u8]) -> Result<Vec<u8>, Cause> {
+    let mut rest = page.to_json().unwrap_or_default();
+    if let Some(rest) = rest.as_object_mut() {
+        rest.remove("readings");
     }
-    Ok(readings)
-}
-
-fn reading(mut row: Map<String, Value>, device: &str) -> Reading {
-    let text = |value: Option<Value>| match value {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let integer = |value: Option<Value>| value.as_ref().and_then(Value::as_i64);
-    Reading {
-        ts: text(row.remove("ts")).unwrap_or_default(),
-        device: device.to_owned(),
-        metric: text(row.remove("metric")).unwrap_or_default(),
-        value: row.remove("value").as_ref().and_then(Value::as_f64),
-        text: text(row.remove("text")),
-        unit: text(row.remove("unit")),
-        received: text(row.remove("received")),
-        seq: integer(row.remove("seq")),
-        quality: integer(row.remove("quality")).and_then(|q| i8::try_from(q).ok()),
-        edge: text(row.remove("edge")),
-        count: integer(row.remove("count")),
-    }
+    let rest = serde_json::to_vec(&rest)?;
+    // The rest always has something in it.
+    Ok([b"{\"readings\":", readings, b",", &rest[1..]].concat())
 }

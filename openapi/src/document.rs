@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access_api::AccessApi, alarms_api::AlarmsApi, api::Api, broker_api::BrokerApi, devices::Access,
-    devices_api::DevicesApi, homes_api::HomesApi, insights_api::InsightsApi, latest_api::LatestApi,
-    live_api::LiveApi, rules_api::RulesApi, scenes_api::ScenesApi, service::Kind,
-    stores_api::StoresApi, twins_api::TwinsApi,
+    access_api::AccessApi, alarms_api::AlarmsApi, api::Api, broker_api::BrokerApi,
+    deliveries_api::DeliveriesApi, devices::Access, devices_api::DevicesApi, homes_api::HomesApi,
+    insights_api::InsightsApi, latest_api::LatestApi, live_api::LiveApi, rules_api::RulesApi,
+    scenes_api::ScenesApi, service::Kind, stores_api::StoresApi, twins_api::TwinsApi,
 };
 
 /// Shapes that are only sent, never received: all their fields are always there, null where unknown.
-const SENT: [&str; 71] = [
+const SENT: [&str; 73] = [
     "Alarm",
     "AlarmList",
     "AuditEntry",
@@ -34,6 +34,8 @@ const SENT: [&str; 71] = [
     "Conflicts",
     "Contender",
     "CopyFault",
+    "Delivery",
+    "DeliveryList",
     "Device",
     "DeviceDetail",
     "DeviceFault",
@@ -164,6 +166,10 @@ pub(crate) fn document(kind: Kind) -> String {
     join(
         &mut document,
         described(InsightsApi::default(), title, description),
+    );
+    join(
+        &mut document,
+        described(DeliveriesApi::default(), title, description),
     );
     for name in SENT {
         if document["components"]["schemas"][name].is_null() {

@@ -2,6 +2,7 @@ use std::error::Error;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
+    compute::cast,
     csv::WriterBuilder,
     datatypes::{
         DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
@@ -15,7 +16,11 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
+use serde::Serialize;
 use serde_json::{Number, Value};
+use tarn_common::{query::readings::COUNT, reading::column};
+
+use crate::types::moment;
 
 /// Moments in JSON and CSV: RFC 3339, UTC, milliseconds.
 const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
@@ -64,6 +69,82 @@ pub(crate) fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
     Ok(writer.into_inner()?)
 }
 
+/// A reading as [`crate::types::Reading`] has it, of the columns that are there.
+#[derive(Serialize)]
+struct ReadingRow<'a> {
+    ts: String,
+    device: &'a str,
+    metric: &'a str,
+    value: Option<f64>,
+    text: Option<&'a str>,
+    unit: Option<&'a str>,
+    received: Option<String>,
+    seq: Option<i64>,
+    quality: Option<i64>,
+    edge: Option<&'a str>,
+    count: Option<i64>,
+}
+
+/// Readings of a device as a JSON array, written as it is made: a page may have a hundred thousand.
+pub(crate) fn readings(batches: &[RecordBatch], device: &str) -> Encoded {
+    let mut json = Vec::from(b"[");
+    for batch in batches {
+        let named = |name: &str, kind: &DataType| match batch.column_by_name(name) {
+            Some(column) => cast(column, kind).map(Some),
+            None => Ok(None),
+        };
+        let texts = |name: &str| named(name, &DataType::Utf8);
+        let numbers = |name: &str| named(name, &DataType::Int64);
+        let (metric, text, unit) = (
+            texts(column::METRIC)?,
+            texts(column::TEXT)?,
+            texts(column::UNIT)?,
+        );
+        let edge = texts("edge")?;
+        let (ts, received) = (numbers(column::TS)?, numbers(column::RECEIVED)?);
+        let (seq, quality, count) = (
+            numbers(column::SEQ)?,
+            numbers(column::QUALITY)?,
+            numbers(COUNT)?,
+        );
+        let value = named(column::VALUE, &DataType::Float64)?;
+        for row in 0..batch.num_rows() {
+            let reading = ReadingRow {
+                ts: number_at(ts.as_ref(), row).map(moment).unwrap_or_default(),
+                device,
+                metric: text_at(metric.as_ref(), row).unwrap_or_default(),
+                value: at(value.as_ref(), row).map(|v| v.as_primitive::<Float64Type>().value(row)),
+                text: text_at(text.as_ref(), row),
+                unit: text_at(unit.as_ref(), row),
+                received: number_at(received.as_ref(), row).map(moment),
+                seq: number_at(seq.as_ref(), row),
+                quality: number_at(quality.as_ref(), row),
+                edge: text_at(edge.as_ref(), row),
+                count: number_at(count.as_ref(), row),
+            };
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            serde_json::to_writer(&mut json, &reading)?;
+        }
+    }
+    json.push(b']');
+    Ok(json)
+}
+
+/// The column, where it has something in this row.
+fn at(column: Option<&ArrayRef>, row: usize) -> Option<&ArrayRef> {
+    column.filter(|column| column.is_valid(row))
+}
+
+fn text_at(column: Option<&ArrayRef>, row: usize) -> Option<&str> {
+    at(column, row).map(|column| column.as_string::<i32>().value(row))
+}
+
+fn number_at(column: Option<&ArrayRef>, row: usize) -> Option<i64> {
+    at(column, row).map(|column| column.as_primitive::<Int64Type>().value(row))
+}
+
 /// Rows as arrays of JSON values: numbers that JSON cannot say (NaN, infinite) are null, moments are
 /// RFC 3339, and what JSON has no type for is text.
 pub(crate) fn rows(
@@ -74,7 +155,7 @@ pub(crate) fn rows(
         let columns = batch
             .columns()
             .iter()
-            .map(column)
+            .map(values)
             .collect::<Result<Vec<_>, _>>()?;
         let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
         for _ in 0..batch.num_rows() {
@@ -90,7 +171,7 @@ pub(crate) fn rows(
 }
 
 /// A column as JSON values.
-pub(crate) fn column(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
+pub(crate) fn values(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
     macro_rules! numbers {
         ($kind:ty) => {
             array

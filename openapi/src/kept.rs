@@ -66,6 +66,13 @@ impl Answers {
 /// JSON that is encoded already.
 pub(crate) struct Encoded<T>(Bytes, PhantomData<fn() -> T>);
 
+impl<T> Encoded<T> {
+    /// This is the JSON of such a value.
+    pub(crate) fn new(json: Vec<u8>) -> Encoded<T> {
+        Encoded(json.into(), PhantomData)
+    }
+}
+
 impl<T: Type> Payload for Encoded<T> {
     const CONTENT_TYPE: &'static str = Json::<T>::CONTENT_TYPE;
 

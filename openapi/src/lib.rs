@@ -20,6 +20,8 @@ pub mod automation;
 mod broker_api;
 /// The page for people, embedded.
 mod dashboard;
+/// Operations on messages to people that are not delivered.
+mod deliveries_api;
 /// What a host does for devices.
 mod devices;
 /// Operations on devices that only a box has.

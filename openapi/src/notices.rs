@@ -10,8 +10,8 @@ use prometheus_client::{
 };
 use tarn_common::{clock::Clock, ids::HomeId};
 use tarn_notify::{
-    Alarm, AlarmState, Channels, Class, Delivery, Notice, Notifier, NotifyError, Observer, Outcome,
-    Severity, Surroundings,
+    Alarm, AlarmState, Channels, Class, Delivery, DeliveryId, Notice, Notifier, NotifyError,
+    Observer, Outcome, Severity, Surroundings,
 };
 use tarn_rules::{input, rule};
 use tokio_util::sync::CancellationToken;
@@ -93,6 +93,13 @@ impl Teller {
         self.0.is_some()
     }
 
+    /// The names of the channels to people.
+    #[must_use]
+    pub fn channels(&self) -> Vec<String> {
+        let channels = self.0.iter().flat_map(Notifier::channels);
+        channels.map(str::to_owned).collect()
+    }
+
     /// See to it that people are told of these alarms, which are all that the home has. On return what is new is on disk.
     pub async fn alarms(&self, home: &HomeId, alarms: &BTreeMap<String, AlarmRecord>) {
         let Some(notifier) = &self.0 else {
@@ -105,6 +112,37 @@ impl Teller {
         if let Err(error) = notifier.reconcile(&alarms).await {
             tracing::error!(%home, %error, "alarms cannot be queued for people; it is tried again with the next");
         }
+    }
+
+    /// What waits for people of this home, and what was given up, each in the order in which it was queued.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub async fn undelivered(
+        &self,
+        home: &HomeId,
+    ) -> Result<(Vec<Delivery>, Vec<Delivery>), NotifyError> {
+        let Some(notifier) = &self.0 else {
+            return Ok(Default::default());
+        };
+        let (mut waiting, mut dead) = (notifier.waiting().await?, notifier.dead().await?);
+        for deliveries in [&mut waiting, &mut dead] {
+            deliveries.retain(|delivery| delivery.message.home() == home.as_str());
+        }
+        Ok((waiting, dead))
+    }
+
+    /// Try again what was given up. Gives whether there is such a message of this home.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub async fn retry(&self, home: &HomeId, id: DeliveryId) -> Result<bool, NotifyError> {
+        let Some(notifier) = &self.0 else {
+            return Ok(false);
+        };
+        let dead = notifier.dead().await?;
+        let is_own = |it: &Delivery| it.id == id && it.message.home() == home.as_str();
+        Ok(dead.iter().any(is_own) && notifier.retry(id).await?)
     }
 
     /// Tell people something. On return it is on disk.

@@ -20,6 +20,7 @@ use crate::{
     api::Api,
     broker_api::BrokerApi,
     dashboard,
+    deliveries_api::DeliveriesApi,
     devices::Access,
     devices_api::DevicesApi,
     document::{docs_html, document},
@@ -154,6 +155,7 @@ pub fn app(
         access: access.clone(),
         api: api.clone(),
     };
+    let deliveries = DeliveriesApi { api: api.clone() };
     let routes = match broker {
         None => routes.nest(
             "/",
@@ -169,6 +171,7 @@ pub fn app(
                     scenes,
                     alarms,
                     insights,
+                    deliveries,
                     StoresApi { stores },
                 )),
                 title,
@@ -183,7 +186,7 @@ pub fn app(
                 OpenApiService::new(
                     gate.before((
                         api, latest, live, people, broker, devices, twins, homes, rules, scenes,
-                        alarms, insights,
+                        alarms, insights, deliveries,
                     )),
                     title,
                     version,

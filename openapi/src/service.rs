@@ -11,7 +11,7 @@ use tarn_common::{
 
 use crate::{
     access::Access, broker_api::BrokerService, devices::DeviceService, insights::InsightService,
-    live::LiveHub, stores_api::StoresService,
+    live::LiveHub, notices::Teller, stores_api::StoresService,
 };
 
 /// Who serves the interface.
@@ -61,6 +61,10 @@ pub trait Service: Debug + Send + Sync + 'static {
     }
     /// What it does for insights by itself; only a box does.
     fn insights(&self) -> Option<&dyn InsightService> {
+        None
+    }
+    /// Tells people; none for one that does not.
+    fn teller(&self) -> Option<&Teller> {
         None
     }
     /// The home that it is for; none for one that is for many.

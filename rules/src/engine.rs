@@ -16,7 +16,7 @@ use crate::{
     rule::RuleId,
     state::{RuleState, State},
     stats::Stats,
-    world::World,
+    world::{Unfilled, World, history::Sample},
 };
 
 /// Time: what is due, what was missed, clocks that jump.
@@ -169,6 +169,17 @@ impl Engine {
             Input::Alarm { id, state } => note(&mut world.alarms, id, state).is_ok(),
         };
         self.stats.readings_dropped += u64::from(!is_known);
+    }
+
+    /// Windows that have begun since this was asked last, and know nothing of what was before.
+    pub fn take_unfilled(&mut self) -> Vec<Unfilled> {
+        self.world.take_unfilled()
+    }
+
+    /// Has a window know what its series told before, in the order of time, in the place of what it has. Nothing looks, nothing
+    /// fires.
+    pub fn fill(&mut self, window: &Unfilled, samples: Vec<Sample>) {
+        self.world.fill(window, samples);
     }
 
     /// The home is here from now on. Set the rules next: those that wait for the sun or a time of day wait anew.

@@ -193,7 +193,7 @@ pub enum Action {
     Publish {
         /// Topic.
         topic: String,
-        /// Payload: text as it is, anything else as JSON.
+        /// Payload: a text, which may hold `{{ expression }}`, or anything else as JSON.
         payload: serde_json::Value,
         /// Whether the broker keeps it.
         #[serde(default, skip_serializing_if = "is_false")]

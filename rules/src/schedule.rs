@@ -37,7 +37,7 @@ const REPEATED_MAX: usize = 24 * 60;
 const CRON_YEARS_MAX: i16 = 30;
 
 /// When a clock makes a rule look.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Schedule {
     /// A pattern of times of day.
     Cron(Box<Times>),
@@ -53,7 +53,7 @@ pub enum Schedule {
 }
 
 /// A pattern of times of day.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Times {
     cron: Cron,
     /// Whether it is meant by hours that pass rather than by what the clock shows: the pattern's hour is `*` or `*/n`.

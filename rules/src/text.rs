@@ -105,6 +105,10 @@ pub(crate) fn texts_of(action: &mut Action) -> Vec<(&'static str, &mut String)> 
             texts
         }
         Action::Raise { message, .. } => vec![("message", message)],
+        Action::Publish {
+            payload: serde_json::Value::String(payload),
+            ..
+        } => vec![("payload", payload)],
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::input::{AlarmState, Reading};
 /// What was told of a series over a length of time.
 pub mod history;
 
-use history::History;
+use history::{History, Sample};
 
 /// Series that are remembered at most; readings of others are dropped and counted.
 pub const SERIES_MAX: usize = 100_000;
@@ -50,6 +50,17 @@ pub struct Before {
     pub text: Option<Box<str>>,
 }
 
+/// A history that has begun: what its series told before is not in it yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unfilled {
+    /// How long back it goes, in milliseconds.
+    pub window_ms: i64,
+    /// Device of the series.
+    pub device: String,
+    /// Metric of the series.
+    pub metric: String,
+}
+
 /// What is known of a home.
 #[derive(Debug, Default)]
 pub struct World {
@@ -57,6 +68,8 @@ pub struct World {
     series: Vec<Series>,
     histories: usize,
     thinned: u64,
+    /// Histories that nobody has asked to fill yet.
+    unfilled: Vec<(SeriesId, i64)>,
     /// The home's mode.
     pub mode: Option<String>,
     /// Members, and whether each is at home.
@@ -176,11 +189,50 @@ impl World {
                     .position(|history| history.window_ms() == window_ms)?;
                 Some(histories.swap_remove(at))
             });
-            let history = kept.unwrap_or_else(|| History::new(window_ms));
+            let history = kept.unwrap_or_else(|| {
+                self.unfilled.push((id, window_ms));
+                History::new(window_ms)
+            });
             self.series[id.index()].histories.push(history);
             self.histories += 1;
         }
         refused
+    }
+
+    /// Histories that have begun since this was asked last.
+    pub fn take_unfilled(&mut self) -> Vec<Unfilled> {
+        let unfilled: HashMap<SeriesId, Vec<i64>> = std::mem::take(&mut self.unfilled)
+            .into_iter()
+            .fold(HashMap::new(), |mut all, (id, window_ms)| {
+                all.entry(id).or_default().push(window_ms);
+                all
+            });
+        if unfilled.is_empty() {
+            return Vec::new();
+        }
+        let named = self.ids.iter().flat_map(|(device, metrics)| {
+            metrics.iter().map(move |(metric, id)| (device, metric, id))
+        });
+        let histories = named.flat_map(|(device, metric, id)| {
+            let windows = unfilled.get(id).into_iter().flatten();
+            windows.map(|window_ms| Unfilled {
+                window_ms: *window_ms,
+                device: device.to_string(),
+                metric: metric.to_string(),
+            })
+        });
+        histories.collect()
+    }
+
+    /// Puts samples, in the order of time, in the place of what a history has, if it is still kept.
+    pub fn fill(&mut self, history: &Unfilled, samples: Vec<Sample>) {
+        let Some(id) = self.find(&history.device, &history.metric) else {
+            return;
+        };
+        let mut histories = self.series[id.index()].histories.iter_mut();
+        if let Some(history) = histories.find(|known| known.window_ms() == history.window_ms) {
+            history.fill(samples);
+        }
     }
 
     /// Forgets samples that are later than this, after the clock went back.

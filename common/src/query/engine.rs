@@ -31,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     answer::{Answer, Limits, batch_bytes, plain_batch, plain_schema},
+    days::KnownDays,
     error::{QueryError, may_be_a_file, memory_limit, sort_out},
     events::{self, Events, KnownEvents},
     guard::{REFUSED_FUNCTIONS, check_plan, check_text},
@@ -80,6 +81,7 @@ pub struct Engine {
     pub(super) summaries: Arc<Summaries>,
     pub(super) merged: MergedHomes,
     pub(super) events: KnownEvents,
+    pub(super) days: KnownDays,
     runtime: Option<Runtime>,
     /// Made for the first question: a box that nobody asks should stay small.
     base: OnceLock<SessionState>,
@@ -135,6 +137,7 @@ impl Engine {
             summaries: Arc::default(),
             merged: MergedHomes::default(),
             events: KnownEvents::default(),
+            days: KnownDays::default(),
             runtime: Some(runtime),
             base: OnceLock::new(),
             threads: settings.threads.max(1),

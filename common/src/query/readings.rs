@@ -40,7 +40,7 @@ pub const METRICS_MAX: usize = 100;
 pub const COUNT: &str = "count";
 
 /// How the values of a bucket become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Aggregate {
     /// Arithmetic mean of the numbers.
     #[default]
@@ -163,11 +163,10 @@ impl Engine {
             ..limits
         };
         let bucketed = query.every.is_some();
-        let answer = self
-            .ask(limits, None, move |context: SessionContext| {
-                plan.clone().frame(context).boxed()
-            })
-            .await?;
+        let answer = match self.by_days(&plan, limits).await? {
+            Some(answer) => answer,
+            None => self.by_scan(plan, limits).await?,
+        };
         let last = answer.truncated.then(|| answer.batches.last()).flatten();
         let next_cursor = last
             .and_then(|batch| cursor_of(batch, bucketed))
@@ -180,15 +179,28 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// A page from the files, whatever is known.
+    pub(super) async fn by_scan(
+        self: &Arc<Self>,
+        plan: Plan,
+        limits: Limits,
+    ) -> Result<Answer, QueryError> {
+        let question = move |context: SessionContext| plan.clone().frame(context).boxed();
+        self.ask(limits, None, question).await
+    }
+}
+
+/// A page as it is asked for.
 #[derive(Debug, Clone)]
-struct Plan {
-    query: ReadingsQuery,
-    cursor: Option<Cursor>,
-    limit: usize,
+pub(super) struct Plan {
+    pub(super) query: ReadingsQuery,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) limit: usize,
 }
 
 impl Plan {
-    async fn frame(self, context: SessionContext) -> Result<DataFrame, DataFusionError> {
+    pub(super) async fn frame(self, context: SessionContext) -> Result<DataFrame, DataFusionError> {
         let frame = context.table(TABLE).await?.filter(self.filter())?;
         let frame = match self.query.every {
             None => raw(frame, self.cursor)?,
@@ -204,7 +216,7 @@ impl Plan {
     }
 
     /// What lies before the cursor's moment is in no further page: it is not even read.
-    fn from(&self) -> Option<i64> {
+    pub(super) fn from(&self) -> Option<i64> {
         let cursor = self.cursor.as_ref();
         let after = cursor.map(|(Cursor::Raw(ts, ..) | Cursor::Bucket(ts, ..))| *ts);
         self.query.from.max(after)

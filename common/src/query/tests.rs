@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow::{
-    array::AsArray,
+    array::{Array, AsArray},
     datatypes::{Float64Type, Int64Type, TimestampMillisecondType},
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     Aggregate, Answer, ChunkFile, Engine, EngineSettings, Lake, LakeError, Limits, Missing,
-    QueryError, ReadingsQuery, Tail, View, when,
+    QueryError, ReadingsQuery, Tail, View, readings::Plan, when,
 };
 use crate::{
     catalog::Snapshot,
@@ -691,6 +691,103 @@ async fn what_is_merged_of_devices_is_what_the_chunks_say_now() {
     let asked = moving.lake.asked.lock();
     let by_the_old = asked.len() - (1 + 3 + 2 + 2 + all.len());
     assert_eq!(by_the_old, all.len(), "each chunk is read once");
+}
+
+/// The rows of a page's buckets.
+fn buckets_of(answer: &Answer) -> Vec<(i64, String, Option<f64>, i64)> {
+    let rows = answer.batches.iter().flat_map(|batch| {
+        let ts = batch.column(0).as_primitive::<TimestampMillisecondType>();
+        let metric = batch.column(1).as_string::<i32>();
+        let value = batch.column(3).as_primitive::<Float64Type>();
+        let count = batch.column(5).as_primitive::<Int64Type>();
+        (0..batch.num_rows()).map(|row| {
+            let value = value.is_valid(row).then(|| value.value(row));
+            (
+                ts.value(row),
+                metric.value(row).to_owned(),
+                value,
+                count.value(row),
+            )
+        })
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn buckets_by_known_days_are_those_of_a_scan() {
+    let mut lake = lake();
+    lake.add(
+        "alpha",
+        1,
+        &rows("attic/t", "humidity", DAY, 2 * HOUR_MS, 40, 200),
+    );
+    let all = lake.view.chunks.to_vec();
+    let moving = Arc::new(MovingLake {
+        lake,
+        chunks: Mutex::default(),
+    });
+    let engine = Arc::new(Engine::new(moving.clone(), &EngineSettings::default()).unwrap());
+    for chunks in [&all[..1], &all[..3], &all[1..3], &all[..]] {
+        *moving.chunks.lock() = Arc::new(chunks.to_vec());
+        for (from, to, aggregate, limit) in [
+            (None, None, Aggregate::Avg, 1000),
+            (None, None, Aggregate::Avg, 7),
+            (Some(DAY), Some(DAY + 2 * DAY_MS), Aggregate::Last, 1000),
+            (
+                Some(DAY + HOUR_MS),
+                Some(DAY + 2 * DAY_MS + 1),
+                Aggregate::Count,
+                5,
+            ),
+        ] {
+            for every in [HOUR_MS, 8 * HOUR_MS, DAY_MS] {
+                let mut query = ReadingsQuery {
+                    from,
+                    to,
+                    every: Some(every),
+                    aggregate: Some(aggregate),
+                    limit: Some(limit),
+                    ..query("alpha", "attic/t")
+                };
+                let plan = Plan {
+                    query: query.clone(),
+                    cursor: None,
+                    limit: 1000,
+                };
+                let limits = Limits {
+                    rows: 1000,
+                    ..limits()
+                };
+                let wanted = buckets_of(&engine.by_scan(plan, limits).await.unwrap());
+                let mut found = Vec::new();
+                loop {
+                    let page = engine.readings(&query, limits).await.unwrap();
+                    found.extend(buckets_of(&page.answer));
+                    query.cursor = page.next_cursor;
+                    if query.cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, wanted, "{query:?} of {} chunks", chunks.len());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn days_that_are_known_are_not_read_again() {
+    let (lake, engine) = engine(lake());
+    let query = ReadingsQuery {
+        every: Some(HOUR_MS),
+        ..query("alpha", "attic/t")
+    };
+    let first = engine.readings(&query, limits()).await.unwrap();
+    let asked = lake.asked.lock().len();
+    assert_eq!(asked, 3);
+    let again = engine.readings(&query, limits()).await.unwrap();
+    assert_eq!(buckets_of(&again.answer), buckets_of(&first.answer));
+    assert_eq!(again.answer.rows(), 74);
+    assert_eq!(lake.asked.lock().len(), asked);
 }
 
 #[test]

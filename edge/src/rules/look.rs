@@ -32,14 +32,11 @@ pub(super) struct Seen {
 }
 
 impl RuleStage {
-    /// Tell the engine what has changed since the last look.
-    pub(super) fn look(&self, running: &mut Running, settings: Option<Settings>) -> Seen {
+    /// Tell the engine what has happened since the last look. `seen` is what settings gave, where they have changed.
+    pub(super) fn look(&self, running: &mut Running, seen: Option<Seen>) -> Seen {
         let now_ms = self.clock.now_ms();
-        let mut seen = Seen::default();
-        let is_changed = settings.is_some();
-        if let Some(settings) = settings {
-            self.take_settings(running, settings, now_ms, &mut seen);
-        }
+        let is_changed = seen.is_some();
+        let mut seen = seen.unwrap_or_default();
         if running.is_awake
             && let Err(error) = self.read_journal(running, now_ms, &mut seen)
         {
@@ -59,7 +56,10 @@ impl RuleStage {
         seen
     }
 
-    fn take_settings(&self, running: &mut Running, now: Settings, now_ms: i64, seen: &mut Seen) {
+    /// Tell the engine what the home's document says now.
+    pub(super) fn take_settings(&self, running: &mut Running, now: Settings) -> Seen {
+        let now_ms = self.clock.now_ms();
+        let mut seen = Seen::default();
         let before = std::mem::replace(&mut running.settings, now);
         let now = &running.settings;
         let engine = &mut running.engine;
@@ -88,7 +88,8 @@ impl RuleStage {
             let fired = engine.on(&Input::Alarm { id, state }, now_ms);
             seen.firings.extend(fired);
         }
-        self.started(&before.starts, now, now_ms, seen);
+        self.started(&before.starts, now, now_ms, &mut seen);
+        seen
     }
 
     /// Scenes that somebody wants and that were not carried out yet.

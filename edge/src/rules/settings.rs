@@ -32,7 +32,10 @@ impl Settings {
 
     /// Whether there is anything to look at the journal for.
     pub(super) fn want_journal(&self) -> bool {
-        !(self.rules.is_empty() && self.scenes.is_empty() && self.trackers.is_empty())
+        let is_idle = self.rules.is_empty() && self.scenes.is_empty() && self.trackers.is_empty();
+        // Who is told of an alarm may acknowledge it by MQTT.
+        let stands = |alarm: &AlarmRecord| alarm.state != AlarmState::Cleared;
+        !is_idle || self.alarms.values().any(stands)
     }
 
     pub(super) fn of(twins: &HomeTwins, now_ms: i64) -> Settings {

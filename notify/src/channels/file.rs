@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 use url::Url;
@@ -30,6 +31,7 @@ struct Written {
     url: String,
     severity: Option<Severity>,
     quiet: Option<String>,
+    zone: Option<String>,
     after: Option<String>,
     timeout: Option<String>,
     token: Option<String>,
@@ -103,6 +105,10 @@ fn channel(value: toml::Value, folder: &Path) -> Result<Channel, String> {
     })?;
     check_name(&written.name)?;
     let quiet = written.quiet.as_deref().map(str::parse).transpose();
+    let zone = written.zone.as_deref().map(|name| {
+        TimeZone::get(name)
+            .map_err(|_| format!("zone = \"{name}\" is no time zone like Europe/Vienna"))
+    });
     let after = span("after", written.after.as_deref(), AFTER_MAX)?;
     let timeout = span("timeout", written.timeout.as_deref(), TIMEOUT_MAX)?;
     Ok(Channel {
@@ -110,6 +116,7 @@ fn channel(value: toml::Value, folder: &Path) -> Result<Channel, String> {
         way: written.way(folder)?,
         severity: written.severity.unwrap_or_default(),
         quiet: quiet.map_err(|e: crate::quiet::NotQuietHours| e.to_string())?,
+        zone: zone.transpose()?,
         after,
         timeout: timeout.unwrap_or(TIMEOUT),
     })

@@ -131,6 +131,7 @@ fn what_is_wrong_is_told_with_the_channel() {
     );
     refused(&ntfy("severity = \"bad\""), "`a`: unknown variant `bad`");
     refused(&ntfy("quiet = \"10pm\""), "`a`: `10pm` are no quiet hours");
+    refused(&ntfy("zone = \"Wien\""), "is no time zone like");
     refused(
         &ntfy("after = \"soon\""),
         "`a`: after = \"soon\" is no length",

@@ -29,6 +29,9 @@ impl State {
         match &attempt.result {
             Ok(()) => self.delivered(channel, id),
             Err(Failure::Never { words }) => {
+                if let Some(delivery) = self.waiting.get_mut(&id) {
+                    delivery.attempts = delivery.attempts.saturating_add(1);
+                }
                 if let Some(dead) = self.bury(id, words, now_ms) {
                     self.never_told(&dead);
                 }

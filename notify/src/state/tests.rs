@@ -153,11 +153,7 @@ fn words(message: &Message) -> String {
     let Some(alarm) = message.alarm() else {
         return message.title();
     };
-    let severity = match alarm.severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    };
+    let severity = alarm.severity.word();
     let flapping = match message.flapping() {
         None => "",
         Some(Flapping::Began) => " began",

@@ -61,7 +61,7 @@ pub fn need(operation: &str) -> Option<Need> {
         | "setGroup" | "setPresence" => Need::Control,
         "updateDevice" | "mergeDevices" | "splitDevice" | "resolveConflict" | "putRoom"
         | "deleteRoom" | "putRule" | "deleteRule" | "putScene" | "deleteScene" | "setPlace"
-        | "putInsightPack" => Need::Arrange,
+        | "putInsightPack" | "listDeliveries" | "retryDelivery" => Need::Arrange,
         "putMember" | "deleteMember" | "listTokens" | "createToken" | "revokeToken"
         | "listAudit" | "listClients" | "disconnectClient" => Need::Administer,
         "syncTwins" => Need::Sync,

@@ -240,7 +240,7 @@ pub(crate) struct RuleGroup {
 pub(crate) struct RulePublish {
     /// Topic.
     topic: String,
-    /// Payload: a text as it is, anything else as JSON.
+    /// Payload: a text, which may hold `{{ expression }}`, or anything else as JSON.
     payload: Any<Value>,
     /// Whether the broker keeps it.
     retain: Option<bool>,

@@ -8,9 +8,9 @@ pub const SAMPLES_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// When the first of them was measured, in milliseconds since the epoch.
-    first_ms: i64,
+    pub first_ms: i64,
     /// When the last of them was measured.
-    last_ms: i64,
+    pub last_ms: i64,
     /// How many.
     pub count: u32,
     /// Their sum.
@@ -115,6 +115,17 @@ impl History {
         false
     }
 
+    /// What was told before, in the order of time, in the place of all that it has.
+    pub(crate) fn fill(&mut self, samples: Vec<Sample>) {
+        self.samples = samples.into();
+        while self.samples.len() > SAMPLES_MAX
+            && let Some(first) = self.samples.pop_front()
+            && let Some(second) = self.samples.front_mut()
+        {
+            *second = first.and(*second);
+        }
+    }
+
     /// All that was told within the window before now, as one.
     #[must_use]
     pub fn sum(&self, now_ms: i64) -> Sample {
@@ -168,6 +179,19 @@ mod tests {
         assert_eq!(thinned as usize, 6_000 - history.samples.len());
         let half = history.sum(599_900 + 300_000);
         assert!((2_950..=3_050).contains(&half.count), "{}", half.count);
+    }
+
+    #[test]
+    fn what_was_told_before_is_in_it() {
+        let mut history = History::new(1_000_000);
+        history.push(5_000, 1.0, 5_000);
+        let many = (0..SAMPLES_MAX as i64 + 3).map(|ms| Sample::one(ms, 2.0));
+        history.fill(many.collect());
+        assert_eq!(history.samples.len(), SAMPLES_MAX);
+        history.push(6_000, 9.0, 6_000);
+        let sum = history.sum(6_000);
+        assert_eq!((sum.count, sum.max), (SAMPLES_MAX as u32 + 4, 9.0));
+        assert_eq!((sum.first_ms, sum.last_ms), (0, 6_000));
     }
 
     #[test]

@@ -15,6 +15,14 @@ fn the_demo_shows_the_whole_road_and_ends_by_itself() {
         "chunks shipped",
         "rows in the lake",
         "| home-",
+        "many makes",
+        "security",
+        "warmth",
+        "energy",
+        "devices",
+        "health",
+        "film",
+        "one word",
     ] {
         assert!(demo.contains(part), "{part:?} is not in\n{demo}");
     }

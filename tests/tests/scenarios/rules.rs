@@ -182,3 +182,43 @@ fn rules_are_checked_when_they_are_set() {
     assert_eq!(house.http.json(&house.url("/rules"))["rules"], json!([]));
     house.edge.assert_quiet(&[]);
 }
+
+/// A window has what was measured before the rule was set and before a power cut, each reading once, whether it is cut or not.
+#[test]
+fn windows_know_what_was_before_the_rule_and_before_a_power_cut() {
+    let mut house = House::started("rule-windows", |launch| launch.arg("--cut-age", "1s"));
+    let told = |house: &House, values: &[u32]| {
+        let payloads: Vec<String> = values.iter().map(|n| format!("{{\"n\": {n}}}")).collect();
+        let messages: Vec<(&str, &[u8])> = payloads
+            .iter()
+            .map(|payload| ("home/a", payload.as_bytes()))
+            .collect();
+        house.publish(&messages);
+    };
+    let cut = |house: &House, readings: u32| {
+        wait::until_true(LIMIT, format!("{readings} readings should be cut"), || {
+            house.metric("tarn_cut_readings_total") >= Some(f64::from(readings))
+        });
+    };
+    told(&house, &[10, 10, 10]);
+    cut(&house, 3);
+    let rule = json!({
+        "name": "A high hour", "when": [{"reading": {"device": "home/a", "metric": "n"}}],
+        "if": "avg('home/a/n', '1h') > 50.0",
+        "then": [{"raise": {"alarm": "high", "severity": "info",
+            "message": "{{ count('home/a/n', '1h') }} with {{ sum('home/a/n', '1h') }}"}}],
+    });
+    let answer = put(&house, "high", &rule);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    told(&house, &[80]);
+    cut(&house, 4);
+    told(&house, &[60]);
+    house.edge.kill_9();
+    house.edge.restart();
+    told(&house, &[100, 200]);
+    let alarm = wait::until(LIMIT, "the alarm should be raised", || {
+        alarms(&house).into_iter().next()
+    });
+    // 38 before the last one, 67 with it.
+    assert_eq!(alarm["message"], "7 with 470");
+}

@@ -72,3 +72,12 @@ fn what_waited_before_quiet_hours_keeps_its_end() {
         "raised warning ended",
     ]);
 }
+
+#[test]
+fn quiet_hours_are_those_of_whoever_is_told() {
+    // Noon by UTC is nine in the evening in Tokyo.
+    let mut house = House::new("quiet = \"22:00-07:00\"\nzone = \"Asia/Tokyo\"");
+    house.pass(2 * 60 * MINUTE).warn().heard(&[]);
+    house.pass(8 * 60 * MINUTE);
+    house.heard(&["raised warning"]);
+}

@@ -214,3 +214,26 @@ fn a_reading_that_is_a_level_and_a_moment_fires_once() {
     assert_eq!(home.tell("a/x", 3.0).len(), 1);
     assert!(home.tell("a/x", 3.0).is_empty());
 }
+
+#[test]
+fn a_text_that_is_published_tells_values() {
+    let publish = |payload: Value| json!({"publish": {"topic": "t", "payload": payload}});
+    let all = [(
+        "echo",
+        json!({
+            "when": at_reading("a/b"),
+            "then": [publish(json!("{{ value('a/b') }} W")), publish(json!({"as": "{{ it is }}"}))],
+        }),
+    )];
+    let mut home = Home::new(&all);
+    let fired = home.tell("a/b", 8.5);
+    let told: Vec<&Value> = fired[0]
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            crate::rule::Action::Publish { payload, .. } => Some(payload),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [&json!("8.5 W"), &json!({"as": "{{ it is }}"})]);
+}

@@ -185,3 +185,39 @@ fn a_back_test_knows_what_was_told_before() {
         .collect();
     assert_eq!(at, [160_000]);
 }
+
+#[test]
+fn windows_that_begin_are_told_what_was_before() {
+    let all = [(
+        "damp",
+        json!({"when": at_reading("a/b"), "if": "avg('a/b', '10m') > 70 && max('a/b', '1h') > 90"}),
+    )];
+    let mut home = Home::new(&all);
+    let windows = home.engine.take_unfilled();
+    let wanted = [600_000, 3_600_000].map(|window_ms| Unfilled {
+        window_ms,
+        device: "a".into(),
+        metric: "b".into(),
+    });
+    let mut sorted = windows.clone();
+    sorted.sort();
+    assert_eq!(sorted, wanted);
+    assert_eq!(home.engine.take_unfilled(), []);
+    let sample = |before_ms: i64, value: f64| Sample {
+        first_ms: home.now_ms - before_ms,
+        last_ms: home.now_ms - before_ms,
+        count: 1,
+        sum: value,
+        min: value,
+        max: value,
+    };
+    let (low, high) = (sample(60_000, 50.0), sample(1_800_000, 95.0));
+    home.engine.fill(&wanted[0], vec![low]);
+    home.engine.fill(&wanted[1], vec![high, low]);
+    // 62.5 on average, where it would be 75 without what was before.
+    assert!(home.tell("a/b", 75.0).is_empty());
+    assert_eq!(home.tell("a/b", 95.0).len(), 1);
+    // A rule that stays keeps its windows.
+    home.engine.set_rules(&rules(&all), home.now_ms);
+    assert_eq!(home.engine.take_unfilled(), []);
+}

@@ -194,7 +194,7 @@ impl House {
     }
 
     /// The box's metrics.
-    fn metric(&self, name: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         let text = self.http.get(&self.edge.url("/metrics"), "*/*").text();
         let line = text
             .lines()

@@ -10,6 +10,12 @@ mod energy;
 mod film;
 /// Air and blood pressure.
 mod health;
+/// A server that is told of alarms.
+mod hook;
+/// Messages that nobody takes.
+mod messages;
+/// Home Assistant on the wall.
+mod panel;
 /// Rules that go wrong, and others that do not mind.
 mod robust;
 /// A door that opens while nobody is at home.

@@ -1,71 +1,15 @@
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tarn_tests::wait;
 
-use super::{alarm, obey, put, settable, switch, thing, wait_alarm, wait_last, with_hook};
+use super::{
+    alarm, hook::Hook, obey, put, settable, switch, thing, wait_alarm, wait_last, with_hook,
+};
 use crate::devices::{House, LIMIT, mute};
 
 /// From the contact's message to the alarm's, for the fastest of five: the others may have met a busy machine.
 const SOON: Duration = Duration::from_millis(100);
-
-/// Somebody's own server, which is told of alarms.
-struct Hook {
-    port: u16,
-    told: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Hook {
-    fn start() -> Hook {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let told: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let taken = told.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if let Some(body) = answer(stream) {
-                    taken.lock().expect("nobody panicked").push(body);
-                }
-            }
-        });
-        Hook { port, told }
-    }
-
-    fn told(&self) -> Vec<Value> {
-        self.told.lock().expect("nobody panicked").clone()
-    }
-}
-
-/// Takes one request and answers 204; gives its body.
-fn answer(mut stream: TcpStream) -> Option<Value> {
-    let mut bytes = Vec::new();
-    let mut part = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length")
-                    .then(|| value.trim().parse::<usize>().ok())?
-            })?;
-            if body.len() >= length {
-                stream
-                    .write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
-                    .ok()?;
-                return serde_json::from_str(body).ok();
-            }
-        }
-        match stream.read(&mut part) {
-            Ok(n) if n > 0 => bytes.extend_from_slice(&part[..n]),
-            _ => return None,
-        }
-    }
-}
 
 /// The last to go arms the house by itself. A door that opens then is an alarm within moments, with a siren and a message to
 /// people; it outlives a power cut, people are told of it all the same, and who comes home disarms.

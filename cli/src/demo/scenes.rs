@@ -104,7 +104,7 @@ const PLAYS: [Play; 9] = [
         name: "film",
         story: "the television plays: the lights follow",
         cue: Cue::Publish("demo/tv", r#"{"state": "playing"}"#, 1),
-        end: ("rule", "scene/film", "done"),
+        end: ("rule", "film", "done"),
     },
     Play {
         name: "many makes",

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use tarn_tests::wait;
 
-use super::{hook::Hook, put, with_hook};
+use super::{hook::Hook, put, sql, with_hook};
 use crate::devices::{House, LIMIT};
 
 fn undelivered(house: &House) -> Vec<Value> {
@@ -46,6 +46,13 @@ fn messages_that_nobody_took_are_shown_and_tried_again() {
             .is_some_and(|why| why.contains("410")),
         "{dead}"
     );
+    // What is not noted as done before the power cut would be told again.
+    wait::until_true(LIMIT, "it should be noted", || {
+        sql(
+            &house,
+            "SELECT count(*) FROM events WHERE kind = 'rule' AND metric = 'tell' AND reason = 'done'",
+        )[0] == 1
+    });
     house.edge.kill_9();
     house.edge.restart();
     assert_eq!(wait_state(&house, "dead"), dead);

@@ -1,0 +1,139 @@
+use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
+
+use tarn_broker::log::PublishLog;
+use tarn_common::ids::Seq;
+use tarn_openapi::automation::{AlarmRecord, Started};
+use tarn_rules::{engine::Engine, input::Input, rule::Whereabouts, stats::Stats};
+
+use super::{
+    RuleStage, Running,
+    look::Seen,
+    settings::{self, Settings},
+    state::{Kept, StateFile},
+};
+
+/// What runs, when it begins, with what was told and done before.
+struct Begun {
+    running: Running,
+    alarms: BTreeMap<String, AlarmRecord>,
+    starts: BTreeMap<String, Started>,
+}
+
+impl RuleStage {
+    /// Go on from what was kept. In a hurry windows are not filled first: while that is done, a cut may take the journal away
+    /// that has to be read next.
+    pub(super) async fn begin(
+        self: Arc<Self>,
+        in_a_hurry: bool,
+    ) -> Option<io::Result<(Running, Seen)>> {
+        let mut begun = match self.clone().on_thread(RuleStage::restore).await? {
+            Ok(begun) => begun,
+            Err(error) => return Some(Err(error)),
+        };
+        if !in_a_hurry {
+            self.fill_windows(&mut begun.running).await;
+        }
+        self.on_thread(|stage| stage.catch_up(begun)).await
+    }
+
+    /// The engine as it was kept.
+    fn restore(&self) -> io::Result<Begun> {
+        let (file, kept) = StateFile::open(self.file.clone())?;
+        let (_, cut_upto) = self.shelf.view();
+        let version = settings::version(&self.twins);
+        let now_ms = self.clock.now_ms();
+        let settings = Settings::of(&self.twins, now_ms);
+        // Rules that never ran have no past to catch up with.
+        let is_awake = kept.is_some() && settings.want_journal();
+        let Kept {
+            mut state,
+            latest,
+            alarms,
+            starts,
+            asked_upto,
+        } = kept.unwrap_or_default();
+        if is_awake && state.upto.is_some_and(|upto| upto < cut_upto.0) {
+            // They had read it, unless they were more than a cut behind.
+            tracing::info!(upto = state.upto, %cut_upto, "rules go on behind what was cut");
+        }
+        // What the document says now is what rules know of it.
+        state.mode = Some(settings.mode.clone());
+        let standing = settings.alarms.iter();
+        state.alarms = standing
+            .map(|(id, alarm)| (id.clone(), alarm.state))
+            .collect();
+        let presence = settings.presence.iter();
+        state.presence = presence
+            .map(|(member, record)| (member.clone(), record.is == Whereabouts::Home))
+            .collect();
+        let mut engine = Engine::restore(settings.place.or(self.zone.clone()), state);
+        engine.set_rules(&settings.rules, now_ms);
+        for latest in &latest {
+            engine.on(&Input::Reading(latest.as_reading()), now_ms);
+        }
+        let running = Running {
+            engine,
+            is_awake,
+            known_upto: match is_awake {
+                true => Seq::ZERO,
+                false => *self.journal.durable().borrow(),
+            },
+            asked_upto: match is_awake {
+                true => Seq(asked_upto),
+                false => *self.journal.durable().borrow(),
+            },
+            stream: self.stream_after(cut_upto),
+            version,
+            settings,
+            file,
+            kept: (cut_upto, Instant::now()),
+            counted: Stats::default(),
+        };
+        Ok(Begun {
+            running,
+            alarms,
+            starts,
+        })
+    }
+
+    /// Take in what is in no chunk yet: what came before the box stopped counts as it did then.
+    fn catch_up(&self, begun: Begun) -> io::Result<(Running, Seen)> {
+        let Begun {
+            mut running,
+            alarms,
+            starts,
+        } = begun;
+        let now_ms = self.clock.now_ms();
+        let mut seen = Seen::default();
+        if running.is_awake {
+            self.read_journal(&mut running, now_ms, &mut seen)?;
+        }
+        seen.firings.extend(running.engine.tick(now_ms));
+        self.started(&starts, &running.settings, now_ms, &mut seen);
+        self.count(&mut running);
+        self.show_rules(&running.engine);
+        // What the journal has was fired and told before.
+        let noted = &seen.noted;
+        seen.firings
+            .retain(|firing| !noted.firings.contains_key(&firing.id));
+        let mut told = alarms;
+        for (id, alarm) in &running.settings.alarms {
+            if noted.has_alarm(id, alarm) {
+                told.insert(id.clone(), alarm.clone());
+            }
+        }
+        self.alarms.tell(&told, &running.settings.alarms);
+        seen.is_called_silent = running.settings.stands(&self.silent);
+        Ok((running, seen))
+    }
+
+    /// Carry out what fired while the box was going down, or was not carried out to its end.
+    pub(super) async fn go_on(&self, running: &mut Running, mut seen: Seen) {
+        let noted = std::mem::take(&mut seen.noted.firings);
+        for (firing, _) in noted.into_values().filter(|(_, is_done)| !is_done) {
+            tracing::info!(rule = %firing.rule, id = firing.id, "carrying out what was begun before the stop");
+            self.act.carry_out(firing);
+        }
+        self.carry_out(running, seen).await;
+    }
+}

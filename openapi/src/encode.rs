@@ -171,7 +171,7 @@ pub(crate) fn rows(
 }
 
 /// A column as JSON values.
-pub(crate) fn values(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
+fn values(array: &ArrayRef) -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
     macro_rules! numbers {
         ($kind:ty) => {
             array

@@ -79,6 +79,7 @@ pub use devices::{
 };
 pub use document::{cloud_document, edge_document};
 pub use poem_openapi::types::{Any, ParseFromJSON, ToJSON};
+pub use rules_api::of_series;
 pub use server::{HttpSettings, SharedRegistry, serve};
 pub use service::{Freshness, Kind, Service};
 pub use stores_api::{CopyFault, LostChunk, Moving, ScrubState, StoresNow, StoresService};

@@ -14,6 +14,7 @@ use poem_openapi::{
 use tarn_common::{query::when, twin::document::Section};
 use tarn_rules::{check, rule::Rule as Definition};
 
+pub use self::past::of_series;
 pub(crate) use self::{
     known::{here, known_of, refused},
     past::details,

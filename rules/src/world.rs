@@ -201,12 +201,10 @@ impl World {
 
     /// Histories that have begun since this was asked last.
     pub fn take_unfilled(&mut self) -> Vec<Unfilled> {
-        let unfilled: HashMap<SeriesId, Vec<i64>> = std::mem::take(&mut self.unfilled)
-            .into_iter()
-            .fold(HashMap::new(), |mut all, (id, window_ms)| {
-                all.entry(id).or_default().push(window_ms);
-                all
-            });
+        let mut unfilled: HashMap<SeriesId, Vec<i64>> = HashMap::new();
+        for (id, window_ms) in std::mem::take(&mut self.unfilled) {
+            unfilled.entry(id).or_default().push(window_ms);
+        }
         if unfilled.is_empty() {
             return Vec::new();
         }

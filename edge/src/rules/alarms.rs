@@ -10,7 +10,6 @@ use tarn_openapi::{
     automation::AlarmRecord,
     live::{LiveAlarm, LiveEvent, LiveHub},
 };
-use tarn_rules::input::AlarmState;
 
 use super::settings::Settings;
 use crate::{devices::OWN_CLIENT, journal::Journal};
@@ -31,7 +30,7 @@ impl Alarms {
     /// Say anew which alarms stand, and the mode: whether that was said before a stop, nobody knows.
     pub(super) fn begin(&self, settings: &Settings) {
         for (id, alarm) in &settings.alarms {
-            if alarm.state != AlarmState::Cleared {
+            if alarm.stands() {
                 self.publish(id, alarm);
             }
         }

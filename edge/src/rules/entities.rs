@@ -3,7 +3,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tarn_broker::Publisher;
 use tarn_common::ids::{EdgeId, HomeId};
-use tarn_openapi::automation::AlarmRecord;
 use tarn_rules::{
     input::AlarmState,
     rule::{Action, AlarmClass, Trigger},
@@ -223,10 +222,9 @@ fn alarms(settings: &Settings) -> Alarms<'_> {
             _ => None,
         })
         .collect();
-    let is_standing = |record: &AlarmRecord| record.state != AlarmState::Cleared;
     for stands in [true, false] {
         let records = settings.alarms.iter();
-        for (id, record) in records.filter(|(_, record)| is_standing(record) == stands) {
+        for (id, record) in records.filter(|(_, record)| record.stands() == stands) {
             let known = raised.get(&**id).copied();
             let (name, class) = known.unwrap_or((&record.message, record.class));
             add(&**id, name, class, Some(record.state));
@@ -269,7 +267,7 @@ fn modes(settings: &Settings) -> BTreeSet<&str> {
 /// What all of them say at once: how many stand, how bad the worst of them is, and the state of each that is shown.
 fn summary(settings: &Settings, alarms: &Alarms<'_>) -> Value {
     let standing = settings.alarms.values();
-    let standing = standing.filter(|alarm| alarm.state != AlarmState::Cleared);
+    let standing = standing.filter(|alarm| alarm.stands());
     let worst = standing.clone().map(|alarm| alarm.severity).max();
     let states = alarms
         .iter()

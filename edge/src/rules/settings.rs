@@ -5,10 +5,7 @@ use tarn_openapi::{
     automation::{self, AlarmRecord, PlaceRecord, PresenceRecord, Scene, Started},
     heads,
 };
-use tarn_rules::{
-    input::AlarmState,
-    rule::{Rule, RuleId},
-};
+use tarn_rules::rule::{Rule, RuleId};
 
 /// What the home's document says of what the home does by itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,15 +24,14 @@ impl Settings {
     /// Whether an alarm stands.
     pub(super) fn stands(&self, alarm: &str) -> bool {
         let alarm = self.alarms.get(alarm);
-        alarm.is_some_and(|alarm| alarm.state != AlarmState::Cleared)
+        alarm.is_some_and(AlarmRecord::stands)
     }
 
     /// Whether there is anything to look at the journal for.
     pub(super) fn want_journal(&self) -> bool {
         let is_idle = self.rules.is_empty() && self.scenes.is_empty() && self.trackers.is_empty();
         // Who is told of an alarm may acknowledge it by MQTT.
-        let stands = |alarm: &AlarmRecord| alarm.state != AlarmState::Cleared;
-        !is_idle || self.alarms.values().any(stands)
+        !is_idle || self.alarms.values().any(AlarmRecord::stands)
     }
 
     pub(super) fn of(twins: &HomeTwins, now_ms: i64) -> Settings {

@@ -9,6 +9,7 @@ use tarn_common::{
     ids::{HomeId, Seq},
     query::{Answer, Limits},
 };
+use tarn_openapi::of_series;
 use tarn_rules::world::{
     Unfilled,
     history::{SAMPLES_MAX, Sample},
@@ -65,21 +66,16 @@ fn fill(running: &mut Running, asked: &[Unfilled], answer: &Answer) {
 
 /// One row for each series and each part of the window that a history keeps apart.
 fn question(home: &HomeId, asked: &[Unfilled], from_ms: i64, upto: Seq) -> String {
-    let quoted = |text: &str| text.replace('\'', "''");
-    let series = asked.iter().map(|window| {
-        let (device, metric) = (quoted(&window.device), quoted(&window.metric));
-        format!("(device = '{device}' AND metric = '{metric}')")
-    });
-    let series: Vec<String> = series.collect();
+    let series = asked.iter();
+    let wanted = of_series(series.map(|window| (&*window.device, &*window.metric)));
     let window_ms = asked.first().map_or(0, |window| window.window_ms);
     let slot_ms = (window_ms / SAMPLES_MAX as i64).max(1);
     let (finite, upto) = (f64::MAX, upto.0);
     format!(
         "SELECT device, metric, CAST(min(ts) AS BIGINT) AS first, CAST(max(ts) AS BIGINT) AS last, count(value) AS count, \
          sum(value) AS sum, min(value) AS min, max(value) AS max FROM readings \
-         WHERE home = '{home}' AND ts > to_timestamp_millis({from_ms}) AND seq <= {upto} AND abs(value) <= {finite:e} AND ({}) \
-         GROUP BY device, metric, CAST(ts AS BIGINT) / {slot_ms} ORDER BY first",
-        series.join(" OR ")
+         WHERE home = '{home}' AND ts > to_timestamp_millis({from_ms}) AND seq <= {upto} AND abs(value) <= {finite:e} AND ({wanted}) \
+         GROUP BY device, metric, CAST(ts AS BIGINT) / {slot_ms} ORDER BY first"
     )
 }
 

@@ -39,6 +39,14 @@ pub struct AlarmRecord {
     pub by: String,
 }
 
+impl AlarmRecord {
+    /// Whether something is still wrong, seen or not.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.state != AlarmState::Cleared
+    }
+}
+
 /// Alarms by id, those that were cleared too.
 #[must_use]
 pub fn alarms(replica: &Replica, now_ms: i64) -> BTreeMap<String, AlarmRecord> {
@@ -76,7 +84,7 @@ pub enum AlarmChange {
 impl AlarmChange {
     /// What it makes of an alarm; none where nothing changes.
     fn of(&self, before: Option<&AlarmRecord>, by: &str, now_ms: i64) -> Option<AlarmRecord> {
-        let standing = before.filter(|alarm| alarm.state != AlarmState::Cleared);
+        let standing = before.filter(|alarm| alarm.stands());
         let next = |state| {
             standing.map(|alarm| AlarmRecord {
                 state,

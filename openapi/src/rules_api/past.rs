@@ -181,18 +181,26 @@ fn quoted(text: &str) -> String {
     text.replace('\'', "''")
 }
 
-fn question(home: &HomeId, rule: &Definition, from: i64, to: i64) -> String {
-    let series = series(rule).into_iter();
+/// The condition of SQL that a row is of one of these series, by device and metric.
+#[must_use]
+pub fn of_series<'a>(series: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let wanted: Vec<String> = series
+        .into_iter()
         .map(|(device, metric)| {
-            let (device, metric) = (quoted(&device), quoted(&metric));
+            let (device, metric) = (quoted(device), quoted(metric));
             format!("(device = '{device}' AND metric = '{metric}')")
         })
         .collect();
-    let wanted = match wanted.is_empty() {
+    match wanted.is_empty() {
         true => "false".to_owned(),
         false => wanted.join(" OR "),
-    };
+    }
+}
+
+fn question(home: &HomeId, rule: &Definition, from: i64, to: i64) -> String {
+    let series = series(rule);
+    let series = series.iter().map(|(device, metric)| (&**device, &**metric));
+    let wanted = of_series(series);
     format!(
         "SELECT CAST(ts AS BIGINT) AS ts, device, metric, value, text, seq FROM readings \
          WHERE home = '{home}' AND ts >= to_timestamp_millis({from}) AND ts < to_timestamp_millis({to}) AND ({wanted}) \

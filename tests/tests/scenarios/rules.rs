@@ -45,10 +45,7 @@ fn an_alarm_is_raised_once_and_outlives_a_power_cut() {
     let plug = announce(&house);
     let device = gadget(&house);
     house.publish(&[("home/cellar", br#"{"leak": 0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=leak"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("leak");
     let answer = put(&house, "leak", &leak_rule(&plug));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let panel = house.device("tarn/rule-alarm/alarm/+", |_, _| Vec::new());
@@ -104,10 +101,7 @@ fn a_rule_fires_once_for_each_change_over_power_cuts() {
     const EACH: u64 = 10;
     let mut house = House::new("rule-once");
     house.publish(&[("home/counter", br#"{"n": 0}"#)]);
-    wait::until_true(LIMIT, "the counter should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=n"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("n");
     let rule = json!({
         "name": "Echo",
         "when": [{"change": {"device": "home/counter", "metric": "n"}}],
@@ -141,10 +135,7 @@ fn rules_are_checked_when_they_are_set() {
     let house = House::new("rule-check");
     let plug = announce(&house);
     house.publish(&[("home/cellar", br#"{"leak": 0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=leak"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("leak");
     let good = leak_rule(&plug);
     for (field, wrong, words) in [
         ("if", json!("value('home/celar/leak') > 0.0"), "home/cellar"),

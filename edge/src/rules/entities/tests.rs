@@ -1,5 +1,6 @@
 use serde_json::json;
 use tarn_devices::template::Template;
+use tarn_openapi::automation::AlarmRecord;
 use tarn_rules::rule::Severity;
 
 use super::*;

@@ -107,6 +107,16 @@ impl House {
         self.url(&format!("/devices/{}{path}", id.replace('/', "%2F")))
     }
 
+    /// Waits until something is known that measures this.
+    pub(crate) fn wait_measured(&self, metric: &str) {
+        wait::until_true(LIMIT, format!("{metric} should be known"), || {
+            let list = self
+                .http
+                .json(&self.url(&format!("/latest?metric={metric}")));
+            list["latest"].as_array().is_some_and(|all| !all.is_empty())
+        });
+    }
+
     /// The ids of the devices in the list.
     fn ids(&self) -> Vec<String> {
         let list = self.http.json(&self.url("/devices"));

@@ -1,8 +1,7 @@
 use serde_json::json;
-use tarn_tests::wait;
 
 use super::{obey, put, switch, thing, wait_last};
-use crate::devices::{House, LIMIT};
+use crate::devices::House;
 
 /// The television plays: sound and light follow. It stops: all is as before.
 #[test]
@@ -23,10 +22,7 @@ fn sound_and_light_follow_the_film() {
     let device = house.device("den/+/set", obey);
     let sound_metric = super::settable(&house, &sound);
     house.publish(&[("den/tv", br#"{"state": "idle"}"#), ("den/lamp", b"ON")]);
-    wait::until_true(LIMIT, "the television should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=state"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("state");
     put(
         &house,
         "/scenes/film",

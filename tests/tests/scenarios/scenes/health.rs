@@ -20,10 +20,7 @@ fn bad_air_is_let_out_and_health_stays_at_home() {
     let device = house.device("bedroom/fan/set", obey);
     let notes = house.device("tarn/scene-health/notify", mute);
     house.publish(&[("bedroom/air", br#"{"co2": 600}"#)]);
-    wait::until_true(LIMIT, "the air should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=co2"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("co2");
     put(
         &house,
         "/rules/air",

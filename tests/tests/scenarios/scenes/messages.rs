@@ -27,10 +27,7 @@ fn messages_that_nobody_took_are_shown_and_tried_again() {
         with_hook(launch, "hook", hook.port)
     });
     house.publish(&[("home/a", br#"{"n": 0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=n"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("n");
     let rule = json!({
         "name": "Tell", "when": [{"change": {"device": "home/a", "metric": "n"}}],
         "then": [{"notify": {"title": "n is {{ value('home/a/n') }}"}}],

@@ -21,10 +21,7 @@ fn components(panel: &Device) -> Value {
 fn home_assistant_has_the_mode_the_scenes_and_the_alarms() {
     let mut house = House::started(HOME, |launch| launch.arg("--cut-age", "1s"));
     house.publish(&[("home/cellar", br#"{"leak": 0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("leak");
     put(
         &house,
         "/rules/leak",

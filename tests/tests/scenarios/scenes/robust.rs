@@ -21,10 +21,7 @@ fn rules_that_go_wrong_stop_no_other() {
             .arg("--clock", "2026-03-29T00:30:00Z*600")
     });
     house.publish(&[("home/a", br#"{"n": 0, "m": 0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=n"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("n");
     let change = json!([{"change": {"device": "home/a", "metric": "n"}}]);
     put(
         &house,

@@ -1,8 +1,7 @@
 use serde_json::json;
-use tarn_tests::wait;
 
 use super::{last, obey, put, settable, switch, thing, wait_last};
-use crate::devices::{House, LIMIT};
+use crate::devices::House;
 
 /// Simulated minutes that the room is looked at.
 const MINUTES: usize = 600;
@@ -21,10 +20,7 @@ fn a_room_is_kept_warm() {
     );
     let power = settable(&house, &heater);
     house.publish(&[("den/climate", br#"{"temperature": 15.0}"#)]);
-    wait::until_true(LIMIT, "the sensor should be known", || {
-        let list = house.http.json(&house.url("/latest?metric=temperature"));
-        list["latest"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    house.wait_measured("temperature");
     let rule = |name: &str, condition: &str, on: bool| {
         json!({
             "name": name,

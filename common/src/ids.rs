@@ -14,6 +14,8 @@ pub struct Seq(pub u64);
 impl Seq {
     /// The position before the first record.
     pub const ZERO: Seq = Seq(0);
+    /// After the last record that there can be.
+    pub const MAX: Seq = Seq(u64::MAX);
 
     /// The position after this one.
     #[must_use]

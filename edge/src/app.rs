@@ -53,7 +53,7 @@ use crate::{
     copied::{SettleError, Settling},
     cut::{
         Cutter,
-        stage::{CutStage, retire_cut},
+        stage::CutStage,
     },
     devices::{
         DISCOVERY_PREFIX, Devices,
@@ -284,9 +284,8 @@ impl Edge {
             &mut registry,
         )
         .await?;
-        // What the broker's sessions need of these was read just now, and is stored first.
+        // What the broker's sessions need of what is cut was read just now, and is stored before it may go.
         broker.checkpoints().make().await?;
-        retire_cut(&journal, cut_upto);
         let twins = twins::open(&data, &identity, clock.clone()).await?;
         let uplinked: Arc<OnceLock<Weak<Uplink>>> = Arc::default();
         let presence = presence(&uplinked);
@@ -362,6 +361,8 @@ impl Edge {
         let (entries, new_entries) = watch::channel(0);
         let cuts = entries.subscribe();
         let (demands, wanted) = mpsc::channel(DEMANDS_MAX);
+        // Until rules say that they have read something, they have not.
+        let (rules_upto, read_upto) = watch::channel(Seq::ZERO);
         let stores = (!settings.stores.is_empty()).then(|| {
             let stores = Fleet::new(
                 settings.stores.clone(),
@@ -407,6 +408,8 @@ impl Edge {
             age: settings.cut_age,
             entries,
             demands: wanted,
+            read_upto,
+            unread_since: None,
         };
         cutting.tasks.spawn(stage.run(cutting.stop.clone()));
         let shipper = stores.clone().map(|stores| {
@@ -492,6 +495,7 @@ impl Edge {
             metrics: rule_metrics,
             silent: silent_alarm(identity.edge),
             file: data.rules(),
+            read_upto: rules_upto,
         };
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {

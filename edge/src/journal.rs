@@ -100,6 +100,14 @@ pub struct Segment {
     pub bytes: u64,
 }
 
+impl Segment {
+    /// Whether it has no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last < self.first
+    }
+}
+
 /// The segments of a journal at one moment.
 #[derive(Debug, Clone)]
 pub struct Segments {
@@ -367,10 +375,7 @@ impl PublishLog for Journal {
             shared.metrics.duplicates.inc();
             return Ok(Appended::Duplicate(seq));
         }
-        if let Some(step) = pending
-            .clock
-            .look(received_ms, || shared.clock.monotonic_ms())
-        {
+        if let Some(step) = pending.clock.look(received_ms, &*shared.clock) {
             tracing::warn!(
                 step_ms = step.delta_ms,
                 "the clock was set; what came before is stamped anew"

@@ -94,6 +94,8 @@ pub struct CutMetrics {
     pub errors: Counter,
     /// Journal records that were damaged on disk.
     pub lost_records: Counter,
+    /// Segments that went before rules had read them.
+    pub unread: Counter,
     /// Payloads that look like JSON and were kept as text.
     pub odd_payloads: Counter,
 }
@@ -120,6 +122,11 @@ impl CutMetrics {
             "tarn_cut_lost_records",
             "Journal records damaged on disk",
             m.lost_records.clone(),
+        );
+        registry.register(
+            "tarn_cut_unread_segments",
+            "Journal segments that went before rules had read them",
+            m.unread.clone(),
         );
         registry.register(
             "tarn_cut_odd_payloads",

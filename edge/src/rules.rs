@@ -100,6 +100,8 @@ pub struct RuleStage {
     pub silent: String,
     /// Changes with each cut.
     pub cuts: watch::Receiver<u64>,
+    /// Told how far the journal is read and what came of it kept: what is cut may go up to there.
+    pub read_upto: watch::Sender<Seq>,
     /// Figures.
     pub metrics: RuleMetrics,
 }
@@ -118,8 +120,8 @@ struct Running {
     version: Vec<String>,
     settings: Settings,
     file: StateFile,
-    /// What was cut, and the time, when it was last kept how far it is.
-    kept: (Seq, Instant),
+    /// When it was last kept how far it is.
+    kept_at: Instant,
     /// What the engine had counted at the last look.
     counted: Stats,
 }
@@ -129,11 +131,9 @@ impl RuleStage {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut entities = self.entities.take();
         let stage = Arc::new(self);
-        let mut has_failed = false;
         while !stop.is_cancelled() {
-            match stage.clone().begin(has_failed).await {
+            match stage.clone().begin().await {
                 Some(Ok((mut running, seen))) => {
-                    has_failed = false;
                     stage.fill_windows(&mut running).await;
                     stage.go_on(&mut running, seen).await;
                     stage.alarms.begin(&running.settings);
@@ -145,7 +145,6 @@ impl RuleStage {
                     stage.follow(running, &mut entities, &stop).await;
                 }
                 Some(Err(error)) => {
-                    has_failed = true;
                     stage.metrics.read_errors.inc();
                     tracing::warn!(%error, "rules wait: the journal cannot be read");
                 }
@@ -264,17 +263,19 @@ impl RuleStage {
         self.act.teller.alarms(&self.home, &settings.alarms).await;
     }
 
-    fn stream_after(&self, cut_upto: Seq) -> Stream {
-        let state = self.devices.state_before(cut_upto.next());
-        Stream::after(cut_upto, state, Vec::new())
+    fn stream_after(&self, last: Seq) -> Stream {
+        let state = self.devices.state_before(last.next());
+        Stream::after(last, state, Vec::new())
     }
 
     /// Begin to read the journal, with what is known by then.
     async fn wake(&self, running: &mut Running) {
         let (_, cut_upto) = self.shelf.view();
         let known = self.query.devices_cut(&self.home, LATEST_WITHIN).await;
+        self.read_upto.send_replace(cut_upto);
         if self.shelf.view().1 != cut_upto {
             // A cut came between; the next look tries again.
+            self.read_upto.send_replace(Seq::MAX);
             return;
         }
         match known {
@@ -306,11 +307,12 @@ impl RuleStage {
     /// Keep how far the rules are, now and then, and when records leave the journal.
     async fn keep(&self, running: &mut Running, is_last: bool) {
         let (_, cut_upto) = self.shelf.view();
-        let (kept_upto, kept_at) = running.kept;
-        let is_due = cut_upto != kept_upto || kept_at.elapsed() >= KEEP_EVERY || is_last;
+        let is_due = *self.read_upto.borrow() < cut_upto
+            || running.kept_at.elapsed() >= KEEP_EVERY
+            || is_last;
         if running.is_awake && is_due {
             self.keep_now(running).await;
-            running.kept = (cut_upto, Instant::now());
+            running.kept_at = Instant::now();
         }
     }
 
@@ -324,6 +326,7 @@ impl RuleStage {
             ..
         } = running;
         file.keep(engine, settings, upto, *asked_upto).await;
+        self.read_upto.send_replace(upto);
     }
 
     /// The settings, if they have changed.

@@ -4,7 +4,7 @@ use tarn_broker::Checkpoints;
 use tarn_common::ids::Seq;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A segment that could not be read so often is put aside, and its records are told as lost.
 const UNREADABLE_AFTER: u32 = 5;
+
+/// A segment that is cut waits so long for rules that do not read on; then it goes unread.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// Seals segments by age and on demand, and cuts each sealed one, oldest first.
 #[derive(Debug)]
@@ -44,6 +47,10 @@ pub struct CutStage {
     pub entries: watch::Sender<u64>,
     /// Someone wants a cut now, and to hear when it is done.
     pub demands: mpsc::Receiver<oneshot::Sender<()>>,
+    /// How far rules have read and kept what came of it. No segment goes before, for at most [`UNREAD_MAX`].
+    pub read_upto: watch::Receiver<Seq>,
+    /// Since when segments wait to be read, with no step forward.
+    pub unread_since: Option<Instant>,
 }
 
 impl CutStage {
@@ -60,6 +67,7 @@ impl CutStage {
                 tokio::select! {
                     _ = age.tick() => if self.clock_is_set() { self.journal.roll().await },
                     () = sealed.notified() => {}
+                    Ok(()) = self.read_upto.changed() => {}
                     Some(done) = self.demands.recv() => {
                         if self.clock_is_set() {
                             self.journal.roll().await;
@@ -91,16 +99,14 @@ impl CutStage {
         self.cutter.clock.now_ms() >= PLAUSIBLE_FROM_MS
     }
 
-    /// Cut every sealed segment. Says how often the oldest one has failed; 0 when none is left.
-    async fn cut_all(&self, mut failures: u32) -> u32 {
+    /// Cut every sealed segment, and let go of those that are read, too. Says how often the oldest one has failed; 0 when none
+    /// is left.
+    pub(super) async fn cut_all(&mut self, mut failures: u32) -> u32 {
+        self.retire_read();
         if !self.clock_is_set() {
             return failures;
         }
-        while let Some(segment) = self.journal.segments().sealed.front().cloned() {
-            if segment.last < segment.first {
-                self.retire(&segment, false);
-                continue;
-            }
+        while let Some(segment) = self.next_uncut() {
             if let Some(checkpoints) = &self.checkpoints
                 && let Err(e) = checkpoints.make().await
             {
@@ -119,8 +125,39 @@ impl CutStage {
                     return failures + 1;
                 }
             }
+            self.retire_read();
         }
         0
+    }
+
+    fn next_uncut(&self) -> Option<Segment> {
+        let (_, cut_upto) = self.shelf.view();
+        let mut sealed = self.journal.segments().sealed.into_iter();
+        sealed.find(|segment| segment.last > cut_upto && !segment.is_empty())
+    }
+
+    /// Let go of the segments that are cut, empty ones with them, as far as rules have read them.
+    fn retire_read(&mut self) {
+        let (_, cut_upto) = self.shelf.view();
+        let read_upto = *self.read_upto.borrow_and_update();
+        let waited = self.unread_since.map(|since| since.elapsed());
+        let mut is_unread = false;
+        for segment in self.journal.segments().sealed {
+            if segment.last > cut_upto && !segment.is_empty() {
+                break;
+            }
+            if segment.last > read_upto && !segment.is_empty() {
+                if waited.is_none_or(|waited| waited < UNREAD_MAX) {
+                    is_unread = true;
+                    break;
+                }
+                self.cutter.metrics.unread.inc();
+                tracing::error!(segment = %segment.path.display(), %read_upto, "rules do not read on: what is in this journal segment is stored, but fires no rule");
+            }
+            self.retire(&segment, false);
+            self.unread_since = None;
+        }
+        self.unread_since = is_unread.then(|| self.unread_since.unwrap_or_else(Instant::now));
     }
 
     pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {
@@ -145,8 +182,9 @@ impl CutStage {
             Err(panic) => return Err(panic.to_string()),
         };
         self.tail.forget(cut.entry.last);
-        self.cutter.devices.forget_steps(cut.entry.last);
-        self.retire(segment, !cut.damage.is_empty());
+        if !cut.damage.is_empty() {
+            self.retire(segment, true);
+        }
         self.entries.send_replace(cut.entry.number);
         Ok(())
     }
@@ -155,16 +193,6 @@ impl CutStage {
         if let Err(e) = self.journal.retire(segment, keep_aside) {
             tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
         }
-    }
-}
-
-/// Remove the sealed segments that a cut before a crash has taken already.
-pub fn retire_cut(journal: &Journal, cut_upto: Seq) {
-    for segment in journal.segments().sealed {
-        if segment.last <= cut_upto
-            && let Err(e) = journal.retire(&segment, false)
-        {
-            tracing::warn!(segment = %segment.path.display(), error = %e, "removing a journal segment that was cut");
-        }
+        self.cutter.devices.forget_steps(segment.last);
     }
 }

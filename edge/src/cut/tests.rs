@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use tarn_broker::log::{Publish, PublishLog};
 use tarn_common::{
@@ -6,6 +8,10 @@ use tarn_common::{
     ids::EdgeId,
     store::Store,
     verify::{Report, verify},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
 };
 
 use super::*;
@@ -180,18 +186,8 @@ fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
     fs::remove_file(&segment.path).expect("removes");
     fs::create_dir(&segment.path).expect("makes");
     let shelf = Arc::new(Shelf::open(&dir.path().join("lake"), identity()).expect("opens"));
-    let (entries, _) = tokio::sync::watch::channel(0);
-    let (_demand, demands) = tokio::sync::mpsc::channel(1);
-    let stage = stage::CutStage {
-        cutter: Arc::new(cutter(dir.path(), Arc::new(RealDisk))),
-        journal: journal.clone(),
-        shelf: shelf.clone(),
-        tail: Arc::new(crate::tail::Tail::new(devices())),
-        checkpoints: None,
-        age: std::time::Duration::from_secs(60),
-        entries,
-        demands,
-    };
+    let (_read, read_upto) = watch::channel(Seq::MAX);
+    let stage = stage(dir.path(), &journal, &shelf, read_upto);
     runtime().block_on(async {
         assert!(
             stage.cut(&segment, false).await.is_err(),
@@ -206,6 +202,63 @@ fn a_segment_that_cannot_be_read_is_told_as_lost_and_the_next_one_goes_on() {
         (report.rows, report.writers[0].lost_records),
         (0, PUBLISHES as u64)
     );
+}
+
+#[test]
+fn a_segment_stays_until_rules_have_read_it_and_is_cut_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let journal = Arc::new(journal(dir.path()));
+    let shelf = Arc::new(Shelf::open(&dir.path().join("lake"), identity()).expect("opens"));
+    let (read, read_upto) = watch::channel(Seq::ZERO);
+    let mut stage = stage(dir.path(), &journal, &shelf, read_upto);
+    let last = journal.segments().sealed[0].last;
+    let is_there = || !journal.segments().sealed.is_empty();
+    for _ in 0..2 {
+        assert_eq!(runtime().block_on(stage.cut_all(0)), 0);
+        assert!(is_there() && shelf.view().1 == last);
+    }
+    assert_eq!(stage.cutter.metrics.cuts.get(), 1);
+    read.send_replace(last);
+    runtime().block_on(stage.cut_all(0));
+    assert!(!is_there());
+    assert_eq!(stage.cutter.metrics.unread.get(), 0);
+    assert_eq!(check_lake(dir.path()).rows, 2 * PUBLISHES as u64);
+}
+
+#[test]
+fn rules_that_never_read_on_hold_no_segment_for_ever() {
+    let dir = tempfile::tempdir().expect("dir");
+    let journal = Arc::new(journal(dir.path()));
+    let shelf = Arc::new(Shelf::open(&dir.path().join("lake"), identity()).expect("opens"));
+    let (_read, read_upto) = watch::channel(Seq::ZERO);
+    let mut stage = stage(dir.path(), &journal, &shelf, read_upto);
+    runtime().block_on(stage.cut_all(0));
+    assert!(!journal.segments().sealed.is_empty());
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(61));
+    stage.unread_since = Some(long_ago.expect("up for a minute"));
+    runtime().block_on(stage.cut_all(0));
+    assert!(journal.segments().sealed.is_empty());
+    assert_eq!(stage.cutter.metrics.unread.get(), 1);
+}
+
+fn stage(
+    dir: &Path,
+    journal: &Arc<Journal>,
+    shelf: &Arc<Shelf>,
+    read_upto: watch::Receiver<Seq>,
+) -> stage::CutStage {
+    stage::CutStage {
+        cutter: Arc::new(cutter(dir, Arc::new(RealDisk))),
+        journal: journal.clone(),
+        shelf: shelf.clone(),
+        tail: Arc::new(crate::tail::Tail::new(devices())),
+        checkpoints: None,
+        age: Duration::from_secs(60),
+        entries: watch::channel(0).0,
+        demands: mpsc::channel(1).1,
+        read_upto,
+        unread_since: None,
+    }
 }
 
 fn devices() -> Arc<Devices> {

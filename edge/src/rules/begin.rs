@@ -20,19 +20,13 @@ struct Begun {
 }
 
 impl RuleStage {
-    /// Go on from what was kept. In a hurry windows are not filled first: while that is done, a cut may take the journal away
-    /// that has to be read next.
-    pub(super) async fn begin(
-        self: Arc<Self>,
-        in_a_hurry: bool,
-    ) -> Option<io::Result<(Running, Seen)>> {
+    /// Go on from what was kept.
+    pub(super) async fn begin(self: Arc<Self>) -> Option<io::Result<(Running, Seen)>> {
         let mut begun = match self.clone().on_thread(RuleStage::restore).await? {
             Ok(begun) => begun,
             Err(error) => return Some(Err(error)),
         };
-        if !in_a_hurry {
-            self.fill_windows(&mut begun.running).await;
-        }
+        self.fill_windows(&mut begun.running).await;
         self.on_thread(|stage| stage.catch_up(begun)).await
     }
 
@@ -52,10 +46,12 @@ impl RuleStage {
             starts,
             asked_upto,
         } = kept.unwrap_or_default();
-        if is_awake && state.upto.is_some_and(|upto| upto < cut_upto.0) {
-            // They had read it, unless they were more than a cut behind.
-            tracing::info!(upto = state.upto, %cut_upto, "rules go on behind what was cut");
-        }
+        // What is cut and was not read before the stop is in the journal yet.
+        let read_upto = state.upto.map_or(cut_upto, |upto| cut_upto.min(Seq(upto)));
+        self.read_upto.send_replace(match is_awake {
+            true => read_upto,
+            false => Seq::MAX,
+        });
         // What the document says now is what rules know of it.
         state.mode = Some(settings.mode.clone());
         let standing = settings.alarms.iter();
@@ -82,11 +78,11 @@ impl RuleStage {
                 true => Seq(asked_upto),
                 false => *self.journal.durable().borrow(),
             },
-            stream: self.stream_after(cut_upto),
+            stream: self.stream_after(read_upto),
             version,
             settings,
             file,
-            kept: (cut_upto, Instant::now()),
+            kept_at: Instant::now(),
             counted: Stats::default(),
         };
         Ok(Begun {

@@ -51,10 +51,7 @@ use crate::{
     budget::Budget,
     care::CareStage,
     copied::{SettleError, Settling},
-    cut::{
-        Cutter,
-        stage::CutStage,
-    },
+    cut::{Cutter, stage::CutStage},
     devices::{
         DISCOVERY_PREFIX, Devices,
         self_discovery::{Health, SelfDiscovery},
@@ -70,7 +67,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
-    rules::{Act, Alarms, Entities, Places, RuleMetrics, RuleStage},
+    rules::{Act, Alarms, Entities, RuleMetrics, RuleStage, Underway},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -478,7 +475,7 @@ impl Edge {
                 clock: clock.clone(),
                 metrics: rule_metrics.clone(),
                 teller: teller.clone(),
-                places: Places::default(),
+                underway: Underway::default(),
             }),
             alarms: Alarms {
                 home: identity.home.clone(),

@@ -40,7 +40,7 @@ use tarn_common::{
     query::Engine as QueryEngine,
     twin::home::HomeTwins,
 };
-use tarn_rules::{engine::Engine, input::Input, stats::Stats};
+use tarn_rules::{engine::Engine, firing::Firing, input::Input, stats::Stats};
 use tokio::{
     sync::{broadcast::error::RecvError, watch},
     time::sleep,
@@ -48,13 +48,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    act::{Act, Places},
+    act::{Act, Underway},
     alarms::Alarms,
     entities::Entities,
     metrics::RuleMetrics,
 };
-use self::{look::Seen, settings::Settings, state::StateFile};
-use crate::{devices::Devices, journal::Journal, shelf::Shelf, stream::Stream};
+use self::{look::Seen, settings::Settings, state::Kept};
+use crate::{
+    devices::Devices, journal::Journal, kept_file::KeptFile, shelf::Shelf, stream::Stream,
+};
 
 /// Between two looks at a journal that grows there is a pause so many times as long as the look took, so that a busy one is read in
 /// pieces…
@@ -119,11 +121,30 @@ struct Running {
     /// Of the home's document, when the settings were read.
     version: Vec<String>,
     settings: Settings,
-    file: StateFile,
+    file: KeptFile,
     /// When it was last kept how far it is.
     kept_at: Instant,
+    /// The last note of a firing.
+    noted_upto: Option<Seq>,
     /// What the engine had counted at the last look.
     counted: Stats,
+}
+
+impl Running {
+    /// Keep how far it is: the engine was told the records up to this one, and what fired is done but for what is underway.
+    async fn keep(&self, upto: Seq, underway: Vec<Firing>) {
+        let mut state = self.engine.snapshot();
+        state.upto = state.upto.max(Some(upto.0));
+        let kept = Kept {
+            state,
+            latest: state::latest_in(&self.engine),
+            alarms: self.settings.alarms.clone(),
+            starts: self.settings.starts.clone(),
+            asked_upto: self.asked_upto.0,
+            underway,
+        };
+        self.file.put(&kept).await;
+    }
 }
 
 impl RuleStage {
@@ -246,7 +267,7 @@ impl RuleStage {
     /// Carry out what a look has brought.
     async fn carry_out(&self, running: &mut Running, seen: Seen) {
         for firing in seen.firings {
-            self.act.fire(firing);
+            running.noted_upto = self.act.fire(firing).or(running.noted_upto);
         }
         self.act.place(seen.presence);
         if let Some(upto) = seen.asked_upto {
@@ -293,15 +314,7 @@ impl RuleStage {
         running.stream = self.stream_after(cut_upto);
         running.is_awake = true;
         // From here on a restart goes on.
-        let Running {
-            file,
-            engine,
-            settings,
-            known_upto,
-            asked_upto,
-            ..
-        } = running;
-        file.keep(engine, settings, *known_upto, *asked_upto).await;
+        running.keep(running.known_upto, Vec::new()).await;
     }
 
     /// Keep how far the rules are, now and then, and when records leave the journal.
@@ -317,15 +330,13 @@ impl RuleStage {
     }
 
     async fn keep_now(&self, running: &mut Running) {
+        // What fired is noted before it is kept that its readings are read.
+        if let Some(noted) = running.noted_upto.take() {
+            self.journal.wait_durable(noted, act::NOTED_WITHIN).await;
+        }
         let upto = running.stream.last();
-        let Running {
-            file,
-            engine,
-            settings,
-            asked_upto,
-            ..
-        } = running;
-        file.keep(engine, settings, upto, *asked_upto).await;
+        let underway = self.act.underway();
+        running.keep(upto, underway).await;
         self.read_upto.send_replace(upto);
     }
 

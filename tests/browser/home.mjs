@@ -11,6 +11,7 @@ export async function scenes(checks, page, at, named, light) {
     const name = `Walk ${at.width}`;
     const scene = page.locator(`[data-scene="${id}"]`);
     const mode = page.getByTestId("mode");
+    const editor = page.getByRole("region", { name: "Write a scene" });
     let wanted;
     await checks.check(named("a scene is written"), async () => {
         await go(page, at, `/homes/${home}`);
@@ -18,18 +19,24 @@ export async function scenes(checks, page, at, named, light) {
         const device = await control.evaluate((element) => element.closest("[data-device]").dataset.device);
         const metric = await control.getAttribute("data-metric");
         wanted = (await control.getByRole("switch").getAttribute("aria-checked")) !== "true";
-        const then = [{ set: { device, values: { [metric]: wanted } } }, { mode: { mode: id } }];
         await go(page, at, `/homes/${home}/scenes`);
-        await page.getByLabel("Id", { exact: true }).fill(id);
-        await page.getByLabel("The scene, as JSON").fill(JSON.stringify({ name, then }));
-        await page.getByRole("region", { name: "Write a scene" }).getByRole("button", { name: "Set" }).click();
+        await editor.getByLabel("Name", { exact: true }).fill(name);
+        const [first, second] = [1, 2].map((n) => editor.getByTestId("action").nth(n - 1));
+        await first.getByLabel("1 of 2").selectOption("set");
+        await first.getByLabel("Device", { exact: true }).selectOption(device);
+        await first.getByRole("button", { name: "Add a value" }).click();
+        await first.getByLabel("What to set").selectOption(metric);
+        await first.getByLabel("To what").selectOption(wanted ? "on" : "off");
+        await second.getByLabel("To", { exact: true }).fill(id);
+        await editor.getByRole("button", { name: "Set" }).click();
         await page.getByTestId("scene-said").getByText(`${name} is set`).waitFor();
         await scene.getByText("Not started yet").waitFor();
     });
     await checks.check(named("a wrong scene is refused in words"), async () => {
         const nothing = JSON.stringify({ name, then: [{ set: { device: "no/such", values: { on: true } } }] });
-        await page.getByLabel("The scene, as JSON").fill(nothing);
-        await page.getByRole("region", { name: "Write a scene" }).getByRole("button", { name: "Set" }).click();
+        await editor.getByRole("button", { name: "As JSON" }).click();
+        await editor.getByLabel("The scene, as JSON").fill(nothing);
+        await editor.getByRole("button", { name: "Set" }).click();
         const words = await page.locator("main [role=alert]").innerText();
         assert(/no\/such/.test(words), words);
     });

@@ -235,16 +235,29 @@ async function tokens(checks, page, at, named) {
 
 async function alarms(checks, page, at, named) {
     const words = `Seen at ${at.width}`;
-    await checks.check(named("a rule is tried on what was, and set"), async () => {
+    await checks.check(named("a rule is written in a form, which says the same as JSON"), async () => {
         await go(page, at, `/homes/${home}/rules`);
+        await page.getByLabel("Name", { exact: true }).fill(`Walk ${at.width}`);
+        await page.getByLabel("When any of these happens, 1 of 1").selectOption("every");
+        await page.getByLabel("Every", { exact: true }).fill("1s");
+        await page.getByLabel("Then not again for").fill("1h");
+        await page.getByLabel("Do this, in this order, 1 of 1").selectOption("raise");
+        await page.getByLabel("Alarm", { exact: true }).fill(`walk-${at.width}`);
+        await page.getByLabel("Message", { exact: true }).fill(words);
+        await page.getByRole("button", { name: "As JSON" }).click();
+        const text = await page.getByLabel("The rule, as JSON").inputValue();
         const rule = {
             name: `Walk ${at.width}`,
             when: [{ every: "1s" }],
-            then: [{ raise: { alarm: `walk-${at.width}`, severity: "warning", message: words } }],
             cooldown: "1h",
+            then: [{ raise: { alarm: `walk-${at.width}`, severity: "warning", message: words } }],
         };
-        await page.getByLabel("Id", { exact: true }).fill(`walk-${at.width}`);
-        await page.getByLabel("The rule, as JSON").fill(JSON.stringify(rule));
+        assert(JSON.stringify(JSON.parse(text)) === JSON.stringify(rule), text);
+        await page.getByRole("button", { name: "As JSON" }).click();
+    });
+    await look(checks, page, "rule-editor", at.width);
+    await checks.check(named("a rule is tried on what was, and set"), async () => {
+        assert((await page.getByLabel("Id", { exact: true }).inputValue()) === `walk-${at.width}`, "another id");
         await page.getByRole("button", { name: "Try" }).click();
         await page.getByTestId("firings").locator("li").first().waitFor({ timeout: ANSWER_MS });
         await page.getByRole("button", { name: "Set" }).click();

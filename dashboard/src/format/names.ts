@@ -38,3 +38,13 @@ export function readable(metric: string): string {
         .trim();
     return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** An id for a name: `stale-air` of `Stale air`. */
+export function idOf(name: string): string {
+    const plain = name.normalize("NFKD").replace(/\p{Mark}/gu, "");
+    return plain
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, "-")
+        .replace(/^-|-$/g, "")
+        .slice(0, 48);
+}

@@ -42,6 +42,9 @@ export function partWords(value: unknown): string {
     return typeof value === "number" || value === null ? json(value) : String(value);
 }
 
+/** Modes that homes have where nobody names others. */
+export const USUAL_MODES = ["home", "away", "night", "holiday"];
+
 /** Modes that rules and scenes know of. */
 export function modesOf(actions: Action[]): string[] {
     return actions.flatMap((action) => action.mode?.mode ?? []);

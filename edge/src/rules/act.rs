@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tarn_broker::Publisher;
 use tarn_common::{
@@ -29,7 +30,7 @@ use super::{
 use crate::{devices::OWN_CLIENT, journal::Journal};
 
 /// How long a firing waits for the disk: what cannot be noted is carried out all the same, for it may be an alarm.
-const NOTED_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const NOTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long an action that calls a device waits for it.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 /// Firings that are carried out at one time; others wait their turn.
@@ -42,13 +43,21 @@ const BOX: &str = "box";
 /// Who asks by MQTT.
 const MQTT: &str = "mqtt";
 
-/// Room for firings that are carried out at one time.
+/// What is being carried out.
 #[derive(Debug)]
-pub struct Places(Semaphore);
+pub struct Underway {
+    /// Room for firings that are carried out at one time.
+    places: Semaphore,
+    /// Firings that are not carried out to their end, by their ids.
+    firings: Mutex<BTreeMap<String, Firing>>,
+}
 
-impl Default for Places {
-    fn default() -> Places {
-        Places(Semaphore::new(AT_ONCE))
+impl Default for Underway {
+    fn default() -> Underway {
+        Underway {
+            places: Semaphore::new(AT_ONCE),
+            firings: Mutex::default(),
+        }
     }
 }
 
@@ -70,14 +79,15 @@ pub struct Act {
     pub metrics: RuleMetrics,
     /// Tells people.
     pub teller: Teller,
-    /// Room for what is carried out at one time.
-    pub places: Places,
+    /// What it is at.
+    pub underway: Underway,
 }
 
 impl Act {
-    /// Note a firing, and carry it out once that is on disk.
-    pub(super) fn fire(self: &Arc<Self>, firing: Firing) {
+    /// Note a firing, and carry it out once that is on disk. Gives the record of the note.
+    pub(super) fn fire(self: &Arc<Self>, firing: Firing) -> Option<Seq> {
         let noted = self.log(&firing.rule, FIRED, json!(firing));
+        self.begin(&firing);
         let act = self.clone();
         tokio::spawn(async move {
             if let Some(seq) = noted {
@@ -85,12 +95,24 @@ impl Act {
             }
             act.perform(firing).await;
         });
+        noted
     }
 
     /// Carry out a firing that is noted already.
     pub(super) fn carry_out(self: &Arc<Self>, firing: Firing) {
+        self.begin(&firing);
         let act = self.clone();
         tokio::spawn(async move { act.perform(firing).await });
+    }
+
+    /// Firings that are not carried out to their end.
+    pub(super) fn underway(&self) -> Vec<Firing> {
+        self.underway.firings.lock().values().cloned().collect()
+    }
+
+    fn begin(&self, firing: &Firing) {
+        let mut firings = self.underway.firings.lock();
+        firings.insert(firing.id.clone(), firing.clone());
     }
 
     /// Clear an alarm that is none.
@@ -169,7 +191,7 @@ impl Act {
 
     async fn perform(&self, firing: Firing) {
         // It is never closed.
-        let _place = self.places.0.acquire().await;
+        let _place = self.underway.places.acquire().await;
         let by = match firing.rule.as_str().strip_prefix("scene/") {
             Some(scene) => format!("scene:{scene}"),
             None => format!("rule:{}", firing.rule),
@@ -185,6 +207,8 @@ impl Act {
         let took_ms = self.clock.now_ms().saturating_sub(firing.at_ms).max(0);
         self.metrics
             .carried_out(Duration::from_millis(took_ms.unsigned_abs()));
+        // Before it is noted: whoever keeps that it is underway has read no note that it is done.
+        self.underway.firings.lock().remove(&firing.id);
         let detail = json!({"id": firing.id, "faults": faults});
         self.log(&firing.rule, DONE, detail);
     }

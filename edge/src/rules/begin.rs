@@ -3,13 +3,13 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
 use tarn_broker::log::PublishLog;
 use tarn_common::ids::Seq;
 use tarn_openapi::automation::{AlarmRecord, Started};
-use tarn_rules::{engine::Engine, input::Input, rule::Whereabouts, stats::Stats};
+use tarn_rules::{engine::Engine, firing::Firing, input::Input, rule::Whereabouts, stats::Stats};
 
 use super::{
     RuleStage, Running,
     look::Seen,
     settings::{self, Settings},
-    state::{Kept, StateFile},
+    state::{self, Kept},
 };
 
 /// What runs, when it begins, with what was told and done before.
@@ -17,6 +17,7 @@ struct Begun {
     running: Running,
     alarms: BTreeMap<String, AlarmRecord>,
     starts: BTreeMap<String, Started>,
+    underway: Vec<Firing>,
 }
 
 impl RuleStage {
@@ -32,7 +33,8 @@ impl RuleStage {
 
     /// The engine as it was kept.
     fn restore(&self) -> io::Result<Begun> {
-        let (file, kept) = StateFile::open(self.file.clone())?;
+        let file = state::file(self.file.clone());
+        let kept = file.read()?;
         let (_, cut_upto) = self.shelf.view();
         let version = settings::version(&self.twins);
         let now_ms = self.clock.now_ms();
@@ -45,6 +47,7 @@ impl RuleStage {
             alarms,
             starts,
             asked_upto,
+            underway,
         } = kept.unwrap_or_default();
         // What is cut and was not read before the stop is in the journal yet.
         let read_upto = state.upto.map_or(cut_upto, |upto| cut_upto.min(Seq(upto)));
@@ -83,12 +86,14 @@ impl RuleStage {
             settings,
             file,
             kept_at: Instant::now(),
+            noted_upto: None,
             counted: Stats::default(),
         };
         Ok(Begun {
             running,
             alarms,
             starts,
+            underway,
         })
     }
 
@@ -98,9 +103,11 @@ impl RuleStage {
             mut running,
             alarms,
             starts,
+            underway,
         } = begun;
         let now_ms = self.clock.now_ms();
         let mut seen = Seen::default();
+        seen.noted.expect(underway);
         if running.is_awake {
             self.read_journal(&mut running, now_ms, &mut seen)?;
         }

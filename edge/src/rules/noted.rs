@@ -19,6 +19,14 @@ pub(super) struct Noted {
 }
 
 impl Noted {
+    /// These fired, and the journal has to say whether they were carried out.
+    pub(super) fn expect(&mut self, firings: Vec<Firing>) {
+        let by_id = firings
+            .into_iter()
+            .map(|firing| (firing.id.clone(), (firing, false)));
+        self.firings.extend(by_id);
+    }
+
     /// Take in an event.
     pub(super) fn take(&mut self, payload: &[u8]) {
         let text = std::str::from_utf8(payload).unwrap_or_default();

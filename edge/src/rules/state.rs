@@ -1,11 +1,10 @@
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tarn_common::{ids::Seq, query::devices::DeviceSummary};
+use tarn_common::query::devices::DeviceSummary;
 use tarn_openapi::automation::{AlarmRecord, Started};
-use tarn_rules::{engine::Engine, input::Reading, state::State};
+use tarn_rules::{engine::Engine, firing::Firing, input::Reading, state::State};
 
-use super::settings::Settings;
 use crate::kept_file::KeptFile;
 
 /// What is kept of the rules over a restart.
@@ -23,6 +22,9 @@ pub(super) struct Kept {
     /// What clients asked by MQTT is answered up to this record.
     #[serde(default)]
     pub(super) asked_upto: u64,
+    /// What fired and was not carried out to its end.
+    #[serde(default)]
+    pub(super) underway: Vec<Firing>,
 }
 
 /// What a series said last.
@@ -63,45 +65,20 @@ pub(super) fn latest_of(devices: &[DeviceSummary]) -> impl Iterator<Item = Lates
     })
 }
 
+/// What each series said last, as the engine knows it.
+pub(super) fn latest_in(engine: &Engine) -> Vec<Latest> {
+    let latest = engine.world().latest();
+    let told = latest.map(|(device, metric, series)| Latest {
+        device: device.to_owned(),
+        metric: metric.to_owned(),
+        ts_ms: series.ts_ms.unwrap_or_default(),
+        value: series.value,
+        text: series.text.as_deref().map(str::to_owned),
+    });
+    told.collect()
+}
+
 /// The file that has how far the rules are.
-#[derive(Debug)]
-pub(super) struct StateFile(KeptFile);
-
-impl StateFile {
-    /// The file, and what it has.
-    pub(super) fn open(path: PathBuf) -> io::Result<(StateFile, Option<Kept>)> {
-        let file = KeptFile::new(path, "how far the rules are");
-        let kept = file.read()?;
-        Ok((StateFile(file), kept))
-    }
-
-    /// Keep how far the engine is: it was told the records up to this one.
-    pub(super) async fn keep(
-        &self,
-        engine: &Engine,
-        settings: &Settings,
-        upto: Seq,
-        asked_upto: Seq,
-    ) {
-        let latest = engine
-            .world()
-            .latest()
-            .map(|(device, metric, series)| Latest {
-                device: device.to_owned(),
-                metric: metric.to_owned(),
-                ts_ms: series.ts_ms.unwrap_or_default(),
-                value: series.value,
-                text: series.text.as_deref().map(str::to_owned),
-            });
-        let mut state = engine.snapshot();
-        state.upto = state.upto.max(Some(upto.0));
-        let kept = Kept {
-            state,
-            latest: latest.collect(),
-            alarms: settings.alarms.clone(),
-            starts: settings.starts.clone(),
-            asked_upto: asked_upto.0,
-        };
-        self.0.put(&kept).await;
-    }
+pub(super) fn file(path: PathBuf) -> KeptFile {
+    KeptFile::new(path, "how far the rules are")
 }

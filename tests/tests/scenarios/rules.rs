@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tarn_tests::http::Answer;
 use tarn_tests::wait;
@@ -96,10 +98,20 @@ fn an_alarm_is_raised_once_and_outlives_a_power_cut() {
 /// Each change fires once, however often the power fails in between.
 #[test]
 fn a_rule_fires_once_for_each_change_over_power_cuts() {
+    fires_once(House::new("rule-once"), Duration::ZERO);
+}
+
+/// The same, while the journal is cut all the time: no segment goes before rules have read it.
+#[test]
+fn a_rule_fires_once_for_each_change_while_the_journal_is_cut() {
+    let house = House::started("rule-cut", |launch| launch.arg("--cut-age", "100ms"));
+    fires_once(house, Duration::from_millis(40));
+}
+
+fn fires_once(mut house: House, pause: Duration) {
     // A rule that fires more than sixty times a minute rests.
     const KILLS: u64 = 5;
     const EACH: u64 = 10;
-    let mut house = House::new("rule-once");
     house.publish(&[("home/counter", br#"{"n": 0}"#)]);
     house.wait_measured("n");
     let rule = json!({
@@ -115,6 +127,8 @@ fn a_rule_fires_once_for_each_change_over_power_cuts() {
         for _ in 0..EACH {
             n += 1;
             client.publish("home/counter", format!("{{\"n\": {n}}}"));
+            // What comes at once is cut at once.
+            std::thread::sleep(pause);
         }
         client.wait_acked();
         house.edge.kill_9();

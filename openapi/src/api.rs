@@ -686,7 +686,7 @@ async fn readings_body(
                     gaps: page.gaps.gaps.iter().map(gap).collect(),
                     fresh,
                 };
-                page_json(&page, &encode::readings(&answer.batches, &device)?)
+                page_json(&page, &answer.batches, &device)
             };
             ReadingsBody::Json(Encoded::new(on_thread(page).await?))
         }
@@ -778,12 +778,16 @@ fn sql_answer(answer: Answer) -> Result<SqlAnswer, Cause> {
 }
 
 /// The page with these readings, which are encoded already.
-fn page_json(page: &ReadingsPage, readings: &[u8]) -> Result<Vec<u8>, Cause> {
+fn page_json(page: &ReadingsPage, rows: &[RecordBatch], device: &str) -> Result<Vec<u8>, Cause> {
     let mut rest = page.to_json().unwrap_or_default();
     if let Some(rest) = rest.as_object_mut() {
         rest.remove("readings");
     }
     let rest = serde_json::to_vec(&rest)?;
+    let mut json = Vec::from(br#"{"readings":"#);
+    encode::readings(&mut json, rows, device)?;
     // The rest always has something in it.
-    Ok([b"{\"readings\":", readings, b",", &rest[1..]].concat())
+    json.push(b',');
+    json.extend_from_slice(&rest[1..]);
+    Ok(json)
 }

@@ -25,6 +25,9 @@ use crate::types::moment;
 /// Moments in JSON and CSV: RFC 3339, UTC, milliseconds.
 const TIME_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
+/// About what a reading takes as JSON.
+const READING_BYTES: usize = 200;
+
 type Encoded = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 
 /// CSV with a header line; null is empty.
@@ -72,7 +75,7 @@ pub(crate) fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Encoded {
 /// A reading as [`crate::types::Reading`] has it, of the columns that are there.
 #[derive(Serialize)]
 struct ReadingRow<'a> {
-    ts: String,
+    ts: &'a str,
     device: &'a str,
     metric: &'a str,
     value: Option<f64>,
@@ -85,9 +88,18 @@ struct ReadingRow<'a> {
     count: Option<i64>,
 }
 
-/// Readings of a device as a JSON array, written as it is made: a page may have a hundred thousand.
-pub(crate) fn readings(batches: &[RecordBatch], device: &str) -> Encoded {
-    let mut json = Vec::from(b"[");
+/// Write readings of a device as a JSON array behind what `json` has: a page may have a hundred thousand.
+pub(crate) fn readings(
+    json: &mut Vec<u8>,
+    batches: &[RecordBatch],
+    device: &str,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    json.reserve(rows * READING_BYTES);
+    json.push(b'[');
+    let begin = json.len();
+    // Readings of several metrics stand beside each other at one time, which is written once.
+    let (mut ts_ms, mut ts_text) = (None, String::new());
     for batch in batches {
         let named = |name: &str, kind: &DataType| match batch.column_by_name(name) {
             Some(column) => cast(column, kind).map(Some),
@@ -109,8 +121,12 @@ pub(crate) fn readings(batches: &[RecordBatch], device: &str) -> Encoded {
         );
         let value = named(column::VALUE, &DataType::Float64)?;
         for row in 0..batch.num_rows() {
+            let at_ms = number_at(ts.as_ref(), row);
+            if at_ms != ts_ms {
+                (ts_ms, ts_text) = (at_ms, at_ms.map(moment).unwrap_or_default());
+            }
             let reading = ReadingRow {
-                ts: number_at(ts.as_ref(), row).map(moment).unwrap_or_default(),
+                ts: &ts_text,
                 device,
                 metric: text_at(metric.as_ref(), row).unwrap_or_default(),
                 value: at(value.as_ref(), row).map(|v| v.as_primitive::<Float64Type>().value(row)),
@@ -122,14 +138,14 @@ pub(crate) fn readings(batches: &[RecordBatch], device: &str) -> Encoded {
                 edge: text_at(edge.as_ref(), row),
                 count: number_at(count.as_ref(), row),
             };
-            if json.len() > 1 {
+            if json.len() > begin {
                 json.push(b',');
             }
-            serde_json::to_writer(&mut json, &reading)?;
+            serde_json::to_writer(&mut *json, &reading)?;
         }
     }
     json.push(b']');
-    Ok(json)
+    Ok(())
 }
 
 /// The column, where it has something in this row.

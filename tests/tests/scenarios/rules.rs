@@ -143,6 +143,52 @@ fn fires_once(mut house: House, pause: Duration) {
     house.edge.assert_quiet(&["journal"]);
 }
 
+/// What is underway when the power fails is carried out afterwards, though the note that it fired is cut and gone by then.
+#[test]
+fn what_was_underway_is_carried_out_after_a_power_cut() {
+    let mut house = House::started("rule-underway", |launch| launch.arg("--cut-age", "100ms"));
+    let plug = announce(&house);
+    let mute = house.device("g/+/set", |_, _| Vec::new());
+    house.publish(&[("home/counter", br#"{"n": 0}"#)]);
+    house.wait_measured("n");
+    let rule = json!({
+        "name": "Call, then tell",
+        "when": [{"change": {"device": "home/counter", "metric": "n"}}],
+        // The plug never says that it did it; that is waited for.
+        "then": [
+            {"call": {"device": plug, "values": {"plug": true}}},
+            {"publish": {"topic": "echo/told", "payload": "told", "retain": true}},
+        ],
+    });
+    let answer = put(&house, "call", &rule);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    house.publish(&[("home/counter", br#"{"n": 1}"#)]);
+    wait::until_true(LIMIT, "the plug should be called", || {
+        told(&mute, "g/plug/set") == ["ON"]
+    });
+    let cuts = || house.metric("tarn_cut_segments_total").unwrap_or_default();
+    let before = cuts();
+    wait::until_true(LIMIT, "that should be cut", || {
+        house.publish(&[("home/other", br#"{"m": 1}"#)]);
+        cuts() > before + 2.0
+    });
+    assert_eq!(events(&house, "rule", "call", "done"), 0);
+
+    house.edge.kill_9();
+    house.edge.restart();
+    let panel = house.device("echo/+", |_, _| Vec::new());
+    wait::until_true(LIMIT, "it should be carried out", || {
+        events(&house, "rule", "call", "done") == 1
+    });
+    assert_eq!(events(&house, "rule", "call", "fired"), 1);
+    wait::until_true(LIMIT, "it should be told", || {
+        told(&panel, "echo/told") == ["told"]
+    });
+    house
+        .edge
+        .assert_quiet(&["journal", "an action of a rule failed"]);
+}
+
 /// What makes no sense is refused, with words that help.
 #[test]
 fn rules_are_checked_when_they_are_set() {

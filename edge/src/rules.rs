@@ -154,9 +154,9 @@ impl RuleStage {
         let stage = Arc::new(self);
         while !stop.is_cancelled() {
             match stage.clone().begin().await {
-                Some(Ok((mut running, seen))) => {
+                Some(Ok((mut running, seen, undone))) => {
                     stage.fill_windows(&mut running).await;
-                    stage.go_on(&mut running, seen).await;
+                    stage.go_on(&mut running, seen, undone).await;
                     stage.alarms.begin(&running.settings);
                     stage.tell_people(&running.settings).await;
                     if let Some(entities) = &mut entities {

@@ -42,6 +42,13 @@ export function partWords(value: unknown): string {
     return typeof value === "number" || value === null ? json(value) : String(value);
 }
 
+/** How far back one looks at what rules did, or would have done. */
+export const SPANS = [
+    { from: "-1d", words: "a day" },
+    { from: "-7d", words: "a week" },
+    { from: "-30d", words: "30 days" },
+];
+
 /** Modes that homes have where nobody names others. */
 export const USUAL_MODES = ["home", "away", "night", "holiday"];
 

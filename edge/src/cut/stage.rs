@@ -140,24 +140,25 @@ impl CutStage {
     fn retire_read(&mut self) {
         let (_, cut_upto) = self.shelf.view();
         let read_upto = *self.read_upto.borrow_and_update();
-        let waited = self.unread_since.map(|since| since.elapsed());
-        let mut is_unread = false;
+        let mut since = self.unread_since.take();
+        let is_late = since.is_some_and(|since| since.elapsed() >= UNREAD_MAX);
         for segment in self.journal.segments().sealed {
-            if segment.last > cut_upto && !segment.is_empty() {
-                break;
-            }
-            if segment.last > read_upto && !segment.is_empty() {
-                if waited.is_none_or(|waited| waited < UNREAD_MAX) {
-                    is_unread = true;
+            if !segment.is_empty() {
+                if segment.last > cut_upto {
                     break;
                 }
-                self.cutter.metrics.unread.inc();
-                tracing::error!(segment = %segment.path.display(), %read_upto, "rules do not read on: what is in this journal segment is stored, but fires no rule");
+                if segment.last > read_upto && !is_late {
+                    self.unread_since = since.or_else(|| Some(Instant::now()));
+                    break;
+                }
+                if segment.last > read_upto {
+                    self.cutter.metrics.unread.inc();
+                    tracing::error!(segment = %segment.path.display(), %read_upto, "rules do not read on: what is in this journal segment is stored, but fires no rule");
+                }
             }
             self.retire(&segment, false);
-            self.unread_since = None;
+            since = None;
         }
-        self.unread_since = is_unread.then(|| self.unread_since.unwrap_or_else(Instant::now));
     }
 
     pub(super) async fn cut(&self, segment: &Segment, give_up: bool) -> Result<(), String> {

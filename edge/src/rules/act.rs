@@ -87,22 +87,13 @@ impl Act {
     /// Note a firing, and carry it out once that is on disk. Gives the record of the note.
     pub(super) fn fire(self: &Arc<Self>, firing: Firing) -> Option<Seq> {
         let noted = self.log(&firing.rule, FIRED, json!(firing));
-        self.begin(&firing);
-        let act = self.clone();
-        tokio::spawn(async move {
-            if let Some(seq) = noted {
-                act.journal.wait_durable(seq, NOTED_WITHIN).await;
-            }
-            act.perform(firing).await;
-        });
+        self.start(firing, noted);
         noted
     }
 
     /// Carry out a firing that is noted already.
     pub(super) fn carry_out(self: &Arc<Self>, firing: Firing) {
-        self.begin(&firing);
-        let act = self.clone();
-        tokio::spawn(async move { act.perform(firing).await });
+        self.start(firing, None);
     }
 
     /// Firings that are not carried out to their end.
@@ -110,9 +101,17 @@ impl Act {
         self.underway.firings.lock().values().cloned().collect()
     }
 
-    fn begin(&self, firing: &Firing) {
+    /// Carry out a firing, once its note is on disk.
+    fn start(self: &Arc<Self>, firing: Firing, noted: Option<Seq>) {
         let mut firings = self.underway.firings.lock();
         firings.insert(firing.id.clone(), firing.clone());
+        let act = self.clone();
+        tokio::spawn(async move {
+            if let Some(seq) = noted {
+                act.journal.wait_durable(seq, NOTED_WITHIN).await;
+            }
+            act.perform(firing).await;
+        });
     }
 
     /// Clear an alarm that is none.

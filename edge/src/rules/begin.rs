@@ -8,9 +8,11 @@ use tarn_rules::{engine::Engine, firing::Firing, input::Input, rule::Whereabouts
 use super::{
     RuleStage, Running,
     look::Seen,
+    noted::Noted,
     settings::{self, Settings},
-    state::{self, Kept},
+    state::Kept,
 };
+use crate::kept_file::KeptFile;
 
 /// What runs, when it begins, with what was told and done before.
 struct Begun {
@@ -21,8 +23,8 @@ struct Begun {
 }
 
 impl RuleStage {
-    /// Go on from what was kept.
-    pub(super) async fn begin(self: Arc<Self>) -> Option<io::Result<(Running, Seen)>> {
+    /// Go on from what was kept. Gives what was not carried out to its end, too.
+    pub(super) async fn begin(self: Arc<Self>) -> Option<io::Result<(Running, Seen, Vec<Firing>)>> {
         let mut begun = match self.clone().on_thread(RuleStage::restore).await? {
             Ok(begun) => begun,
             Err(error) => return Some(Err(error)),
@@ -33,7 +35,7 @@ impl RuleStage {
 
     /// The engine as it was kept.
     fn restore(&self) -> io::Result<Begun> {
-        let file = state::file(self.file.clone());
+        let file = KeptFile::new(self.file.clone(), "how far the rules are");
         let kept = file.read()?;
         let (_, cut_upto) = self.shelf.view();
         let version = settings::version(&self.twins);
@@ -98,7 +100,7 @@ impl RuleStage {
     }
 
     /// Take in what is in no chunk yet: what came before the box stopped counts as it did then.
-    fn catch_up(&self, begun: Begun) -> io::Result<(Running, Seen)> {
+    fn catch_up(&self, begun: Begun) -> io::Result<(Running, Seen, Vec<Firing>)> {
         let Begun {
             mut running,
             alarms,
@@ -107,16 +109,15 @@ impl RuleStage {
         } = begun;
         let now_ms = self.clock.now_ms();
         let mut seen = Seen::default();
-        seen.noted.expect(underway);
+        let mut noted = Noted::expecting(underway);
         if running.is_awake {
-            self.read_journal(&mut running, now_ms, &mut seen)?;
+            self.read_journal(&mut running, now_ms, &mut seen, |event| noted.take(event))?;
         }
         seen.firings.extend(running.engine.tick(now_ms));
         self.started(&starts, &running.settings, now_ms, &mut seen);
         self.count(&mut running);
         self.show_rules(&running.engine);
         // What the journal has was fired and told before.
-        let noted = &seen.noted;
         seen.firings
             .retain(|firing| !noted.firings.contains_key(&firing.id));
         let mut told = alarms;
@@ -127,13 +128,12 @@ impl RuleStage {
         }
         self.alarms.tell(&told, &running.settings.alarms);
         seen.is_called_silent = running.settings.stands(&self.silent);
-        Ok((running, seen))
+        Ok((running, seen, noted.undone()))
     }
 
     /// Carry out what fired while the box was going down, or was not carried out to its end.
-    pub(super) async fn go_on(&self, running: &mut Running, mut seen: Seen) {
-        let noted = std::mem::take(&mut seen.noted.firings);
-        for (firing, _) in noted.into_values().filter(|(_, is_done)| !is_done) {
+    pub(super) async fn go_on(&self, running: &mut Running, seen: Seen, undone: Vec<Firing>) {
+        for firing in undone {
             tracing::info!(rule = %firing.rule, id = firing.id, "carrying out what was begun before the stop");
             self.act.carry_out(firing);
         }

@@ -8,7 +8,7 @@ use tarn_rules::{
     rule::{RuleId, Whereabouts},
 };
 
-use super::{RuleStage, Running, asked::Asked, noted::Noted, settings::Settings};
+use super::{RuleStage, Running, asked::Asked, settings::Settings};
 use crate::{devices::OWN_CLIENT, journal::frame::Kind, stream::as_reading};
 
 /// A scene that was wanted longer ago is not carried out: nobody stands there waiting for it.
@@ -24,7 +24,6 @@ pub(super) struct Seen {
     pub(super) asked_upto: Option<Seq>,
     /// Members whose trackers tell that they came or went.
     pub(super) presence: BTreeMap<String, Whereabouts>,
-    pub(super) noted: Noted,
     /// Whether people may have to be told of alarms.
     pub(super) alarms_changed: bool,
     /// Whether somebody takes this box for silent.
@@ -38,7 +37,7 @@ impl RuleStage {
         let is_changed = seen.is_some();
         let mut seen = seen.unwrap_or_default();
         if running.is_awake
-            && let Err(error) = self.read_journal(running, now_ms, &mut seen)
+            && let Err(error) = self.read_journal(running, now_ms, &mut seen, |_| {})
         {
             self.metrics.read_errors.inc();
             tracing::warn!(%error, upto = %running.stream.last(), "the journal could not be read for rules; they look again");
@@ -122,17 +121,19 @@ impl RuleStage {
         }
     }
 
+    /// Tell the engine what the journal has that it was not told yet. `event` is told the payload of each event.
     pub(super) fn read_journal(
         &self,
         running: &mut Running,
         now_ms: i64,
         seen: &mut Seen,
+        mut event: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let (known_upto, asked_upto) = (running.known_upto, running.asked_upto);
         let heard = running
             .stream
             .read(&self.journal, &self.devices, |record| match record.kind {
-                Kind::Event => seen.noted.take(record.payload),
+                Kind::Event => event(record.payload),
                 Kind::Publish if record.seq > asked_upto && record.client != OWN_CLIENT => {
                     if let Some(asked) = Asked::of(&self.home, record.topic, record.payload) {
                         seen.asked.push(asked);

@@ -20,11 +20,22 @@ pub(super) struct Noted {
 
 impl Noted {
     /// These fired, and the journal has to say whether they were carried out.
-    pub(super) fn expect(&mut self, firings: Vec<Firing>) {
+    pub(super) fn expecting(firings: Vec<Firing>) -> Noted {
         let by_id = firings
             .into_iter()
             .map(|firing| (firing.id.clone(), (firing, false)));
-        self.firings.extend(by_id);
+        Noted {
+            firings: by_id.collect(),
+            ..Noted::default()
+        }
+    }
+
+    /// What fired and was not carried out to its end.
+    pub(super) fn undone(self) -> Vec<Firing> {
+        let firings = self.firings.into_values();
+        firings
+            .filter_map(|(firing, is_done)| (!is_done).then_some(firing))
+            .collect()
     }
 
     /// Take in an event.

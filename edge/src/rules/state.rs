@@ -1,11 +1,9 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tarn_common::query::devices::DeviceSummary;
 use tarn_openapi::automation::{AlarmRecord, Started};
 use tarn_rules::{engine::Engine, firing::Firing, input::Reading, state::State};
-
-use crate::kept_file::KeptFile;
 
 /// What is kept of the rules over a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -76,9 +74,4 @@ pub(super) fn latest_in(engine: &Engine) -> Vec<Latest> {
         text: series.text.as_deref().map(str::to_owned),
     });
     told.collect()
-}
-
-/// The file that has how far the rules are.
-pub(super) fn file(path: PathBuf) -> KeptFile {
-    KeptFile::new(path, "how far the rules are")
 }

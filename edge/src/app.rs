@@ -67,7 +67,7 @@ use crate::{
     lan::{Lan, door::Door},
     live::{LiveFeed, records_counter, tell_changes},
     metrics::{BridgeMetrics, CutMetrics, DeviceMetrics, DiskMetrics, JournalMetrics, ShipMetrics},
-    rules::{Act, Alarms, Entities, RuleMetrics, RuleStage, Underway},
+    rules::{Act, Alarms, Entities, RuleMetrics, RuleStage, Taken, Underway},
     served::{self, ServeError},
     service::{BoxLake, BoxService},
     settings::Settings,
@@ -321,6 +321,7 @@ impl Edge {
             clock: clock.clone(),
             limits: settings.limits,
             operator: broker.operator(),
+            rules: Arc::new(Taken::default()),
             devices: Arc::new(BoxDevices {
                 edge: identity.edge,
                 devices: devices.clone(),
@@ -493,6 +494,7 @@ impl Edge {
             silent: silent_alarm(identity.edge),
             file: data.rules(),
             read_upto: rules_upto,
+            taken: service.rules.clone(),
         };
         if let Some(prefix) = settings.discovery_prefix.clone() {
             let self_discovery = SelfDiscovery {

@@ -44,13 +44,15 @@ impl KeptFile {
         tracing::error!(file = %self.path.display(), %error, "{} cannot be read; it begins anew", self.what);
     }
 
-    /// Put something in the place of what it has.
-    pub(crate) async fn put(&self, value: &impl Serialize) {
+    /// Put something in the place of what it has; whether it is there.
+    pub(crate) async fn put(&self, value: &impl Serialize) -> bool {
         let bytes = serde_json::to_vec(value).unwrap_or_default();
         let path = self.path.clone();
         let put = tokio::task::spawn_blocking(move || durable::put(&RealDisk, &path, &bytes));
-        if let Err(error) = put.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
+        let put = put.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        if let Err(error) = &put {
             tracing::warn!(%error, "{} is not kept; after a restart it goes on from before", self.what);
         }
+        put.is_ok()
     }
 }

@@ -23,6 +23,8 @@ mod noted;
 mod settings;
 /// How far the rules are, over restarts.
 mod state;
+/// Waiting until what was stored is known here.
+mod taken;
 /// What windows that begin know of the time before.
 mod windows;
 
@@ -52,6 +54,7 @@ pub use self::{
     alarms::Alarms,
     entities::Entities,
     metrics::RuleMetrics,
+    taken::Taken,
 };
 use self::{look::Seen, settings::Settings, state::Kept};
 use crate::{
@@ -104,6 +107,8 @@ pub struct RuleStage {
     pub cuts: watch::Receiver<u64>,
     /// Told how far the journal is read and what came of it kept: what is cut may go up to there.
     pub read_upto: watch::Sender<Seq>,
+    /// Who waits until what was stored is known here.
+    pub taken: Arc<Taken>,
     /// Figures.
     pub metrics: RuleMetrics,
 }
@@ -124,6 +129,8 @@ struct Running {
     file: KeptFile,
     /// When it was last kept how far it is.
     kept_at: Instant,
+    /// Rules were set since: nothing that came before is theirs, after a power cut neither.
+    has_new_rules: bool,
     /// The last note of a firing.
     noted_upto: Option<Seq>,
     /// What the engine had counted at the last look.
@@ -132,7 +139,8 @@ struct Running {
 
 impl Running {
     /// Keep how far it is: the engine was told the records up to this one, and what fired is done but for what is underway.
-    async fn keep(&self, upto: Seq, underway: Vec<Firing>) {
+    /// Whether it is kept.
+    async fn keep(&self, upto: Seq, underway: Vec<Firing>) -> bool {
         let mut state = self.engine.snapshot();
         state.upto = state.upto.max(Some(upto.0));
         let kept = Kept {
@@ -143,7 +151,7 @@ impl Running {
             asked_upto: self.asked_upto.0,
             underway,
         };
-        self.file.put(&kept).await;
+        self.file.put(&kept).await
     }
 }
 
@@ -186,7 +194,9 @@ impl RuleStage {
         let mut changes = self.twins.changes();
         let mut durable = self.journal.durable();
         let mut cuts = self.cuts.clone();
+        let mut asked = self.taken.asked();
         loop {
+            let waiting = *asked.borrow_and_update();
             // Before the settings are read: what comes after a rule was set counts for it.
             let upto = *durable.borrow_and_update();
             let settings = self.changed_settings(&mut running);
@@ -229,6 +239,10 @@ impl RuleStage {
                 entities.tell(&running.settings).await;
             }
             self.keep(&mut running, stop.is_cancelled()).await;
+            if !running.has_new_rules && self.taken.is_awaited(waiting) {
+                self.wait_noted(&mut running).await;
+                self.taken.reach(waiting);
+            }
             if stop.is_cancelled() {
                 return;
             }
@@ -240,6 +254,7 @@ impl RuleStage {
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                 },
                 Ok(()) = cuts.changed() => {}
+                Ok(()) = asked.changed() => {}
                 () = sleep(self.until_wake(&running.engine)) => {}
                 () = stop.cancelled() => {}
             }
@@ -317,11 +332,12 @@ impl RuleStage {
         running.keep(running.known_upto, Vec::new()).await;
     }
 
-    /// Keep how far the rules are, now and then, and when records leave the journal.
+    /// Keep how far the rules are, now and then, when rules were set, and when records leave the journal.
     async fn keep(&self, running: &mut Running, is_last: bool) {
         let (_, cut_upto) = self.shelf.view();
         let is_due = *self.read_upto.borrow() < cut_upto
             || running.kept_at.elapsed() >= KEEP_EVERY
+            || running.has_new_rules
             || is_last;
         if running.is_awake && is_due {
             self.keep_now(running).await;
@@ -329,14 +345,21 @@ impl RuleStage {
         }
     }
 
-    async fn keep_now(&self, running: &mut Running) {
-        // What fired is noted before it is kept that its readings are read.
+    /// Wait until what fired is noted on the disk.
+    async fn wait_noted(&self, running: &mut Running) {
         if let Some(noted) = running.noted_upto.take() {
             self.journal.wait_durable(noted, act::NOTED_WITHIN).await;
         }
+    }
+
+    async fn keep_now(&self, running: &mut Running) {
+        // What fired is noted before it is kept that its readings are read.
+        self.wait_noted(running).await;
         let upto = running.stream.last();
         let underway = self.act.underway();
-        running.keep(upto, underway).await;
+        if running.keep(upto, underway).await {
+            running.has_new_rules = false;
+        }
         self.read_upto.send_replace(upto);
     }
 

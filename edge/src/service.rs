@@ -33,6 +33,7 @@ use crate::{
     identity::Identity,
     insights::BoxInsights,
     journal::Journal,
+    rules::Taken,
     shelf::Shelf,
     tail::{Tail, Uncut},
 };
@@ -51,6 +52,9 @@ pub struct BoxLake {
 
 /// How long an answer waits for its audit row to be on disk: a disk that takes nothing must not keep people from their lamps.
 const AUDIT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an answer waits until what runs the rules knows what was stored: some look for what was before first.
+const RULES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Tries for a view while cuts remove segments under it.
 const VIEW_TRIES: u32 = 5;
@@ -168,6 +172,8 @@ pub struct BoxService {
     pub zone: TimeZone,
     /// Tells people.
     pub teller: Teller,
+    /// Waits until what runs the rules knows what was stored.
+    pub rules: Arc<Taken>,
     /// Its insights.
     pub insights: Arc<BoxInsights>,
     /// The home.
@@ -210,6 +216,10 @@ impl Service for BoxService {
 
     fn teller(&self) -> Option<&Teller> {
         Some(&self.teller)
+    }
+
+    async fn rules_taken(&self) -> bool {
+        self.rules.wait(RULES_WITHIN).await
     }
 
     fn zone(&self) -> TimeZone {

@@ -365,6 +365,7 @@ impl HomesApi {
         automation::set_presence(&place.twins, &member, is, &by, place.now_ms)
             .await
             .map_err(DeviceError::from)?;
+        self.access.rules_taken().await?;
         Ok(MemberOk::Member(Json(one_member(&place, &member)?)))
     }
 

@@ -159,7 +159,8 @@ impl RulesApi {
     /// Set a rule
     ///
     /// Makes it, or puts it in the place of the one that was. It is checked before: expressions and their types, devices and
-    /// metrics that nobody knows, loops between rules; the detail of the problem has each fault.
+    /// metrics that nobody knows, loops between rules; the detail of the problem has each fault. At the box, what is measured
+    /// after the answer counts for it.
     #[oai(
         path = "/v1/homes/:home/rules/:rule",
         method = "put",
@@ -187,6 +188,7 @@ impl RulesApi {
         self.check(&place, &rule, &wanted).await?;
         let value = definition.0.to_json().unwrap_or_default();
         put(&place, Section::Rules, &rule, value, &by).await?;
+        self.access.rules_taken().await?;
         Ok(RuleOk::Rule(Json(StoredRule {
             rule: rule.0,
             definition: definition.0,
@@ -218,6 +220,7 @@ impl RulesApi {
         let by = self.access.author(&caller, author.0)?;
         let place = self.access.twins(&home).await?;
         take_away(&place, Section::Rules, &rule, &by).await?;
+        self.access.rules_taken().await?;
         Ok(Gone::Done)
     }
 

@@ -364,6 +364,7 @@ impl ScenesApi {
         let place = self.access.twins(&home).await?;
         let set = automation::set_mode(&place.twins, &mode.mode, &by).await;
         set.map_err(DeviceError::from)?;
+        self.access.rules_taken().await?;
         Ok(ModeOk::Mode(mode))
     }
 }

@@ -63,6 +63,11 @@ pub trait Service: Debug + Send + Sync + 'static {
     fn insights(&self) -> Option<&dyn InsightService> {
         None
     }
+    /// Wait until what runs the rules of its home knows what was stored before, and what fires for it will be carried out, a power
+    /// cut or not; whether it came to that. There is nothing to wait for where another node runs them.
+    async fn rules_taken(&self) -> bool {
+        true
+    }
     /// Tells people; none for one that does not.
     fn teller(&self) -> Option<&Teller> {
         None

@@ -34,7 +34,7 @@ mod priority;
 /// Taking over rules.
 mod rules;
 /// One rule, ready to run.
-mod slot;
+pub(crate) mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -121,8 +121,8 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self) -> State {
         let mut rules = self.restored.clone();
-        let kept = self.slots.iter().filter(|slot| slot.is_worth_keeping());
-        rules.extend(kept.map(|slot| (slot.id.clone(), slot.state.clone())));
+        let slots = self.slots.iter();
+        rules.extend(slots.map(|slot| (slot.id.clone(), slot.state.clone())));
         State {
             upto: self.upto,
             now_ms: self.now_ms,

@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{input::AlarmState, rule::RuleId};
+use crate::{
+    engine::slot::fingerprint,
+    input::AlarmState,
+    rule::{Rule, RuleId},
+};
 
 /// What an engine keeps over a restart. Values and histories are not in it: readings that are told again bring them
 /// back.
@@ -21,8 +25,17 @@ pub struct State {
     pub alarms: BTreeMap<String, AlarmState>,
     /// Devices of which somebody told whether they can be reached.
     pub online: BTreeMap<String, bool>,
-    /// Rules; one about which there is nothing to keep is left out.
+    /// All rules that run.
     pub rules: BTreeMap<RuleId, RuleState>,
+}
+
+impl State {
+    /// Whether this rule ran, or one of this id that looked at the same.
+    #[must_use]
+    pub fn knows(&self, id: &RuleId, rule: &Rule) -> bool {
+        let kept = self.rules.get(id);
+        kept.is_some_and(|kept| kept.fingerprint == fingerprint(rule))
+    }
 }
 
 /// What is kept of one rule.
@@ -32,7 +45,7 @@ pub struct RuleState {
     /// Fingerprint of the definition that this belongs to.
     pub fingerprint: u64,
     /// Where its level is.
-    #[serde(skip_serializing_if = "Level::is_inactive")]
+    #[serde(skip_serializing_if = "is_default")]
     pub level: Level,
     /// A moment whose `for` runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,8 +54,10 @@ pub struct RuleState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_fired_ms: Option<i64>,
     /// When the minute began in which its firings are counted.
+    #[serde(skip_serializing_if = "is_default")]
     pub minute_ms: i64,
     /// Firings in that minute.
+    #[serde(skip_serializing_if = "is_default")]
     pub minute_firings: u32,
     /// Until when it rests because it fired too often.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +66,12 @@ pub struct RuleState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_origin: Option<Origin>,
     /// How often it fired from that one before.
+    #[serde(skip_serializing_if = "is_default")]
     pub repeats: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Where a level is.
@@ -70,12 +90,6 @@ pub enum Level {
     },
     /// It fired and has not ended yet.
     Active,
-}
-
-impl Level {
-    fn is_inactive(&self) -> bool {
-        *self == Level::Inactive
-    }
 }
 
 /// A moment whose `for` runs.

@@ -67,8 +67,15 @@ impl RuleStage {
         state.presence = presence
             .map(|(member, record)| (member.clone(), record.is == Whereabouts::Home))
             .collect();
+        // A rule that it was not kept with was set since, and what came before is not told to it.
+        let rules = settings.rules.iter();
+        let known: BTreeMap<_, _> = rules
+            .filter(|(id, rule)| state.knows(id, rule))
+            .map(|(id, rule)| (id.clone(), rule.clone()))
+            .collect();
+        let has_new_rules = known.len() < settings.rules.len();
         let mut engine = Engine::restore(settings.place.or(self.zone.clone()), state);
-        engine.set_rules(&settings.rules, now_ms);
+        engine.set_rules(&known, now_ms);
         for latest in &latest {
             engine.on(&Input::Reading(latest.as_reading()), now_ms);
         }
@@ -88,6 +95,7 @@ impl RuleStage {
             settings,
             file,
             kept_at: Instant::now(),
+            has_new_rules,
             noted_upto: None,
             counted: Stats::default(),
         };
@@ -114,6 +122,9 @@ impl RuleStage {
             self.read_journal(&mut running, now_ms, &mut seen, |event| noted.take(event))?;
         }
         seen.firings.extend(running.engine.tick(now_ms));
+        if running.has_new_rules {
+            running.engine.set_rules(&running.settings.rules, now_ms);
+        }
         self.started(&starts, &running.settings, now_ms, &mut seen);
         self.count(&mut running);
         self.show_rules(&running.engine);

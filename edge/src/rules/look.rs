@@ -67,6 +67,7 @@ impl RuleStage {
         }
         if now.place != before.place || now.rules != before.rules {
             engine.set_rules(&now.rules, now_ms);
+            running.has_new_rules = true;
         }
         if now.mode != before.mode {
             self.alarms.tell_mode(&now.mode);

@@ -70,6 +70,16 @@ impl Access {
         }
     }
 
+    /// Wait until what runs the rules knows what was stored before: rules, the mode, who is there.
+    pub(crate) async fn rules_taken(&self) -> Result<(), Failure> {
+        match self.service()?.rules_taken().await {
+            true => Ok(()),
+            false => Err(Failure::unavailable(
+                "it is stored, but the rules of the box do not go by it yet; asking again waits again",
+            )),
+        }
+    }
+
     /// A device that announced itself, has a twin or has readings, with the name and room that people gave it.
     pub(crate) async fn device(&self, place: &Place, id: &str) -> Result<KnownDevice, Failure> {
         let Place {

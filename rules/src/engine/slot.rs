@@ -129,20 +129,11 @@ impl Slot {
     fn conditions(&self) -> impl Iterator<Item = &Bound> {
         self.condition.iter().chain(&self.until)
     }
-
-    /// Whether its state says more than its definition.
-    pub(super) fn is_worth_keeping(&self) -> bool {
-        let empty = RuleState {
-            fingerprint: self.state.fingerprint,
-            ..RuleState::default()
-        };
-        self.state != empty || !self.schedules.is_empty()
-    }
 }
 
 /// What tells a rule's level from another's: what it looks at and for how long, not its name or what it does (FNV-1a,
 /// which stays the same from build to build).
-pub(super) fn fingerprint(rule: &Rule) -> u64 {
+pub(crate) fn fingerprint(rule: &Rule) -> u64 {
     let parts = (&rule.when, &rule.condition, &rule.until, &rule.hold);
     crate::fingerprint::fingerprint(&serde_json::to_string(&parts).unwrap_or_default())
 }

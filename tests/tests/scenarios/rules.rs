@@ -143,6 +143,83 @@ fn fires_once(mut house: House, pause: Duration) {
     house.edge.assert_quiet(&["journal"]);
 }
 
+/// A rule is for what comes after it was set, and that is so over a power cut, too.
+#[test]
+fn a_rule_begins_when_it_is_set_and_stays_so_over_a_power_cut() {
+    let mut house = House::new("rule-begins");
+    let rule = |topic: &str| {
+        json!({
+            "name": "Echo",
+            "when": [{"change": {"device": "home/counter", "metric": "n"}}],
+            "then": [{"publish": {"topic": topic, "payload": {"seen": true}}}],
+        })
+    };
+    let tell = |house: &House, n: u32| {
+        house.publish(&[("home/counter", format!("{{\"n\": {n}}}").as_bytes())]);
+    };
+    let set = |house: &House, id: &str| {
+        let answer = put(house, id, &rule(id));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let fired = |house: &House, id: &str, times: u64| {
+        wait::until_true(LIMIT, format!("{id} should fire"), || {
+            events(house, "rule", id, "done") >= times
+        });
+        assert_eq!(events(house, "rule", id, "fired"), times, "{id}");
+    };
+    tell(&house, 0);
+    house.wait_measured("n");
+    set(&house, "first");
+    tell(&house, 1);
+    fired(&house, "first", 1);
+    set(&house, "second");
+    house.edge.kill_9();
+    house.edge.restart();
+    tell(&house, 2);
+    fired(&house, "first", 2);
+    fired(&house, "second", 1);
+    // Another that looks at something else is another rule.
+    let mut other = rule("second");
+    other["if"] = json!("value('home/counter/n') < 2.0");
+    assert_eq!(put(&house, "second", &other).status, 200);
+    house.edge.kill_9();
+    house.edge.restart();
+    tell(&house, 3);
+    fired(&house, "first", 3);
+    tell(&house, 1);
+    fired(&house, "second", 2);
+    house.edge.assert_quiet(&["journal"]);
+}
+
+/// Who was told that the mode is another has what rules do about it, whatever happens to the power then.
+#[test]
+fn what_rules_do_about_a_mode_is_done_over_a_power_cut() {
+    let mut house = House::new("rule-mode");
+    let rule = json!({
+        "name": "Quiet",
+        "when": [{"mode": {"to": "night"}}],
+        "then": [{"publish": {"topic": "echo/night", "payload": "quiet", "retain": true}}],
+    });
+    assert_eq!(put(&house, "quiet", &rule).status, 200);
+    for times in 1..=5 {
+        let url = house.url("/mode");
+        for mode in ["home", "night"] {
+            let answer = house.http.try_put(&url, &json!({"mode": mode}));
+            assert_eq!(answer.expect("an answer").status, 200);
+        }
+        house.edge.kill_9();
+        house.edge.restart();
+        wait::until_true(LIMIT, "it should be carried out", || {
+            events(&house, "rule", "quiet", "done") == times
+        });
+        assert_eq!(events(&house, "rule", "quiet", "fired"), times);
+    }
+    let panel = house.device("echo/+", |_, _| Vec::new());
+    wait::until_true(LIMIT, "it should be told", || {
+        told(&panel, "echo/night") == ["quiet"]
+    });
+}
+
 /// What is underway when the power fails is carried out afterwards, though the note that it fired is cut and gone by then.
 #[test]
 fn what_was_underway_is_carried_out_after_a_power_cut() {

@@ -182,6 +182,8 @@ impl RuleStage {
             // Whatever ended, they begin again from what is kept.
             stop.run_until_cancelled(sleep(RETRY_PAUSE)).await;
         }
+        // What is stored now is known at the next start before anything comes.
+        stage.taken.reach(u64::MAX);
     }
 
     /// Look at what is new until stopped, or until a look fails in a way that leaves nothing to go on from.

@@ -221,3 +221,20 @@ fn windows_that_begin_are_told_what_was_before() {
     home.engine.set_rules(&rules(&all), home.now_ms);
     assert_eq!(home.engine.take_unfilled(), []);
 }
+
+#[test]
+fn a_state_knows_the_rules_that_ran() {
+    let home = Home::new(&[("quiet", json!({"when": at_reading("a/b")}))]);
+    let state = home.engine.snapshot();
+    let knows = |id: &str, rule: Value| {
+        let all = rules(&[(id, rule)]);
+        all.iter().all(|(id, rule)| state.knows(id, rule))
+    };
+    assert!(knows("quiet", json!({"when": at_reading("a/b")})));
+    assert!(knows(
+        "quiet",
+        json!({"when": at_reading("a/b"), "name": "Other"})
+    ));
+    assert!(!knows("quiet", json!({"when": at_reading("a/c")})));
+    assert!(!knows("other", json!({"when": at_reading("a/b")})));
+}

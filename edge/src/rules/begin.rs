@@ -67,10 +67,10 @@ impl RuleStage {
         state.presence = presence
             .map(|(member, record)| (member.clone(), record.is == Whereabouts::Home))
             .collect();
-        // A rule that it was not kept with was set since, and what came before is not told to it.
+        // A rule that runs and was not kept was set since: what came before is not told to it.
         let rules = settings.rules.iter();
         let known: BTreeMap<_, _> = rules
-            .filter(|(id, rule)| state.knows(id, rule))
+            .filter(|(id, rule)| !rule.enabled || state.knows(id, rule))
             .map(|(id, rule)| (id.clone(), rule.clone()))
             .collect();
         let has_new_rules = known.len() < settings.rules.len();

@@ -40,6 +40,15 @@ fn leak_rule(plug: &str) -> Value {
     })
 }
 
+/// Says each change of a counter.
+fn echo_rule(topic: &str) -> Value {
+    json!({
+        "name": "Echo",
+        "when": [{"change": {"device": "home/counter", "metric": "n"}}],
+        "then": [{"publish": {"topic": topic, "payload": {"seen": true}}}],
+    })
+}
+
 /// A sensor's word raises an alarm and switches a device, once; the alarm stands over a power cut until somebody has seen it.
 #[test]
 fn an_alarm_is_raised_once_and_outlives_a_power_cut() {
@@ -114,12 +123,7 @@ fn fires_once(mut house: House, pause: Duration) {
     const EACH: u64 = 10;
     house.publish(&[("home/counter", br#"{"n": 0}"#)]);
     house.wait_measured("n");
-    let rule = json!({
-        "name": "Echo",
-        "when": [{"change": {"device": "home/counter", "metric": "n"}}],
-        "then": [{"publish": {"topic": "echo/n", "payload": {"seen": true}}}],
-    });
-    let answer = put(&house, "echo", &rule);
+    let answer = put(&house, "echo", &echo_rule("echo/n"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let mut n = 0;
     for _ in 0..KILLS {
@@ -147,18 +151,11 @@ fn fires_once(mut house: House, pause: Duration) {
 #[test]
 fn a_rule_begins_when_it_is_set_and_stays_so_over_a_power_cut() {
     let mut house = House::new("rule-begins");
-    let rule = |topic: &str| {
-        json!({
-            "name": "Echo",
-            "when": [{"change": {"device": "home/counter", "metric": "n"}}],
-            "then": [{"publish": {"topic": topic, "payload": {"seen": true}}}],
-        })
-    };
     let tell = |house: &House, n: u32| {
         house.publish(&[("home/counter", format!("{{\"n\": {n}}}").as_bytes())]);
     };
     let set = |house: &House, id: &str| {
-        let answer = put(house, id, &rule(id));
+        let answer = put(house, id, &echo_rule(id));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     let fired = |house: &House, id: &str, times: u64| {
@@ -179,7 +176,7 @@ fn a_rule_begins_when_it_is_set_and_stays_so_over_a_power_cut() {
     fired(&house, "first", 2);
     fired(&house, "second", 1);
     // Another that looks at something else is another rule.
-    let mut other = rule("second");
+    let mut other = echo_rule("second");
     other["if"] = json!("value('home/counter/n') < 2.0");
     assert_eq!(put(&house, "second", &other).status, 200);
     house.edge.kill_9();
